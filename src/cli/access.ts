@@ -1,0 +1,66 @@
+// How a command finds the cloud it talks to: its own environment first, then `.autofiles/env` of the app's folder.
+import { readFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { createObjectStore } from '../clients/s3.ts';
+import { Failure } from '../schema/failures.ts';
+import { createApi } from './api-client.ts';
+
+type Variables = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The variables of a running cloud. `app` names the app's folder; without it the current folder and its parents are
+ * looked through, and last the example app that `npm start` runs.
+ */
+export async function findAccess(env: NodeJS.ProcessEnv, app: string | undefined, fallback: string): Promise<Variables> {
+  if (app === undefined && env['AUTOFILES_URL'] !== undefined && env['AUTOFILES_TOKEN'] !== undefined) return env;
+  const folders = app !== undefined ? [resolve(app)] : [...parents(process.cwd()), fallback];
+  for (const folder of folders) {
+    const text = await readFile(join(folder, '.autofiles', 'env'), 'utf8').catch(() => undefined);
+    if (text !== undefined) return { ...env, ...parseEnv(text) };
+  }
+  throw new Failure(
+    'not_found',
+    `Found no running Autofiles (no .autofiles/env in ${folders.at(0)} or above). Start it with \`autofiles start\` or \`npm start\`, or name the app's folder with --app DIR.`,
+  );
+}
+
+function parents(folder: string): string[] {
+  const up = dirname(folder);
+  return up === folder ? [folder] : [folder, ...parents(up)];
+}
+
+/** Reads what writeEnvFile wrote. */
+function parseEnv(text: string): Record<string, string> {
+  return Object.fromEntries([...text.matchAll(/^([A-Za-z_]\w*)='([^'\n]*)'$/gm)].map(([, name, value]) => [name ?? '', value ?? '']));
+}
+
+export function apiOf(variables: Variables) {
+  return createApi({ url: need(variables, 'AUTOFILES_URL'), token: need(variables, 'AUTOFILES_TOKEN') });
+}
+
+/** The app's own bucket with the app's own credentials. */
+export function bucketOf(variables: Variables) {
+  const endpoint = variables['AWS_ENDPOINT_URL_S3'];
+  return {
+    bucket: need(variables, 'LD_S3_BUCKET'),
+    store: createObjectStore({
+      region: variables['LD_REGION'] ?? 'us-east-1',
+      ...(endpoint === undefined ? {} : { endpoint }),
+      credentials: {
+        accessKeyId: need(variables, 'LD_AWS_ACCESS_KEY_ID'),
+        secretAccessKey: need(variables, 'LD_AWS_SECRET_ACCESS_KEY'),
+        sessionToken: need(variables, 'LD_AWS_SESSION_TOKEN'),
+      },
+    }),
+  };
+}
+
+function need(variables: Variables, name: string): string {
+  const value = variables[name];
+  if (value === undefined || value === '')
+    throw new Failure(
+      'config_invalid',
+      `${name}: found nothing. It stands in .autofiles/env of a running cloud, or comes from \`heroku config\`.`,
+    );
+  return value;
+}

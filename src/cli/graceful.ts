@@ -1,0 +1,37 @@
+/** Milliseconds: Heroku kills 30 s after SIGTERM; everything is done before. */
+export const STOP_DEADLINE_MS = 25_000;
+
+/**
+ * Ends the process well: on the first SIGTERM or SIGINT, or when its supervisor is gone, `stop` runs and the process
+ * ends with status 0; a second signal, or a `stop` that hangs, ends it at once.
+ */
+export function stopOnSignal(stop: (deadline: number) => Promise<void>, say: (line: string) => void): void {
+  let stopping = false;
+  const begin = (why: string) => {
+    if (stopping) {
+      say(`${why} again: ending at once`);
+      process.exit(1);
+    }
+    stopping = true;
+    say(`${why}: stopping`);
+    setTimeout(() => {
+      say('not stopped in time: ending at once');
+      process.exit(1);
+    }, STOP_DEADLINE_MS).unref();
+    stop(STOP_DEADLINE_MS - 2_000).then(
+      () => process.exit(0),
+      (error: unknown) => {
+        say(`stopping failed: ${error instanceof Error ? error.message : String(error)}`);
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', () => begin('SIGTERM'));
+  process.on('SIGINT', () => begin('SIGINT'));
+  if (process.connected) process.once('disconnect', () => begin('supervisor gone'));
+}
+
+/** Tells a supervisor, if there is one, that this process works. */
+export function tellReady(port?: number): void {
+  if (process.connected) process.send?.({ ready: true, ...(port === undefined ? {} : { port }) });
+}

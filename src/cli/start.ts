@@ -1,0 +1,146 @@
+// `npm start`: the local cloud, a starter workflow uploaded to it, and its run shown live.
+import { createDynoPlatform } from '../clients/heroku.ts';
+import { messageOf } from '../schema/failures.ts';
+import type { RunView } from '../schema/run-view.ts';
+import { apiOf, bucketOf } from './access.ts';
+import { type LocalCloud, startLocalCloud } from './local-cloud.ts';
+import { awaitRun, freshKey, readUpload, watchRun } from './put.ts';
+
+/** The two-step starter of the add-on's documentation. */
+const STARTER = {
+  title: 'Example 2-step workflow',
+  run: [
+    { cmd: `bash -c 'echo "Do Step 1"'`, machine: 'basic', no_output: true },
+    { cmd: `bash -c 'echo "Do Step 2"'`, machine: 'basic', no_output: true },
+  ],
+};
+
+/** Milliseconds between two looks at a dyno's log while it runs. */
+const LOG_EVERY_MS = 150;
+/** Milliseconds that --once waits for dynos which go on after their run has ended. */
+const DYNOS_END_MS = 60_000;
+
+export interface StartOptions {
+  readonly app: string;
+  readonly once: boolean;
+  /** A workflow to run in the starter's place. */
+  readonly workflow: string | undefined;
+  readonly verbose: boolean;
+}
+
+/** Runs until stopped, or with `once` until the run and its dynos have ended. Answers with the exit status. */
+export async function start(options: StartOptions, env: NodeJS.ProcessEnv): Promise<number> {
+  const say = (line: string) => console.log(line);
+  const note = (line: string) => console.error(line);
+  const began = performance.now();
+  note(`Starting the local cloud of ${options.app} …`);
+  const cloud = await startLocalCloud({
+    app: options.app,
+    env,
+    say: note,
+    onLog: (child, line) => {
+      if (options.verbose) note(`${child.padEnd(6)} ${line}`);
+    },
+  });
+  const stopping = new AbortController();
+  const stopped = untilSignal(cloud, stopping, note);
+  note(
+    `Ready after ${((performance.now() - began) / 1000).toFixed(1)} s: redis, store ${cloud.urls.store}, dynos ${cloud.urls.dynos}, web ${cloud.urls.web}, worker`,
+  );
+  let status = 0;
+  try {
+    const run = await runStarter(cloud, options, say, stopping.signal);
+    status = run.state === 'succeeded' ? 0 : 1;
+  } catch (error) {
+    if (stopping.signal.aborted) return await stopped;
+    if (options.once) {
+      await cloud.stop();
+      throw error;
+    }
+    note(messageOf(error));
+  }
+  if (options.once) {
+    await cloud.stop();
+    return status;
+  }
+  tellNext(cloud, say);
+  return await stopped;
+}
+
+async function runStarter(cloud: LocalCloud, options: StartOptions, say: (line: string) => void, signal: AbortSignal): Promise<RunView> {
+  const api = apiOf(cloud.env);
+  const { bucket, store } = bucketOf(cloud.env);
+  const key = freshKey('in/example');
+  const upload =
+    options.workflow === undefined
+      ? { key, body: Buffer.from(JSON.stringify(STARTER)), metadata: { ld_run: 'true' } }
+      : await readUpload(options.workflow, { key, run: true });
+  const logs = followLogs(cloud, say);
+  try {
+    const { versionId } = await store.put(bucket, upload.key, upload.body, { metadata: upload.metadata, contentType: 'application/json' });
+    say(`Saved s3://${bucket}/${upload.key} (ld_run: true), and its workflow begins:`);
+    const runId = await awaitRun(api, { bucket, key: upload.key, versionId }, signal);
+    const run = await watchRun(api, runId, { say, onLaunch: logs.follow, signal });
+    await logs.done();
+    return run;
+  } finally {
+    store.close();
+  }
+}
+
+/** Prints what dynos write, each line once, until they have ended. */
+function followLogs(cloud: LocalCloud, say: (line: string) => void) {
+  const platform = createDynoPlatform({
+    baseUrl: cloud.urls.dynos,
+    token: cloud.identity.herokuToken,
+    userAgent: 'autofiles-cli',
+    now: Date.now,
+  });
+  const following: Promise<void>[] = [];
+  const follow = async (dyno: string): Promise<void> => {
+    let printed = 0;
+    const until = Date.now() + DYNOS_END_MS;
+    for (;;) {
+      const lines = await platform.log(cloud.identity.app, dyno, 1500);
+      const ended = lines.some((line) => /heroku\[[^\]]*\]: Process exited with status/.test(line));
+      const output = lines.filter((line) => line.includes(` app[${dyno}]: `));
+      for (const line of output.slice(printed)) say(`          ${dyno} | ${line.slice(line.indexOf(']: ') + 3)}`);
+      printed = output.length;
+      if (ended || Date.now() > until) return;
+      await new Promise((resolve) => setTimeout(resolve, LOG_EVERY_MS));
+    }
+  };
+  return {
+    follow: (dyno: string) => {
+      following.push(follow(dyno).catch((error: unknown) => console.error(`log of ${dyno} not read: ${messageOf(error)}`)));
+    },
+    done: async () => {
+      await Promise.all(following);
+    },
+  };
+}
+
+function tellNext(cloud: LocalCloud, say: (line: string) => void): void {
+  say('');
+  say('Next: `npx autofiles put FILE --workflow WORKFLOW.json --wait` saves a file with a workflow attached and shows its run.');
+  say('      `npx autofiles runs` lists what has run; `npx autofiles runs:info ID` shows one run.');
+  say(`      \`set -a; . ${cloud.folder.state}/env\` gives any S3 client (boto3, aws s3 …) the bucket. Ctrl-C stops all of it.`);
+}
+
+/** Resolves with the exit status when a signal has stopped the cloud; a second signal ends everything at once. */
+function untilSignal(cloud: LocalCloud, stopping: AbortController, note: (line: string) => void): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const onSignal = () => {
+      if (stopping.signal.aborted) {
+        cloud.kill();
+        process.exit(1);
+      }
+      stopping.abort();
+      note('Stopping …');
+      cloud.stop().then(() => resolve(0), reject);
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+    process.on('SIGHUP', onSignal);
+  });
+}

@@ -1,0 +1,160 @@
+// The outside services as the engine sees them: small interfaces that the SDK-backed clients beside this file
+// implement and that tests may stand in for. Every call takes an AbortSignal or has a deadline of its own.
+
+/** An object version as HEAD or GET tells it. Metadata names are lower-case and without `x-amz-meta-`. */
+export interface ObjectHead {
+  readonly versionId: string;
+  /** Without the quotes of the header. */
+  readonly etag: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface ObjectVersion {
+  readonly key: string;
+  readonly versionId: string;
+  readonly etag: string;
+  readonly size: number;
+  /** Milliseconds since 1970. */
+  readonly modifiedAt: number;
+  readonly latest: boolean;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Milliseconds after which the call is given up, retries included. */
+  readonly deadline?: number;
+}
+
+export interface ObjectStore {
+  /** The version asked for (the newest without one); undefined when it was deleted or never was. Throws Failure s3_unavailable. */
+  head(bucket: string, key: string, versionId?: string, options?: CallOptions): Promise<ObjectHead | undefined>;
+  /** Its text (UTF-8, refused above maxBytes with Failure workflow_too_large); undefined when it is gone. */
+  text(bucket: string, key: string, versionId: string | undefined, maxBytes: number, options?: CallOptions): Promise<string | undefined>;
+  put(
+    bucket: string,
+    key: string,
+    body: string | Uint8Array,
+    details?: { contentType?: string; metadata?: Readonly<Record<string, string>> } & CallOptions,
+  ): Promise<{ versionId: string; etag: string }>;
+  /** One page of all versions (delete markers left out) in key order; `next` continues it. */
+  versions(
+    bucket: string,
+    page?: { prefix?: string; next?: string; limit?: number } & CallOptions,
+  ): Promise<{ versions: readonly ObjectVersion[]; next?: string }>;
+  /** Idempotent. */
+  createBucket(bucket: string, options?: CallOptions): Promise<void>;
+  setVersioned(bucket: string, options?: CallOptions): Promise<void>;
+  versioned(bucket: string, options?: CallOptions): Promise<boolean>;
+  /** Sends every ObjectCreated event of the bucket to the queue; replaces the bucket's notification configuration. */
+  notify(bucket: string, queueArn: string, options?: CallOptions): Promise<void>;
+}
+
+export interface QueueMessage {
+  readonly id: string;
+  readonly body: string;
+  readonly receiptHandle: string;
+  /** How often the queue handed it out, this time included. */
+  readonly receiveCount: number;
+}
+
+/** What the handler decided of one message: done (deleted), or to be seen again after so many seconds. */
+export type MessageVerdict = { readonly done: true } | { readonly done: false; readonly againIn: number };
+
+export interface EventQueue {
+  /** Idempotent; the queue's URL and ARN. */
+  create(name: string, options?: CallOptions): Promise<{ url: string; arn: string }>;
+  /** Whether nothing is waiting, delayed or in flight. Approximate on AWS. */
+  drained(url: string, options?: CallOptions): Promise<boolean>;
+  /**
+   * Starts `consumers` pollers that hand batches to `onBatch` and delete exactly the messages it calls done.
+   * `stop` ends the polling, waits for the batches in flight and resolves when all is settled or `deadline` ms passed.
+   */
+  consume(
+    url: string,
+    options: {
+      consumers: number;
+      onBatch: (messages: readonly QueueMessage[]) => Promise<readonly MessageVerdict[]>;
+      onError: (error: unknown) => void;
+    },
+  ): { stop(deadline: number): Promise<void>; lastPollAt(): number };
+}
+
+export interface SessionCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+}
+
+export interface CredentialIssuer {
+  /** Credentials for one bucket only, `seconds` long. */
+  forBucket(bucket: string, name: string, seconds: number, options?: CallOptions): Promise<SessionCredentials>;
+}
+
+/** A dyno as the Platform API lists it. */
+export interface Dyno {
+  readonly id: string;
+  readonly name: string;
+  readonly command: string;
+  readonly state: string;
+  readonly size: string;
+  readonly type: string;
+  readonly createdAt: number;
+}
+
+export interface LaunchOrder {
+  readonly command: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly size: string;
+  readonly timeToLive: number;
+}
+
+/**
+ * The three fates of `POST /apps/:app/dynos`. Only `refused` frees the attempt. `heal`: time heals it (429, capacity).
+ */
+export type LaunchOutcome =
+  | { readonly outcome: 'accepted'; readonly dyno: Dyno }
+  | {
+      readonly outcome: 'refused';
+      readonly heal: boolean;
+      readonly status: number;
+      readonly id: string;
+      readonly message: string;
+      /** Seconds. */
+      readonly retryAfter?: number;
+    }
+  | {
+      readonly outcome: 'unknown';
+      readonly cause: string;
+      /** Set when it is certain that no byte of the request left (no connection, no token): nothing can have been started. */
+      readonly unsent?: true;
+    };
+
+/** How a dyno that left the list ended, as far as the log tells. */
+export interface DynoEnd {
+  /** Exit status; undefined when the log does not tell. */
+  readonly status: number | undefined;
+  /** Whether the log shows that it was up. */
+  readonly up: boolean;
+}
+
+export interface DynoPlatform {
+  /** Sent once, never retried. Never throws: what is not accepted or refused is unknown. */
+  launch(app: string, order: LaunchOrder, options: { signal?: AbortSignal; deadline: number }): Promise<LaunchOutcome>;
+  list(app: string, options?: CallOptions): Promise<readonly Dyno[]>;
+  /** Idempotent: a dyno that is gone is stopped. */
+  stop(app: string, dyno: string, options?: CallOptions): Promise<void>;
+  /**
+   * Reads the dyno's own lines of the app's log. Dyno names come round again (`run.` and four digits): with `after`, the dyno's
+   * creation in ms since 1970, older lines under its name do not count.
+   */
+  endOf(app: string, dynoName: string, options?: CallOptions & { readonly after?: number }): Promise<DynoEnd>;
+  /** The last lines of a dyno's log as text, oldest first. */
+  log(app: string, dynoName: string, lines: number, options?: CallOptions): Promise<readonly string[]>;
+  configVars(app: string, options?: CallOptions): Promise<Readonly<Record<string, string>>>;
+  /** Sets (or with null removes) config vars. */
+  setConfigVars(app: string, vars: Readonly<Record<string, string | null>>, options?: CallOptions): Promise<void>;
+}

@@ -1,0 +1,37 @@
+// All routes, put together. Reads no environment and opens no socket, so tests call `app.request()`.
+import { Hono } from 'hono';
+import { HTTPException } from 'hono/http-exception';
+import { Failure, messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import { workflowJsonSchema } from '../schema/workflow-schema.ts';
+import { checkOrigin } from './origin.ts';
+import { problem } from './problem.ts';
+import { type RunsDeps, runsRoutes } from './runs-routes.ts';
+
+export interface AppDeps extends RunsDeps {
+  /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
+  readonly hosts: readonly string[] | undefined;
+  /** Whether Redis answers. */
+  readonly ready: () => Promise<boolean>;
+  readonly log: Log;
+}
+
+export function createApp(deps: AppDeps): Hono {
+  const app = new Hono();
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse();
+    const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
+    if (failure.status >= 500) deps.log.error({ path: c.req.path, error: messageOf(error) }, 'request failed');
+    return problem(c, failure);
+  });
+  app.notFound((c) => problem(c, new Failure('not_found', `Found no route for ${c.req.method} ${c.req.path}.`)));
+  if (deps.hosts !== undefined) app.use(checkOrigin(deps.hosts));
+
+  app.get('/healthz', (c) => c.json({ status: 'ok' }));
+  app.get('/readyz', async (c) =>
+    (await deps.ready()) ? c.json({ status: 'ready' }) : problem(c, new Failure('redis_unavailable', 'Look at the process that runs it.')),
+  );
+  app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
+  app.route('/v1', runsRoutes(deps));
+  return app;
+}

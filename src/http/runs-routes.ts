@@ -1,0 +1,113 @@
+import { type Context, Hono } from 'hono';
+import { streamSSE } from 'hono/streaming';
+import type { Transition } from '../queues/channel.ts';
+import { Failure } from '../schema/failures.ts';
+import { isFinal, type RunSummary, type RunView } from '../schema/run-view.ts';
+import { requireBearer } from './bearer.ts';
+
+/** Runs of one page of the list. */
+const DEFAULT_LIMIT = 25;
+const MAX_LIMIT = 200;
+/** Milliseconds between two comments that keep a stream's connection open. */
+const HEARTBEAT_MS = 15_000;
+
+export interface RunsDeps {
+  /** The token of the API; undefined closes it. */
+  readonly token: string | undefined;
+  /** The resource that the token belongs to. */
+  readonly resource: string;
+  readonly show: (runId: string) => Promise<RunView | undefined>;
+  readonly list: (query: { resource: string; limit: number; before?: number }) => Promise<readonly RunSummary[]>;
+  readonly runIdOf: (event: { bucket: string; key: string; versionId: string }) => string;
+  readonly cancel: (runId: string, by: string) => Promise<string>;
+  readonly listen: (onTransition: (transition: Transition) => void) => () => void;
+}
+
+/** `/v1/runs`: list, show, cancel and follow the runs of the token's resource. */
+export function runsRoutes(deps: RunsDeps): Hono {
+  const routes = new Hono();
+  routes.use(requireBearer(deps.token));
+
+  const own = async (c: Context): Promise<RunView> => {
+    const id = c.req.param('id') ?? '';
+    const run = await deps.show(id);
+    // another resource's run answers like one that never was
+    if (run === undefined || run.resource !== deps.resource) throw new Failure('not_found', `Found no run ${id}.`);
+    return run;
+  };
+
+  routes.get('/runs', async (c) => {
+    const { bucket, key, version_id: versionId } = c.req.query();
+    if (bucket !== undefined && key !== undefined && versionId !== undefined) {
+      const run = await deps.show(deps.runIdOf({ bucket, key, versionId }));
+      return c.json(run === undefined || run.resource !== deps.resource ? [] : [summaryOf(run)]);
+    }
+    const limit = number(c, 'limit', DEFAULT_LIMIT, 1, MAX_LIMIT);
+    const before = c.req.query('before') === undefined ? undefined : number(c, 'before', 0, 0, Number.MAX_SAFE_INTEGER);
+    return c.json(await deps.list({ resource: deps.resource, limit, ...(before === undefined ? {} : { before }) }));
+  });
+
+  routes.get('/runs/:id', async (c) => c.json(await own(c)));
+
+  routes.post('/runs/:id/cancel', async (c) => {
+    const run = await own(c);
+    return c.json({ id: run.id, state: await deps.cancel(run.id, 'api') });
+  });
+
+  // Every entry of the history as an event with its number as id, from the one after Last-Event-ID on; ends with the run.
+  routes.get('/runs/:id/events', async (c) => {
+    const { id } = await own(c);
+    const after = Number(c.req.header('last-event-id') ?? c.req.query('after') ?? 0);
+    return streamSSE(c, async (stream) => {
+      let sent = Number.isFinite(after) ? after : 0;
+      let wake = () => {};
+      const stop = deps.listen(({ runId }) => {
+        if (runId === id) wake();
+      });
+      stream.onAbort(() => {
+        stop();
+        wake();
+      });
+      try {
+        while (!stream.aborted) {
+          // armed before the read: what is written after it rings
+          const rung = new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+          const run = await deps.show(id);
+          if (run === undefined) return;
+          for (const entry of run.history.filter(({ n }) => n > sent)) {
+            await stream.writeSSE({ id: String(entry.n), event: entry.what, data: JSON.stringify(entry) });
+            sent = entry.n;
+          }
+          if (isFinal(run.state)) {
+            await stream.writeSSE({ event: 'end', data: JSON.stringify({ state: run.state, error: run.error }) });
+            return;
+          }
+          // the channel may lose anything: look again after a while in any case
+          const timer = setTimeout(wake, HEARTBEAT_MS);
+          await rung;
+          clearTimeout(timer);
+          await stream.write(': still here\n\n');
+        }
+      } finally {
+        stop();
+      }
+    });
+  });
+  return routes;
+}
+
+function summaryOf({ steps: _steps, history: _history, ...summary }: RunView): RunSummary {
+  return summary;
+}
+
+function number(c: Context, name: string, fallback: number, min: number, max: number): number {
+  const text = c.req.query(name);
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new Failure('request_invalid', `${name}: found ${JSON.stringify(text)}, expected a whole number from ${min} to ${max}.`);
+  }
+  return value;
+}

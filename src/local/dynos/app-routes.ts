@@ -1,0 +1,157 @@
+import { Hono } from 'hono';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { invalidParams, notFound } from './api-error.ts';
+import { herokuTime } from './dyno.ts';
+import type { Formation } from './formation.ts';
+import type { LogStore } from './log-store.ts';
+import { pageBy } from './paging.ts';
+import type { PlatformState, Release } from './platform-state.ts';
+import { checkProcessText, readBody } from './read-body.ts';
+
+const configVarsBody = Compile(Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()])));
+
+// Everything local belongs to one made-up user.
+const email = 'you@localhost';
+
+/** Who is signed in, in the members that the heroku CLI reads. */
+export function accountJson(state: PlatformState): Record<string, unknown> {
+  const { accountId, createdAt } = state.identity;
+  const at = herokuTime(createdAt);
+  return {
+    id: accountId,
+    email,
+    name: 'you',
+    verified: true,
+    beta: false,
+    two_factor_authentication: false,
+    created_at: at,
+    updated_at: at,
+    last_login: at,
+  };
+}
+
+export interface AppRoutesDeps {
+  state: PlatformState;
+  formation: Formation;
+  log: LogStore;
+  app: { id: string; name: string };
+  id: () => string;
+  now: () => number;
+  /** Where the app itself answers. */
+  webUrl: () => string;
+}
+
+/** The app itself, its config vars and its releases, to be mounted under `/apps/:app`. */
+export function appRoutes(deps: AppRoutesDeps): Hono {
+  const { state } = deps;
+  const routes = new Hono();
+  routes.get('/', (c) => c.json(appJson(deps)));
+  routes.get('/config-vars', (c) => c.json(state.configVars()));
+  routes.patch('/config-vars', async (c) => {
+    const changes = await readBody(c, configVarsBody);
+    for (const [name, value] of Object.entries(changes)) {
+      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
+        throw invalidParams(
+          `${JSON.stringify(name)} is no name for a config var: expected letters, digits and _, not beginning with a digit.`,
+        );
+      }
+      if (value !== null) checkProcessText(`config var ${name}`, value);
+    }
+    const description = describe(changes);
+    if (state.changeConfigVars(changes, { id: deps.id(), description, at: deps.now() })) {
+      deps.log.append('app', 'api', `${description} by user ${email}`);
+      deps.log.append('app', 'api', `Release v${state.currentRelease().version} created by user ${email}`);
+      // A release restarts the formation; one-offs go on with what they were started with.
+      deps.formation.restart({});
+    }
+    return c.json(state.configVars());
+  });
+  // Padded, so that versions compare as texts.
+  routes.get('/releases', (c) =>
+    pageBy(
+      c,
+      state.releases(),
+      'version',
+      ({ version }) => String(version),
+      (release) => releaseJson(release, deps),
+    ),
+  );
+  routes.get('/releases/:release', (c) => {
+    const wanted = c.req.param('release');
+    const release = state.releases().find(({ id, version }) => id === wanted || String(version) === wanted.replace(/^v/, ''));
+    if (release === undefined) throw notFound('release');
+    return c.json(releaseJson(release, deps));
+  });
+  return routes;
+}
+
+function releaseJson(release: Release, { state, app }: AppRoutesDeps): Record<string, unknown> {
+  const at = herokuTime(release.createdAt);
+  const { id, version, description } = release;
+  return {
+    id,
+    version,
+    description,
+    status: 'succeeded',
+    current: version === state.currentRelease().version,
+    user: { id: state.identity.accountId, email },
+    app: { id: app.id, name: app.name },
+    slug: null,
+    addon_plan_names: [],
+    output_stream_url: null,
+    created_at: at,
+    updated_at: at,
+  };
+}
+
+// As Heroku describes the release: `Set FOO, BAR config vars`.
+function describe(changes: Readonly<Record<string, string | null>>): string {
+  const names = (wanted: (value: string | null) => boolean): string =>
+    Object.entries(changes)
+      .filter(([, value]) => wanted(value))
+      .map(([name]) => name)
+      .join(', ');
+  const set = names((value) => value !== null);
+  const removed = names((value) => value === null);
+  return [set === '' ? '' : `Set ${set} config vars`, removed === '' ? '' : `Remove ${removed} config vars`]
+    .filter((part) => part !== '')
+    .join('; ');
+}
+
+function appJson({
+  state,
+  app,
+  url,
+}: {
+  state: PlatformState;
+  app: { id: string; name: string };
+  url: () => string;
+}): Record<string, unknown> {
+  const { accountId, createdAt } = state.identity;
+  const at = herokuTime(createdAt);
+  const stack = { id: state.identity.appId, name: 'heroku-24' };
+  return {
+    id: app.id,
+    name: app.name,
+    owner: { id: accountId, email },
+    stack,
+    build_stack: stack,
+    generation: { id: 'cedar', name: 'cedar' },
+    region: { id: state.identity.appId, name: 'us' },
+    space: null,
+    team: null,
+    organization: null,
+    // Anything but eco: the CLI asks an eco app's owner for a quota.
+    process_tier: 'basic',
+    web_url: webUrl(),
+    git_url: null,
+    maintenance: false,
+    archived_at: null,
+    created_at: at,
+    released_at: herokuTime(state.currentRelease().createdAt),
+    updated_at: at,
+    repo_size: null,
+    slug_size: null,
+  };
+}

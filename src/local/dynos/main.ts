@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { type Dynos, startDynos } from './start-dynos.ts';
+
+// The dynos platform as a process of its own: environment in, one ready line (and IPC message) out, SIGTERM or the parent's end stops it.
+
+const settings = Compile(
+  Type.Object({
+    AUTOFILES_DYNOS_DIR: Type.String({ minLength: 1 }),
+    AUTOFILES_APP_DIR: Type.String({ minLength: 1 }),
+    AUTOFILES_APP_NAME: Type.String({ minLength: 1 }),
+    AUTOFILES_DYNOS_TOKEN: Type.String({ minLength: 1 }),
+    AUTOFILES_DYNOS_PORT: Type.Optional(Type.String({ pattern: '^\\d{1,5}$' })),
+    PATH: Type.Optional(Type.String()),
+    LANG: Type.Optional(Type.String()),
+    AUTOFILES_DYNOS_WEB_PORT: Type.Optional(Type.String({ pattern: '^\\d{1,5}$' })),
+    AUTOFILES_DYNOS_COPIES: Type.Optional(Type.Union([Type.Literal('auto'), Type.Literal('plain')])),
+    AUTOFILES_DYNOS_RATE_LIMIT: Type.Optional(Type.String({ pattern: '^[1-9]\\d{0,9}$' })),
+  }),
+);
+
+async function main(): Promise<void> {
+  const { env } = process;
+  if (env['NODE_ENV'] === 'production')
+    throw new Error('the local dynos platform runs anything on this machine and refuses NODE_ENV=production');
+  if (!settings.Check(env)) {
+    const faults = settings.Errors(env).map(({ instancePath, message }) => `${instancePath.slice(1)} ${message}`);
+    throw new Error(`the environment does not fit: ${faults.join('; ')}`);
+  }
+  const starting = startDynos({
+    dir: env.AUTOFILES_DYNOS_DIR,
+    appDir: env.AUTOFILES_APP_DIR,
+    appName: env.AUTOFILES_APP_NAME,
+    token: env.AUTOFILES_DYNOS_TOKEN,
+    port: Number(env.AUTOFILES_DYNOS_PORT ?? 0),
+    webPort: Number(env.AUTOFILES_DYNOS_WEB_PORT ?? 0),
+    copies: env.AUTOFILES_DYNOS_COPIES ?? 'auto',
+    // Heroku allows 4,500 an hour; on one's own machine nobody shares it.
+    rateLimit: Number(env.AUTOFILES_DYNOS_RATE_LIMIT ?? 1_000_000),
+    userPath: env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    ...(env.LANG === undefined ? {} : { lang: env.LANG }),
+    now: Date.now,
+    id: randomUUID,
+    report: (message) => console.error(`dynos: ${message}`),
+  });
+  stopWith(starting);
+  const { port } = await starting;
+  console.log(`dynos ready on http://127.0.0.1:${port}`);
+  if (process.connected) process.send?.({ ready: true, port });
+}
+
+// Registered before the start has finished, so that no signal and no end of the parent is missed.
+function stopWith(starting: Promise<Dynos>): void {
+  let stopping = false;
+  const stop = (): void => {
+    // A second signal means now: dynos get no more grace.
+    const graceMs = stopping ? 0 : undefined;
+    stopping = true;
+    starting
+      .then((dynos) => dynos.close(graceMs))
+      .then(
+        () => process.exit(0),
+        (error: unknown) => fail(error),
+      );
+  };
+  process.on('SIGTERM', stop);
+  // Ctrl-C reaches the whole terminal group; a supervised platform leaves it to its parent, which says SIGTERM in its own time.
+  process.on('SIGINT', () => {
+    if (!process.connected) stop();
+  });
+  // The parent is gone: nobody else would ever stop us.
+  process.on('disconnect', () => {
+    if (!stopping) stop();
+  });
+}
+
+function fail(error: unknown): void {
+  console.error(`dynos: ${error instanceof Error ? error.message : String(error)}`);
+  process.exit(1);
+}
+
+main().catch(fail);

@@ -1,0 +1,164 @@
+import type { AppCopies, AppCopy } from './app-copies.ts';
+import type { Dyno, DynoState } from './dyno.ts';
+import { dynoEnvironment } from './dyno-environment.ts';
+import { type DynoProcess, SpawnFailure, startDynoProcess } from './dyno-process.ts';
+import type { Gate } from './gate.ts';
+import type { LogStore } from './log-store.ts';
+import type { OutputPipes } from './output-pipe.ts';
+import type { PlatformState } from './platform-state.ts';
+import { linuxIdentity, processIdentity } from './process-identity.ts';
+import type { Slug, SlugStore } from './slug.ts';
+import { createStopper } from './stopper.ts';
+
+/** A dyno on its way from start to end. */
+export interface RunningDyno {
+  dyno: Dyno;
+  /** The process is up, or could not be started. Never rejects. */
+  started: Promise<void>;
+  /** The dyno has ended and its last log line is written. Never rejects. */
+  ended: Promise<void>;
+  /** Its folder is removed too. Never rejects. */
+  gone: Promise<void>;
+  /** SIGTERM now, SIGKILL when something is left after `graceMs`. A shorter grace later wins. */
+  stop(graceMs: number): void;
+}
+
+export interface RunDeps {
+  state: PlatformState;
+  slugs: SlugStore;
+  copies: AppCopies;
+  pipes: OutputPipes;
+  log: LogStore;
+  now: () => number;
+  /** Says what went wrong inside the platform, as opposed to in a dyno. */
+  report: (message: string) => void;
+  app: { id: string; name: string };
+  /** The shell that runs commands, by its full path. */
+  shell: string;
+  userPath: string;
+  lang: string;
+  /** Between SIGTERM and SIGKILL; 30 s on Heroku. */
+  stopGraceMs: number;
+}
+
+/** What a dyno is to run and how it ends. */
+export interface RunPlan {
+  /** The command for the shell. */
+  command(procfile: ReadonlyMap<string, string>): string;
+  /** Variables on top of the config vars. */
+  env: Readonly<Record<string, string>>;
+  port: number;
+  /** How long it may live from the start of its process; undefined: for ever. */
+  lifeSeconds: number | undefined;
+  /** Resolves when a started process counts as up; undefined: at once. `false`: it took too long and is to be killed, the reason is logged. */
+  ready?: (signal: AbortSignal) => Promise<boolean>;
+  /** The state after the end. */
+  endState(stopped: boolean): DynoState;
+}
+
+/** Runs a dyno: copies the app, starts the command, keeps its output as log lines, ends it with its group and removes the copy. */
+export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): RunningDyno {
+  const say = (text: string): void => deps.log.append('heroku', dyno.name, text);
+  const changeTo = (state: DynoState): void => {
+    if (state === dyno.state) return;
+    say(`State changed from ${dyno.state} to ${state}`);
+    dyno.state = state;
+    dyno.updatedAt = deps.now();
+  };
+  const stopper = createStopper(say);
+  const over = new AbortController();
+  let copy: AppCopy | undefined;
+
+  const start = async (): Promise<DynoProcess | undefined> => {
+    say(`Starting process with command \`${dyno.command}\``);
+    const slug = await deps.slugs.acquire();
+    try {
+      if (stopper.stopped()) return undefined;
+      copy = await deps.copies.make(dyno.id, slug);
+      if (stopper.stopped()) return undefined;
+      const env = { ...environmentOf(dyno, plan, copy.home, deps), ...copy.env };
+      const inCopy = copy.enter(deps.shell, shellArguments(slug, deps.shell, plan.command(slug.procfile)));
+      const onLine = (line: string): void => deps.log.append('app', dyno.name, line);
+      const started = await startDynoProcess({ ...inCopy, env }, { pipes: deps.pipes, onLine });
+      recordProcess(dyno.id, started.pid, deps);
+      stopper.began(started);
+      return started;
+    } finally {
+      deps.slugs.release(slug);
+    }
+  };
+  const comeUp = async (started: DynoProcess | undefined): Promise<void> => {
+    if (started === undefined) return;
+    const ready = plan.ready === undefined || (await plan.ready(over.signal));
+    if (over.signal.aborted) return;
+    if (ready) changeTo('up');
+    else stopper.kill();
+  };
+
+  const begun = gate.through(start);
+  const started = begun.then(comeUp);
+  const ended = begun
+    .then(async (process) => {
+      const life = plan.lifeSeconds === undefined ? undefined : setTimeout(() => stopper.stop(deps.stopGraceMs), plan.lifeSeconds * 1000);
+      const status = process === undefined ? 143 : await process.ended;
+      clearTimeout(life);
+      over.abort();
+      say(`Process exited with status ${status}`);
+      changeTo(plan.endState(stopper.stopped()));
+    })
+    .catch((error: unknown) => {
+      const status = error instanceof SpawnFailure ? error.status : 126;
+      say(`Error: ${error instanceof Error ? error.message : String(error)}`);
+      say(`Process exited with status ${status}`);
+      changeTo('crashed');
+    })
+    .finally(() => stopper.ended());
+  const gone = ended
+    .then(async () => {
+      await copy?.remove();
+      deps.state.removeDyno(dyno.id);
+    })
+    .catch((error: unknown) => {
+      // The record stays, so that the next start of the platform tries again.
+      deps.report(`the folder of ${dyno.name} could not be removed: ${error instanceof Error ? error.message : String(error)}`);
+    });
+  return { dyno, started: started.then(nothing, nothing), ended, gone, stop: stopper.stop };
+}
+
+// `.profile.d/*.sh` and `.profile` are sourced first, as on Heroku; an app without them (known from the slug) does not pay for a second shell.
+function shellArguments({ tree }: Slug, shell: string, command: string): string[] {
+  const profiles = tree.entries.some(({ path }) => path === '.profile' || (path.startsWith('.profile.d/') && path.endsWith('.sh')));
+  return profiles ? ['-c', profileScript, shell, command] : ['-c', command];
+}
+
+const profileScript = `for profile in "$HOME"/.profile.d/*.sh "$HOME/.profile"; do
+  if [ -f "$profile" ]; then . "$profile"; fi
+done
+unset profile
+exec "$0" -c "$1"`;
+
+function environmentOf(dyno: Dyno, plan: RunPlan, home: string, deps: RunDeps): Record<string, string> {
+  return dynoEnvironment({
+    configVars: deps.state.configVars(),
+    callEnv: plan.env,
+    port: plan.port,
+    userPath: deps.userPath,
+    lang: deps.lang,
+    home,
+    app: deps.app,
+    dyno,
+    release: deps.state.currentRelease(),
+  });
+}
+
+// Recorded in the same turn as the spawn, so that a platform killed at any later moment leaves a process that its next start can find.
+function recordProcess(id: string, pid: number, deps: RunDeps): void {
+  deps.state.recordProcess(id, pid, linuxIdentity(pid));
+  if (process.platform === 'linux') return;
+  // Elsewhere the start time must be asked of `ps`, which takes a moment. For a dyno that ended meanwhile this changes nothing.
+  processIdentity(pid)
+    .then((identity) => deps.state.recordProcess(id, pid, identity))
+    .catch((error: unknown) => deps.report(`the start time of process ${pid} could not be recorded: ${String(error)}`));
+}
+
+function nothing(): void {}

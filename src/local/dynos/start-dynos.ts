@@ -1,0 +1,181 @@
+import { randomBytes } from 'node:crypto';
+import { accessSync, constants, mkdirSync, realpathSync, statSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { delimiter, join, resolve } from 'node:path';
+import { createAdaptorServer } from '@hono/node-server';
+import { createApi } from './api.ts';
+import { chooseCopies } from './choose-copies.ts';
+import { withoutPackageBins } from './dyno-environment.ts';
+import { createFormation } from './formation.ts';
+import { createLauncher } from './launch-dyno.ts';
+import { createLogSessions } from './log-sessions.ts';
+import { createLogStore } from './log-store.ts';
+import { createOneOffs } from './one-offs.ts';
+import { createOutputPipes } from './output-pipe.ts';
+import { openPlatformState } from './platform-state.ts';
+import { createRateLimit } from './rate-limit.ts';
+import { reapOrphans } from './reap-orphans.ts';
+import { removeTree } from './remove-tree.ts';
+import { startRouter } from './router.ts';
+import { createSlugStore } from './slug.ts';
+
+/** What the dynos platform stands on. Only the first block is required. */
+export interface DynosDeps {
+  /** The platform's own folder: state, snapshots, copies. Made when missing; one platform at a time. */
+  dir: string;
+  /** The app's folder, with or without a Procfile. */
+  appDir: string;
+  appName: string;
+  /** What callers must send, as Bearer or as the password of Basic. */
+  token: string;
+  /** The user's own PATH; folders of node_modules/.bin are taken out. */
+  userPath: string;
+  now: () => number;
+  id: () => string;
+  /** Says what went wrong inside the platform. */
+  report: (message: string) => void;
+
+  /** The port to listen on; 0 (default) takes a free one. */
+  port?: number;
+  /** The router's port, for the app's web dynos; 0 (default) takes a free one. */
+  webPort?: number;
+  /** Calls per hour (default 4,500, Heroku's). */
+  rateLimit?: number;
+  /** LANG of the dynos (default C.UTF-8). */
+  lang?: string;
+  /** Most dynos at one time (default 500). */
+  maxDynos?: number;
+  /** `auto` (default): copies at /app in a mount namespace where the machine allows it, else plain ones. */
+  copies?: 'auto' | 'plain';
+  /** Between SIGTERM and SIGKILL when a dyno is stopped (default 30,000 ms, Heroku's). */
+  stopGraceMs?: number;
+  /** The same when the platform itself stops (default 10,000 ms), and for what a killed platform left behind (default 2,000 ms). */
+  shutdownGraceMs?: number;
+  orphanGraceMs?: number;
+}
+
+/** A running platform. */
+export interface Dynos {
+  port: number;
+  /** Where the router answers for the app's web dynos. */
+  webPort: number;
+  /** How dynos get their copy of the app, and why not at `/app` when that is so. */
+  copies: { kind: 'namespace' | 'plain'; reason?: string };
+  /** Ends every dyno (SIGTERM, then SIGKILL after `graceMs`), then the server. Complete on return; a second call waits for the same end and may shorten the grace. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Starts the local cloud's one-off process platform on loopback. Before it answers, what a killed platform left behind in `dir` has been ended and removed.
+ * @throws Error when the folder is held by another platform, the app folder is missing, no shell is found or the port is taken.
+ */
+export async function startDynos(deps: DynosDeps): Promise<Dynos> {
+  const appDir = existingFolder(deps.appDir);
+  mkdirSync(deps.dir, { recursive: true, mode: 0o700 });
+  // Real paths, so that the app's own `.autofiles` is recognised whatever link leads to it.
+  const dir = realpathSync(deps.dir);
+  const userPath = withoutPackageBins(deps.userPath);
+  const shell = findShell(userPath);
+  const state = openPlatformState(dir, deps);
+  try {
+    const log = createLogStore({ ...deps, state });
+    await reapOrphans({ state, log, graceMs: deps.orphanGraceMs ?? 2_000, report: deps.report });
+    const [copiesDir, slugsDir] = [join(dir, 'copies'), join(dir, 'slugs')];
+    await Promise.all([removeTree(copiesDir), removeTree(slugsDir)]);
+    const chosen = await chooseCopies(copiesDir, deps.copies ?? 'auto');
+    const app = { id: state.identity.appId, name: deps.appName };
+    const slugs = createSlugStore({ appDir, dir: slugsDir, stateDir: dir, report: deps.report });
+    const pipes = createOutputPipes(join(dir, 'pipes'));
+    const stopGraceMs = deps.stopGraceMs ?? 30_000;
+    const launcher = createLauncher({
+      ...deps,
+      state,
+      log,
+      app,
+      shell,
+      userPath,
+      slugs,
+      pipes,
+      stopGraceMs,
+      copies: chosen.copies,
+      lang: deps.lang ?? 'C.UTF-8',
+    });
+    const oneOffs = createOneOffs({ launcher, state, id: deps.id, maxDynos: deps.maxDynos ?? 500, answerAfterMs: 250, stopGraceMs });
+    const formation = createFormation({ ...deps, launcher, state, log, appDir, stopGraceMs, bootMs: 60_000 });
+    const sessions = createLogSessions({ log, now: deps.now, id: deps.id, secret: () => randomBytes(24).toString('base64url') });
+    const crashed = (): boolean => formation.list().some(({ type }) => type === 'web');
+    const router = await startRouter({ web: formation.web, crashed, log, id: deps.id, now: deps.now, port: deps.webPort ?? 0 });
+    const webUrl = (): string => `http://127.0.0.1:${router.port}/`;
+    const rateLimit = createRateLimit(deps.rateLimit ?? 4_500, deps.now);
+    const api = createApi({ ...deps, app, state, log, oneOffs, formation, sessions, rateLimit, webUrl });
+    // The first dyno should not wait for what can be had ready; what goes wrong here, that dyno will say.
+    void Promise.allSettled([pipes.prepare(), slugs.acquire().then(slugs.release)]);
+    const { server, port } = await listen(api.fetch, deps.port ?? 0);
+    await formation.resume();
+
+    const closeRest = async (): Promise<void> => {
+      sessions.close();
+      await router.close();
+      await new Promise<void>((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      });
+      chosen.close();
+      log.save();
+      state.close();
+    };
+    let closed: Promise<void> | undefined;
+    return {
+      port,
+      webPort: router.port,
+      copies: chosen.reason === undefined ? { kind: chosen.kind } : { kind: chosen.kind, reason: chosen.reason },
+      close(graceMs = deps.shutdownGraceMs ?? 10_000) {
+        oneOffs.stopAll(graceMs);
+        formation.stopAll(graceMs);
+        closed ??= launcher.allGone().then(closeRest);
+        return closed;
+      },
+    };
+  } catch (error) {
+    state.close();
+    throw error;
+  }
+}
+
+function existingFolder(path: string): string {
+  const full = resolve(path);
+  if (!statSync(full, { throwIfNoEntry: false })?.isDirectory())
+    throw new Error(`the app folder ${full} does not exist; give AUTOFILES_APP_DIR the folder with the Procfile`);
+  return realpathSync(full);
+}
+
+// Heroku runs commands with bash; where there is none, sh does.
+function findShell(path: string): string {
+  for (const name of ['bash', 'sh']) {
+    for (const folder of path.split(delimiter)) {
+      const file = join(folder, name);
+      try {
+        accessSync(file, constants.X_OK);
+        return file;
+      } catch {
+        // Not in this folder: look in the next one.
+      }
+    }
+  }
+  throw new Error(`neither bash nor sh is in the PATH (${path}); dynos run their commands with one of them`);
+}
+
+async function listen(fetch: Parameters<typeof createAdaptorServer>[0]['fetch'], port: number): Promise<{ server: Server; port: number }> {
+  // createServer of node:http is the default, so the union's other members cannot occur.
+  const server = createAdaptorServer({ fetch }) as Server;
+  await new Promise<void>((done, failed) => {
+    server.once('error', failed);
+    server.listen(port, '127.0.0.1', () => {
+      server.off('error', failed);
+      done();
+    });
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error(`the server listens on ${String(address)}, expected a TCP port`);
+  return { server, port: address.port };
+}

@@ -1,0 +1,62 @@
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Answer } from './s3/context.ts';
+import type { S3Error } from './s3-error.ts';
+import { renderXml } from './xml.ts';
+
+/** Who a request is, for its answer, its events and the log. */
+export type RequestIds = { requestId: string; hostId: string };
+
+/** Writes an answer. A HEAD gets the headers only; a streamed body is sent as fast as the client takes it. */
+export async function respond(req: IncomingMessage, res: ServerResponse, ids: RequestIds, answer: Answer): Promise<void> {
+  const { status, headers = {}, body = '' } = answer;
+  const streamed = typeof body === 'object' && 'chunks' in body ? body : undefined;
+  const whole = streamed ? undefined : typeof body === 'string' ? Buffer.from(body) : (body as Buffer);
+  const bodyless = req.method === 'HEAD' || status === 304 || status === 204;
+  const length = streamed?.length ?? whole?.length ?? 0;
+  res.writeHead(status, {
+    'x-amz-request-id': ids.requestId,
+    'x-amz-id-2': ids.hostId,
+    ...(typeof body === 'string' && body !== '' && { 'content-type': 'application/xml' }),
+    ...(!bodyless && { 'content-length': length }),
+    ...headers,
+  });
+  if (streamed) await sendChunks(res, streamed.chunks, bodyless);
+  else res.end(bodyless ? undefined : whole);
+}
+
+async function sendChunks(res: ServerResponse, chunks: AsyncGenerator<Buffer, void, void>, bodyless: boolean): Promise<void> {
+  const gone = new AbortController();
+  const stop = (): void => gone.abort();
+  res.once('close', stop);
+  try {
+    for (;;) {
+      if (bodyless || res.destroyed) break;
+      const { value, done } = await chunks.next();
+      if (done) break;
+      // A client that went away ends the wait for the drain by the abort.
+      if (!res.write(value)) await once(res, 'drain', { signal: gone.signal });
+    }
+    res.end();
+  } catch (error) {
+    // The headers are out: the only way left to say that the body is not whole is to end the connection.
+    res.destroy();
+    if (!gone.signal.aborted) throw error;
+  } finally {
+    res.off('close', stop);
+    await chunks.return();
+  }
+}
+
+/** The answer to a refused request: the error document of S3. */
+export function errorAnswer(error: S3Error, resource: string, ids: RequestIds): Answer {
+  const document = {
+    Code: error.code,
+    Message: error.message,
+    ...error.details,
+    Resource: resource,
+    RequestId: ids.requestId,
+    HostId: ids.hostId,
+  };
+  return { status: error.status, headers: error.headers, body: renderXml('Error', document) };
+}

@@ -1,0 +1,78 @@
+import type { IncomingMessage } from 'node:http';
+import { ACCOUNT_ID } from './credentials.ts';
+import { decodePercent, type ParsedRequest } from './http-request.ts';
+import type { RequestIds } from './respond.ts';
+import type { Answer, S3Services } from './s3/context.ts';
+import { runS3 } from './s3/routes.ts';
+import { S3Error } from './s3-error.ts';
+import type { Verifier } from './sigv4.ts';
+
+/** AWS' limit for a key, in bytes of UTF-8. */
+const MAX_KEY_BYTES = 1024;
+
+/** What the S3 side of the server works with. */
+export type S3Service = { services: S3Services; verifier: Verifier };
+
+/** Verifies and does one S3 request. `hostBucket`: the bucket that the Host header names. Throws S3Error. */
+export async function serveS3(
+  { services, verifier }: S3Service,
+  req: IncomingMessage,
+  request: ParsedRequest,
+  call: { ids: RequestIds; hostBucket: string | undefined; welcomeBody: () => void },
+): Promise<Answer> {
+  const { bucketName, key } = target(request.rawPath, call.hostBucket);
+  if (isPostForm(request)) throw new S3Error('NotImplemented', 'POST of a form with a policy is not implemented by this local store yet: presign a PUT instead.');
+  const { credential, payload, presigned } = await verifier.verify(request, { service: 's3' });
+  if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
+    throw new S3Error('KeyTooLongError', undefined, {
+      details: { Size: String(Buffer.byteLength(key)), MaxSizeAllowed: String(MAX_KEY_BYTES) },
+    });
+  }
+  refuseForeignOwner(request.headers);
+  return await runS3({
+    services,
+    req,
+    method: request.method,
+    bucketName,
+    key,
+    query: request.query,
+    headers: presigned ? withHoistedHeaders(request) : request.headers,
+    credential,
+    payload,
+    requester: {
+      principalId: credential.userId,
+      sourceAddress: req.socket.remoteAddress ?? '127.0.0.1',
+      requestId: call.ids.requestId,
+      hostId: call.ids.hostId,
+    },
+    welcomeBody: call.welcomeBody,
+  });
+}
+
+// A browser form is signed by the policy inside it, not by a header: it needs a way of its own, before the signature is looked for.
+function isPostForm({ method, headers }: ParsedRequest): boolean {
+  return method === 'POST' && (headers['content-type']?.toLowerCase().startsWith('multipart/form-data') ?? false);
+}
+
+function target(rawPath: string, hostBucket: string | undefined): { bucketName: string; key: string } {
+  const path = rawPath.slice(1);
+  if (hostBucket !== undefined) return { bucketName: hostBucket, key: decodePercent(path) };
+  const slash = path.indexOf('/');
+  if (slash < 0) return { bucketName: decodePercent(path), key: '' };
+  return { bucketName: decodePercent(path.slice(0, slash)), key: decodePercent(path.slice(slash + 1)) };
+}
+
+// A presigned address may carry `x-amz-…` headers in its query (they are signed there); S3 reads them as headers.
+function withHoistedHeaders({ headers, query }: ParsedRequest): Record<string, string> {
+  const merged = { ...headers };
+  for (const [name, value] of Object.entries(query)) {
+    const lower = name.toLowerCase();
+    if (lower.startsWith('x-amz-') && merged[lower] === undefined) merged[lower] = Array.isArray(value) ? value.join(',') : value;
+  }
+  return merged;
+}
+
+function refuseForeignOwner(headers: Record<string, string>): void {
+  const owner = headers['x-amz-expected-bucket-owner'];
+  if (owner !== undefined && owner !== ACCOUNT_ID) throw new S3Error('AccessDenied');
+}

@@ -1,0 +1,68 @@
+import { createHash } from 'node:crypto';
+import type { Segment } from '../blobs.ts';
+import { type Checksum, type ChecksumAlgorithm, startChecksum } from '../checksums.ts';
+import { decodePercent } from '../http-request.ts';
+import type { ObjectVersion } from '../objects.ts';
+import { S3Error } from '../s3-error.ts';
+import { judgeCopySource } from './conditions.ts';
+import type { S3Context } from './context.ts';
+import { findReadable } from './object-read.ts';
+
+/** What `x-amz-copy-source` names: an object that the credential may read. `versioned`: its bucket ever had versions. */
+export type CopySource = { object: ObjectVersion; bucketName: string; versioned: boolean; named: boolean };
+
+/** AWS' limit for what one copy request may copy. */
+const MAX_COPY_BYTES = 5 * 1024 ** 3;
+
+/**
+ * Finds the source of a copy and judges its conditions. Throws S3Error: InvalidArgument for a header that names nothing,
+ * AccessDenied, NoSuchBucket, NoSuchKey, PreconditionFailed.
+ */
+export function findCopySource(context: S3Context): CopySource {
+  const { headers, services } = context;
+  const header = headers['x-amz-copy-source'] ?? '';
+  const match = /^\/?([^/?]+)\/(.+?)(?:\?versionId=([^&]+))?$/s.exec(header);
+  const [, bucketText, keyText, versionId] = match ?? [];
+  if (!bucketText || !keyText || bucketText.startsWith('arn:')) {
+    throw new S3Error('InvalidArgument', 'Copy Source must mention the source bucket and key: sourcebucket/sourcekey', {
+      details: { ArgumentName: 'x-amz-copy-source', ArgumentValue: header },
+    });
+  }
+  // Some clients encode the slash between bucket and key too.
+  const [bucketName, key] = [decodePercent(bucketText), decodePercent(keyText)];
+  const bucket = services.buckets.find(bucketName);
+  const object = bucket ? findReadable(context, bucket, key, versionId) : undefined;
+  if (!bucket || !object) {
+    // A bucket that is not there looks like one that is not ours, unless we might have it.
+    findNothing(context, bucketName, key);
+    throw new S3Error('NoSuchBucket', undefined, { details: { BucketName: bucketName } });
+  }
+  judgeCopySource(object, headers);
+  return { object, bucketName, versioned: bucket.versioning !== undefined, named: versionId !== undefined };
+}
+
+function findNothing({ credential }: S3Context, bucketName: string, key: string): void {
+  if (credential.root || credential.policy.allows('s3:GetObject', `arn:aws:s3:::${bucketName}/${key}`)) return;
+  throw new S3Error('AccessDenied');
+}
+
+/** Refuses a source larger than one copy request may copy. */
+export function checkCopySize(size: number): void {
+  if (size <= MAX_COPY_BYTES) return;
+  throw new S3Error('InvalidRequest', `The specified copy source is larger than the maximum allowable size for a copy source: ${MAX_COPY_BYTES}`);
+}
+
+/** Reads bytes that the store holds to compute their MD5 (hex) and a checksum. */
+export async function digestSegments(
+  { services }: S3Context,
+  segments: Segment[],
+  algorithm: ChecksumAlgorithm | undefined,
+): Promise<{ md5: string; checksum: Checksum | undefined }> {
+  const md5 = createHash('md5');
+  const stream = algorithm && startChecksum(algorithm);
+  for await (const bytes of services.blobs.read(segments)) {
+    md5.update(bytes);
+    stream?.update(bytes);
+  }
+  return { md5: md5.digest('hex'), checksum: stream && algorithm && { algorithm, value: stream.value(), type: 'FULL_OBJECT' } };
+}

@@ -1,0 +1,42 @@
+import type { Dyno, DynoPlatform } from '../clients/ports.ts';
+import type { Resources } from '../queues/resources.ts';
+import type { Runs, TaskRef } from '../queues/runs.ts';
+import { readMarker } from '../schema/command.ts';
+import { messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import type { TaskPlan } from '../schema/workflow.ts';
+
+/**
+ * Looks for the dyno of a launch whose fate is unknown, by the marker at the end of its command, and adopts it.
+ * `absent`: the list does not show it. `unseen`: the platform did not answer, so nothing is known yet.
+ */
+export async function findDyno(
+  deps: { runs: Runs; resources: Resources; platform: DynoPlatform; log: Log },
+  task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number },
+): Promise<'adopted' | 'absent' | 'unseen'> {
+  const resource = await deps.resources.get(task.resource);
+  if (resource === undefined) return 'absent';
+  let dynos: readonly Dyno[];
+  try {
+    dynos = await deps.platform.list(resource.app);
+  } catch (error) {
+    deps.log.warn({ taskId: task.ref.id, error: messageOf(error) }, 'dyno list not read');
+    return 'unseen';
+  }
+  const dyno = dynos.find(({ command }) => {
+    const marker = readMarker(command);
+    return marker !== undefined && marker.taskId === task.ref.id && marker.attempt === task.attempt;
+  });
+  if (dyno === undefined) return 'absent';
+  await deps.runs.launched({
+    ref: task.ref,
+    resource: task.resource,
+    attempt: task.attempt,
+    timeout: task.task.timeout,
+    noOutput: task.task.no_output,
+    dyno,
+    up: dyno.state === 'up',
+    adopted: true,
+  });
+  return 'adopted';
+}

@@ -1,0 +1,167 @@
+// One worker process: consumers of the event queue, the BullMQ workers of every shard, poller and sweeper.
+import { type Processor, Worker } from 'bullmq';
+import type { CredentialIssuer, DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
+import { openChannel } from '../queues/channel.ts';
+import { connect, type RedisAddress } from '../queues/connection.ts';
+import { QUEUES, type QueueName, shardPrefix } from '../queues/keys.ts';
+import { createParking } from '../queues/parking.ts';
+import { createPlanner } from '../queues/planner.ts';
+import { createResources } from '../queues/resources.ts';
+import { createRuns } from '../queues/runs.ts';
+import type { Sealer } from '../queues/secrets.ts';
+import { createSweeping } from '../queues/sweeping.ts';
+import { createWatch } from '../queues/watch.ts';
+import { messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import { createEventHandler } from './events.ts';
+import { createFinishProcessor } from './finish.ts';
+import { createPlanProcessor } from './plan.ts';
+import { startPolling } from './poll.ts';
+import { startRotation } from './rotation.ts';
+import { startSweeping } from './sweep.ts';
+import { createTaskProcessor } from './task.ts';
+
+/** BullMQ fails a job that stalled more often than this; crashes are handled by the record's intents, not by counting. */
+const NEVER_TOO_OFTEN = 1_000_000;
+
+export interface EngineOptions {
+  readonly redis: RedisAddress;
+  readonly shards: number;
+  readonly sealer: Sealer;
+  readonly store: ObjectStore;
+  readonly queue: EventQueue;
+  readonly queueUrl: string;
+  readonly platform: DynoPlatform;
+  readonly issuer: CredentialIssuer;
+  readonly consumers: number;
+  readonly taskConcurrency: number;
+  /** Milliseconds without a sign of life after which a job's worker counts as dead. */
+  readonly lockMs: number;
+  readonly pollMs: number;
+  readonly sweepMs: number;
+  readonly graceMs: number;
+  readonly adoptMarginMs: number;
+  /** Whether a grace also lasts until the queue is drained (see OverdueDeps.drained). */
+  readonly graceUntilDrained: boolean;
+  readonly runsPerMinute: number;
+  readonly now: () => number;
+  readonly monotonic: () => number;
+  readonly random: () => number;
+  readonly id: () => string;
+  readonly log: Log;
+}
+
+export interface Engine {
+  /** Quiet (no new messages, no new activations), then drained within `deadline` ms, then closed in reverse order. */
+  stop(deadline: number): Promise<void>;
+}
+
+/** Starts everything and resolves when it works. Throws what Redis or the queue answered. */
+export async function startEngine(options: EngineOptions): Promise<Engine> {
+  const { log, now } = options;
+  const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
+  const redis = connect(options.redis, onError);
+  const runs = createRuns({ redis });
+  const resources = createResources({ redis, sealer: options.sealer, now });
+  const shards = Array.from({ length: options.shards }, (_, shard) => shard);
+  const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError }));
+  const parkings = shards.map((shard) => createParking({ shard, connection: redis, onError }));
+  const channel = await openChannel({ connection: redis, shards: options.shards, onError });
+  const { store, platform } = options;
+
+  const loops = shards.map((shard) => {
+    const watch = createWatch({ redis, shard });
+    const planner = planners[shard];
+    if (planner === undefined) throw new RangeError(`shard ${shard} has no planner`);
+    return {
+      polling: startPolling({ runs, resources, platform, watch, pollMs: options.pollMs, now, log }),
+      sweeping: startSweeping({ runs, planner, sweeping: createSweeping({ redis, shard }), watch, sweepMs: options.sweepMs, log }),
+    };
+  });
+
+  const rotation = startRotation({
+    resources,
+    issuer: options.issuer,
+    platform,
+    watch: createWatch({ redis, shard: 0 }),
+    now,
+    log,
+  });
+
+  const tasks = createTaskProcessor({
+    runs,
+    resources,
+    store,
+    platform,
+    parkings,
+    listen: channel.listen,
+    ...(options.graceUntilDrained ? { drained: () => options.queue.drained(options.queueUrl) } : {}),
+    adoptMarginMs: options.adoptMarginMs,
+    graceMs: options.graceMs,
+    nudge: () => {
+      for (const { polling } of loops) polling.nudge();
+    },
+    token: options.id,
+    monotonic: options.monotonic,
+    random: options.random,
+    log,
+  });
+
+  const workers: Worker[] = [];
+  const work = (shard: number, name: QueueName, processor: Processor, concurrency: number) => {
+    const worker = new Worker(name, processor, {
+      connection: redis,
+      prefix: shardPrefix(shard),
+      concurrency,
+      lockDuration: options.lockMs,
+      stalledInterval: Math.max(100, Math.floor(options.lockMs / 2)),
+      maxStalledCount: NEVER_TOO_OFTEN,
+    });
+    worker.on('error', (error) => log.warn({ queue: name, error: messageOf(error) }, 'worker error'));
+    worker.on('failed', (job, error) => {
+      if (error.name !== 'UnrecoverableError') log.warn({ queue: name, jobId: job?.id, error: messageOf(error) }, 'activation failed');
+    });
+    workers.push(worker);
+  };
+  for (const shard of shards) {
+    const planner = planners[shard];
+    if (planner === undefined) continue;
+    work(shard, QUEUES.task, tasks.process, options.taskConcurrency);
+    work(shard, QUEUES.finish, createFinishProcessor({ runs, log }), options.taskConcurrency);
+    work(shard, QUEUES.plan, createPlanProcessor({ planner }), 50);
+  }
+  await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+
+  const consumer = options.queue.consume(options.queueUrl, {
+    consumers: options.consumers,
+    onBatch: createEventHandler({ runs, resources, store, planners, runsPerMinute: options.runsPerMinute, now, log }),
+    onError: (error) => log.warn({ error: messageOf(error) }, 'event queue'),
+  });
+  log.info({ shards: options.shards, consumers: options.consumers }, 'engine started');
+
+  return {
+    stop: async (deadline) => {
+      const until = options.monotonic() + deadline;
+      const left = () => Math.max(100, until - options.monotonic());
+      await consumer.stop(left());
+      await Promise.all([rotation.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
+      // a worker's close waits for its activations; they are short, and what is left is run again by another worker
+      await within(left(), Promise.all(workers.map((worker) => worker.close())));
+      tasks.close();
+      await channel.close();
+      await within(left(), Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]));
+      redis.disconnect();
+      log.info({}, 'engine stopped');
+    },
+  };
+}
+
+/** Waits for the promise, but not longer than `ms`. */
+async function within(ms: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}

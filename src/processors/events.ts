@@ -1,0 +1,190 @@
+// Every message of the event queue ends in exactly one recorded decision per event; a message is called done only when
+// that decision stands in Redis and the bell was rung.
+import type { MessageVerdict, ObjectHead, ObjectStore, QueueMessage } from '../clients/ports.ts';
+import { runIdOf } from '../queues/identity.ts';
+import type { Planner } from '../queues/planner.ts';
+import type { Resource, Resources } from '../queues/resources.ts';
+import { type OutputRef, type Runs, refOf, type Trigger } from '../queues/runs.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
+import type { Log } from '../schema/log.ts';
+import { type ObjectMetadata, readMetadata } from '../schema/metadata.ts';
+import { parseWorkflow } from '../schema/parse-workflow.ts';
+import { type ObjectCreated, parseEvents } from '../schema/s3-event.ts';
+import { MAX_DOCUMENT_BYTES } from '../schema/workflow.ts';
+
+/** Objects that we write ourselves; their events mean nothing. */
+const OWN_PREFIX = '.autofiles/';
+/** Runs that may lead to one another, each by an output that starts the next; as many as Lambda allows. */
+const MAX_DEPTH = 16;
+/** Milliseconds, 15 days: how long the records that events are deduplicated by live at least. */
+const MEMORY_MS = 15 * 86_400_000;
+/** Receives after which an event that always fails is set aside, so that it cannot hold the queue for ever. */
+const MAX_RECEIVES = 8;
+/** Where decisions about buckets of nobody are kept. */
+const NOBODY = '-';
+/** Trees that may wait to be made by this process before runs become plan jobs. */
+const MAX_PENDING_TREES = 500;
+
+export interface EventDeps {
+  readonly runs: Runs;
+  readonly resources: Resources;
+  readonly store: ObjectStore;
+  /** One per shard. */
+  readonly planners: readonly Planner[];
+  /** Runs that one resource may start in a minute: the last guard against a loop. */
+  readonly runsPerMinute: number;
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+/** Handles batches of queue messages, all of a batch at the same time. Never throws. */
+export function createEventHandler(deps: EventDeps) {
+  return async (messages: readonly QueueMessage[]): Promise<readonly MessageVerdict[]> =>
+    await Promise.all(messages.map((message) => handleMessage(deps, message)));
+}
+
+const DONE: MessageVerdict = { done: true };
+
+async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<MessageVerdict> {
+  try {
+    const parsed = parseEvents(message.body);
+    if (parsed.kind === 'test') return DONE;
+    if (parsed.kind === 'invalid') {
+      await deps.runs.decide(0, NOBODY, 'quarantined', { reason: parsed.fault, body: message.body.slice(0, 1000) });
+      return DONE;
+    }
+    for (const { reason } of parsed.skipped) {
+      await deps.runs.decide(0, NOBODY, 'ignored');
+      deps.log.info({ messageId: message.id, reason }, 'skipped a record');
+    }
+    // one record's trouble must not keep the others back; the message comes again for those that need it
+    const results = await Promise.allSettled(parsed.events.map((event) => decide(deps, event, message.receiveCount)));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed === undefined) return DONE;
+    throw failed.reason;
+  } catch (error) {
+    return await comeAgain(deps, message, error);
+  }
+}
+
+/** An event that cannot be decided now comes back soon; one that never can is set aside, visible, at last. */
+async function comeAgain(deps: EventDeps, message: QueueMessage, error: unknown): Promise<MessageVerdict> {
+  const againIn = Math.min(2 ** Math.min(message.receiveCount, 6), 60);
+  const outage = error instanceof Failure && error.retry;
+  deps.log.warn({ messageId: message.id, receiveCount: message.receiveCount, againIn, error: messageOf(error) }, 'event not decided yet');
+  if (outage || message.receiveCount < MAX_RECEIVES) return { done: false, againIn };
+  try {
+    await deps.runs.decide(0, NOBODY, 'quarantined', { reason: messageOf(error), body: message.body.slice(0, 1000) });
+    return DONE;
+  } catch (again) {
+    deps.log.error({ messageId: message.id, error: messageOf(again) }, 'event not set aside either');
+    return { done: false, againIn };
+  }
+}
+
+async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: number): Promise<void> {
+  if (event.key.startsWith(OWN_PREFIX)) return;
+  const resource = await deps.resources.ofBucket(event.bucket);
+  const place = { bucket: event.bucket, key: event.key, version_id: event.versionId ?? '' };
+  if (resource === undefined) {
+    // a bucket's first events may come before its record is written
+    if (receiveCount <= 3) throw new Failure('conflict', `No resource owns the bucket ${event.bucket} yet.`);
+    return await deps.runs.decide(0, NOBODY, 'quarantined', { reason: 'no resource owns this bucket', ...place });
+  }
+  const quarantine = (reason: string) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place });
+  if (event.versionId === undefined || event.versionId === 'null') return await quarantine('the bucket is not versioned');
+  if (event.time !== undefined && deps.now() - event.time > MEMORY_MS) {
+    return await quarantine('the event is older than 15 days, too old to know whether it was handled');
+  }
+  const head = await deps.store.head(event.bucket, event.key, event.versionId);
+  if (head === undefined) return await deps.runs.decide(0, resource.id, 'ignored');
+  await decideObject(deps, resource, { ...event, versionId: event.versionId }, head, quarantine);
+}
+
+async function decideObject(
+  deps: EventDeps,
+  resource: Resource,
+  event: ObjectCreated & { versionId: string },
+  head: ObjectHead,
+  quarantine: (reason: string) => Promise<void>,
+): Promise<void> {
+  const metadata = readMetadata(head.metadata);
+  if (metadata.faults.length > 0) await quarantine(metadata.faults.join(' '));
+  // An output may start the next workflow: deliver first, then accept; both may be repeated.
+  const depth =
+    metadata.taskId === undefined ? 0 : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, quarantine);
+  if (!metadata.run && metadata.code === undefined) {
+    if (metadata.taskId === undefined && metadata.faults.length === 0) await deps.runs.decide(0, resource.id, 'ignored');
+    return;
+  }
+  if (depth > MAX_DEPTH)
+    return await quarantine(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
+  await start(deps, resource, event, head, metadata, depth);
+}
+
+/** Answers with the depth of a run that this same object would start. */
+async function deliver(
+  deps: EventDeps,
+  resource: Resource,
+  event: ObjectCreated & { versionId: string },
+  head: ObjectHead,
+  metadata: ObjectMetadata & { taskId: string },
+  quarantine: (reason: string) => Promise<void>,
+): Promise<number> {
+  const output: OutputRef = {
+    key: event.key,
+    version_id: event.versionId,
+    etag: head.etag,
+    size: head.size,
+    ...(metadata.state === undefined ? {} : { state: metadata.state }),
+  };
+  const result = await deps.runs.deliver(metadata.taskId, resource.id, output);
+  deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
+  if (result === 'foreign' || result === 'gone') await quarantine(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
+  if (result === 'unlaunched') await quarantine(`ld_task_id names ${metadata.taskId}, which was never launched`);
+  const ref = refOf(metadata.taskId);
+  const before = ref === undefined || result === 'foreign' || result === 'gone' ? undefined : await deps.runs.depth(ref.runId);
+  return before === undefined ? 0 : before + 1;
+}
+
+async function start(
+  deps: EventDeps,
+  resource: Resource,
+  event: ObjectCreated & { versionId: string },
+  head: ObjectHead,
+  metadata: ObjectMetadata,
+  depth: number,
+): Promise<void> {
+  const trigger: Trigger = { bucket: event.bucket, key: event.key, versionId: event.versionId, etag: head.etag, size: head.size };
+  const runId = runIdOf(trigger, deps.planners.length);
+  const cap = deps.runsPerMinute;
+  const reject = async (code: 'workflow_invalid' | 'workflow_too_large' | 'workflow_conflict', detail: string) => {
+    await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap });
+    deps.log.info({ runId, key: event.key, code }, 'rejected a run');
+  };
+  if (metadata.run && metadata.code !== undefined) {
+    return await reject(
+      'workflow_conflict',
+      'Found both ld_run and ld_code, expected one: ld_run says that the body is the workflow, ld_code carries it.',
+    );
+  }
+  if (metadata.run && head.size > MAX_DOCUMENT_BYTES) {
+    return await reject(
+      'workflow_too_large',
+      `Found ${head.size} bytes, expected at most ${MAX_DOCUMENT_BYTES}. Split the workflow, or let a task start the next one.`,
+    );
+  }
+  const text = metadata.code ?? (await deps.store.text(event.bucket, event.key, event.versionId, MAX_DOCUMENT_BYTES));
+  if (text === undefined) return await deps.runs.decide(0, resource.id, 'ignored');
+  const parsed = parseWorkflow(text);
+  if (!parsed.ok) return await reject('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
+  const { workflow, plan } = parsed;
+  const result = await deps.runs.accept({ runId, resource: resource.id, trigger, workflow, plan, cap, depth });
+  deps.log.info({ runId, key: event.key, result }, 'accepted a run');
+  if (result !== 'new' && result !== 'accepted') return;
+  const planner = deps.planners[parseRunId(runId)?.shard ?? 0];
+  if (planner === undefined) throw new Failure('internal', `Run ${runId} names a shard that this process does not serve.`);
+  if (planner.pending() > MAX_PENDING_TREES) await planner.defer(runId);
+  else await planner.plan({ runId, known: { resource: resource.id, plan } });
+}

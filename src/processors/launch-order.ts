@@ -1,0 +1,64 @@
+import type { LaunchOrder } from '../clients/ports.ts';
+import type { Resources } from '../queues/resources.ts';
+import type { Runs, TaskRef } from '../queues/runs.ts';
+import { withMarker } from '../schema/command.ts';
+import { taskId } from '../schema/ids.ts';
+import { buildLineD } from '../schema/line-d.ts';
+import type { TaskPlan } from '../schema/workflow.ts';
+
+/** Seconds that a dyno may outlive its task's deadline before the platform ends it. */
+const TIDY_UP_S = 120;
+/** Seconds: the longest life of a one-off dyno, given to those that nobody waits for (heroku.md §2.2). */
+const LONGEST_LIFE_S = 86_400;
+
+/** What a task's dyno is started with; undefined when its resource or run is gone. `now`: Redis' time in ms. */
+export async function launchOrder(
+  deps: { runs: Runs; resources: Resources },
+  task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number; now: number },
+): Promise<(LaunchOrder & { app: string }) | undefined> {
+  const { ref, task: plan, attempt } = task;
+  const [resource, credentials, facts] = await Promise.all([
+    deps.resources.get(task.resource),
+    deps.resources.credentials(task.resource),
+    deps.runs.facts(ref),
+  ]);
+  if (resource === undefined || facts === undefined) return undefined;
+  const lineD = buildLineD({
+    task_id: ref.id,
+    run_id: ref.runId,
+    attempt,
+    title: facts.title,
+    name: plan.name,
+    step: ref.step,
+    index: ref.index,
+    bucket: resource.bucket,
+    region: resource.region,
+    trigger: { key: facts.trigger.key, version_id: facts.trigger.versionId, etag: facts.trigger.etag, size: facts.trigger.size },
+    deadline: task.now + plan.timeout * 1000,
+    outputs: facts.before.map(({ index, name, output }) => ({
+      task_id: taskId(ref.runId, ref.step - 1, index),
+      name,
+      key: output.key,
+      state: output.state ?? null,
+    })),
+  });
+  return {
+    app: resource.app,
+    command: withMarker(plan.cmd, ref.id, attempt),
+    size: plan.machine,
+    timeToLive: plan.no_output ? LONGEST_LIFE_S : plan.timeout + TIDY_UP_S,
+    env: {
+      ...plan.options,
+      LD_S3_BUCKET: resource.bucket,
+      LD_REGION: resource.region,
+      ...(credentials === undefined
+        ? {}
+        : {
+            LD_AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+            LD_AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+            LD_AWS_SESSION_TOKEN: credentials.sessionToken,
+          }),
+      line_D: lineD,
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import type { DynoPlatform, ObjectStore } from '../clients/ports.ts';
+import type { Resource, Resources } from '../queues/resources.ts';
+import type { Decision, EnterOptions, Runs, TaskRef } from '../queues/runs.ts';
+import { messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import { readMetadata } from '../schema/metadata.ts';
+import type { TaskPlan } from '../schema/workflow.ts';
+
+/** Milliseconds for the one HEAD at the end: a verdict is due within six seconds of its deadline. */
+const HEAD_DEADLINE_MS = 3_000;
+/** Milliseconds for reading how a dyno ended; without an answer the verdict does without it. */
+const LOG_DEADLINE_MS = 1_500;
+
+export interface OverdueDeps {
+  readonly runs: Runs;
+  readonly resources: Resources;
+  readonly store: ObjectStore;
+  readonly platform: DynoPlatform;
+  /**
+   * Whether no event is on its way any more. Given where the queue can tell (the local cloud): a grace then lasts at
+   * least until that. On AWS an event may not even be in the queue yet, so the grace is a length of time.
+   */
+  readonly drained?: () => Promise<boolean>;
+  readonly log: Log;
+}
+
+/**
+ * A task is overdue: its deadline passed, or its dyno ended and the grace with it. Looks once more whether the output
+ * is there after all, and otherwise answers with the verdict. undefined: something was found, ask the record again.
+ */
+export async function lookOnceMore(
+  deps: OverdueDeps,
+  overdue: { ref: TaskRef; task: TaskPlan; resource: string; decision: Decision },
+): Promise<EnterOptions['verdict']> {
+  const { ref, task, decision } = overdue;
+  const gone = decision.detail !== 'deadline';
+  const resource = await deps.resources.get(overdue.resource);
+  if (resource === undefined) return { code: 'exited_without_output', detail: 'the add-on is not installed any more' };
+  if (task.no_output) return await lookAtDyno(deps, overdue, resource, gone);
+  if (gone && deps.drained !== undefined && !(await deps.drained())) return 'extend';
+  if (await outputStands(deps, ref, resource)) return undefined;
+  if (!gone) return { code: 'timed_out', detail: `no output within ${task.timeout} s` };
+  const end = await endOf(deps, ref, resource);
+  const status = end?.status === undefined ? 'exited' : `exited ${end.status}`;
+  return { code: 'exited_without_output', detail: `${status} without output` };
+}
+
+/** A task without output: up, or gone without a sign of a crash before it was up, is a success. */
+async function lookAtDyno(
+  deps: OverdueDeps,
+  { ref, task, resource: resourceId, decision }: { ref: TaskRef; task: TaskPlan; resource: string; decision: Decision },
+  resource: Resource,
+  gone: boolean,
+): Promise<EnterOptions['verdict']> {
+  if (!gone) return { code: 'timed_out', detail: `not up within ${task.timeout} s` };
+  const end = await endOf(deps, ref, resource);
+  const failed = end?.status !== undefined && end.status !== 0;
+  if (end !== undefined && !end.up && (failed || decision.detail.endsWith('|crashed'))) {
+    return { code: 'dyno_crashed', detail: failed ? `exited ${end.status} before it was up` : 'crashed before it was up' };
+  }
+  const dyno = await deps.runs.dynoOf(ref);
+  await deps.runs.observe({ ref, resource: resourceId, attempt: decision.attempt, kind: 'up', dynoId: dyno?.id ?? '', noOutput: true });
+  return undefined;
+}
+
+/** The event may be late or lost; the object itself is proof enough where the habit `out/<task_id>` was followed. */
+async function outputStands(deps: OverdueDeps, ref: TaskRef, resource: Resource): Promise<boolean> {
+  const key = `out/${ref.id}`;
+  try {
+    const head = await deps.store.head(resource.bucket, key, undefined, { deadline: HEAD_DEADLINE_MS });
+    if (head === undefined) return false;
+    const metadata = readMetadata(head.metadata);
+    if (metadata.taskId !== ref.id) return false;
+    const result = await deps.runs.deliver(ref.id, resource.id, {
+      key,
+      version_id: head.versionId,
+      etag: head.etag,
+      size: head.size,
+      ...(metadata.state === undefined ? {} : { state: metadata.state }),
+    });
+    return result === 'ok' || result === 'duplicate';
+  } catch (error) {
+    deps.log.warn({ taskId: ref.id, error: messageOf(error) }, 'last look for an output failed');
+    return false;
+  }
+}
+
+async function endOf(deps: OverdueDeps, ref: TaskRef, resource: Resource) {
+  const dyno = await deps.runs.dynoOf(ref);
+  if (dyno === undefined) return undefined;
+  try {
+    return await deps.platform.endOf(resource.app, dyno.name, { deadline: LOG_DEADLINE_MS });
+  } catch (error) {
+    deps.log.warn({ taskId: ref.id, dyno: dyno.name, error: messageOf(error) }, 'log of a dyno not read');
+    return undefined;
+  }
+}

@@ -1,0 +1,218 @@
+// A task's activation: ask the record what to do, do that one thing, and leave. Every wake may be spurious, every
+// activation may be repeated, and none holds anything while it waits.
+import { type Job, UnrecoverableError } from 'bullmq';
+import type { DynoPlatform, LaunchOutcome } from '../clients/ports.ts';
+import type { Transition } from '../queues/channel.ts';
+import type { Parking } from '../queues/parking.ts';
+import type { Resources } from '../queues/resources.ts';
+import { type Decision, type EnterOptions, type Runs, refOf, type TaskRef } from '../queues/runs.ts';
+import { readTaskJob } from '../queues/tree.ts';
+import { Failure } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import type { TaskPlan } from '../schema/workflow.ts';
+import { findDyno } from './adopt.ts';
+import { launchOrder } from './launch-order.ts';
+import { lookOnceMore, type OverdueDeps } from './overdue.ts';
+
+/** Milliseconds between the recorded intent and the POST at most; a frozen process finds out here and sends nothing. */
+const NOT_AFTER_MS = 1_000;
+/** Milliseconds that the one POST may take, answer included. */
+const LAUNCH_DEADLINE_MS = 10_000;
+/** Milliseconds until the dyno list, which did not answer, is asked again for a launch of unknown fate. */
+const UNSEEN_MS = 2_000;
+/** Milliseconds until a launch that time heals is tried again: spread between one and five seconds. */
+const HEAL_MIN_MS = 1_000;
+const HEAL_SPREAD_MS = 4_000;
+
+export interface TaskDeps extends OverdueDeps {
+  readonly runs: Runs;
+  readonly resources: Resources;
+  readonly platform: DynoPlatform;
+  /** One per shard. */
+  readonly parkings: readonly Parking[];
+  /** Tells of transitions; only ever a shortcut. */
+  readonly listen: (onTransition: (transition: Transition) => void) => () => void;
+  /** Milliseconds that pass after a POST could have been answered before a dyno that nothing shows counts as lost. */
+  readonly adoptMarginMs: number;
+  readonly graceMs: number;
+  /** Wakes whoever stops dynos. */
+  readonly nudge: () => void;
+  /** A new token, unique per call. */
+  readonly token: () => string;
+  /** Milliseconds of a clock that never jumps. */
+  readonly monotonic: () => number;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+interface Activation {
+  readonly ref: TaskRef;
+  readonly task: TaskPlan;
+  readonly resource: string;
+  readonly job: Job;
+  readonly token: string;
+  /** What the run's channel told since the last decision. */
+  readonly heard: { cancel: boolean; output: boolean };
+}
+
+/** The processor of the task queue. `close` ends its listening. */
+export function createTaskProcessor(deps: TaskDeps) {
+  const active = new Map<string, Activation>();
+  const stopListening = deps.listen(({ runId, entry }) => {
+    if (entry.what === 'cancelling') {
+      for (const activation of active.values()) if (activation.ref.runId === runId) activation.heard.cancel = true;
+    } else if (entry.what === 'output' && entry.task !== null) {
+      const activation = active.get(entry.task);
+      if (activation !== undefined) activation.heard.output = true;
+    }
+  });
+
+  const process = async (job: Job, token?: string): Promise<string> => {
+    const ref = refOf(job.id ?? '');
+    if (ref === undefined || token === undefined) throw new UnrecoverableError(`${job.id} is no task`);
+    const { resource, task } = readTaskJob(job.data);
+    const activation: Activation = { ref, task, resource, job, token, heard: { cancel: false, output: false } };
+    active.set(ref.id, activation);
+    try {
+      return await act(deps, activation);
+    } finally {
+      active.delete(ref.id);
+    }
+  };
+  return { process, close: stopListening };
+}
+
+async function act(deps: TaskDeps, activation: Activation): Promise<string> {
+  const { ref, task, resource, heard } = activation;
+  let own = deps.token();
+  let verdict: EnterOptions['verdict'];
+  const adoptAfter = NOT_AFTER_MS + LAUNCH_DEADLINE_MS + deps.adoptMarginMs;
+  for (let first = true; ; first = false) {
+    heard.cancel = false;
+    heard.output = false;
+    const asked = deps.monotonic();
+    const decision = await deps.runs.enter({
+      ref,
+      task,
+      resource,
+      token: own,
+      first,
+      adoptAfter,
+      grace: deps.graceMs,
+      ...(verdict === undefined ? {} : { verdict }),
+    });
+    verdict = undefined;
+    switch (decision.action) {
+      case 'gone':
+        return 'gone';
+      case 'settled':
+        if (decision.detail === 'skipped') deps.nudge();
+        return decision.detail;
+      case 'failed':
+        deps.nudge();
+        // the record tells why; to BullMQ this child has failed for good, and its parent goes on
+        throw new UnrecoverableError('failed');
+      case 'park':
+        return await park(deps, activation, decision, false);
+      case 'retry':
+        deps.nudge();
+        return await park(deps, activation, decision, true);
+      case 'check':
+        verdict = await lookOnceMore(deps, { ref, task, resource, decision });
+        break;
+      case 'adopt': {
+        const found = await findDyno(deps, { ref, task, resource, attempt: decision.attempt });
+        if (found === 'adopted') break;
+        if (found === 'unseen') return await park(deps, activation, { ...decision, ms: UNSEEN_MS }, false);
+        if (decision.detail !== 'last') return await park(deps, activation, decision, false);
+        await deps.runs.refused({
+          ref,
+          resource,
+          attempt: decision.attempt,
+          kind: 'lost',
+          delay: 0,
+          retries: task.retries,
+          code: 'launch_unknown',
+          detail: 'The launch was not answered, and no such dyno appeared.',
+        });
+        break;
+      }
+      case 'launch': {
+        const next = await launch(deps, activation, decision, asked);
+        // an intent of unknown fate is foreign from now on: this activation must not send it again either
+        if (next === 'unknown') own = deps.token();
+        if (next === 'park' && !heard.output && !heard.cancel) {
+          const ms = task.timeout * 1000 + (deps.monotonic() - asked);
+          return await park(deps, activation, { ...decision, ms: Math.ceil(ms) }, false);
+        }
+        break;
+      }
+    }
+  }
+}
+
+async function park(deps: TaskDeps, { ref, job, token }: Activation, decision: Decision, retry: boolean): Promise<never> {
+  const shard = Number(/^r(\d+)-/.exec(ref.runId)?.[1] ?? 0);
+  const parking = deps.parkings[shard];
+  if (parking === undefined) throw new Failure('internal', `Task ${ref.id} names a shard that this process does not serve.`);
+  return await parking.park({
+    job,
+    token,
+    runId: ref.runId,
+    task: `${ref.step}.${ref.index}`,
+    ms: decision.ms,
+    now: decision.now,
+    seen: decision.seen,
+    retry,
+  });
+}
+
+/** The one POST of an attempt. What it leads to is recorded before anything else happens. */
+async function launch(
+  deps: TaskDeps,
+  { ref, task, resource, heard }: Activation,
+  decision: Decision,
+  asked: number,
+): Promise<'park' | 'again' | 'unknown'> {
+  const { attempt } = decision;
+  const refuse = async (kind: 'heal' | 'final', delay: number, detail: string) => {
+    await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
+    return 'again' as const;
+  };
+  const order = await launchOrder(deps, { ref, task, resource, attempt, now: decision.now });
+  if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
+  if (heard.cancel) return await refuse('heal', 0, 'The run is being cancelled.');
+  // The line before the send: an activation that slept since its decision may no longer be the one that counts.
+  if (deps.monotonic() - asked > NOT_AFTER_MS) return await refuse('heal', 0, 'The launch came too late and was not sent.');
+  const outcome: LaunchOutcome = await deps.platform.launch(order.app, order, { deadline: LAUNCH_DEADLINE_MS });
+  const facts = { taskId: ref.id, attempt, runId: ref.runId };
+  switch (outcome.outcome) {
+    case 'accepted': {
+      const { dyno } = outcome;
+      const up = dyno.state === 'up';
+      deps.log.info({ ...facts, dyno: dyno.name, dynoId: dyno.id }, 'launched a dyno');
+      const result = await deps.runs.launched({
+        ref,
+        resource,
+        attempt,
+        timeout: task.timeout,
+        noOutput: task.no_output,
+        dyno,
+        up,
+        adopted: false,
+      });
+      if (result === 'closed') deps.nudge();
+      // what is seen up already needs no park
+      return result === 'closed' || (task.no_output && up) ? 'again' : 'park';
+    }
+    case 'refused': {
+      const words = `${outcome.status} ${outcome.id}: ${outcome.message}`;
+      deps.log.warn({ ...facts, status: outcome.status, id: outcome.id, heal: outcome.heal }, 'launch refused');
+      const wait = outcome.retryAfter === undefined ? HEAL_MIN_MS + deps.random() * HEAL_SPREAD_MS : outcome.retryAfter * 1000;
+      return await refuse(outcome.heal ? 'heal' : 'final', Math.ceil(wait), words);
+    }
+    case 'unknown':
+      deps.log.warn({ ...facts, cause: outcome.cause }, 'launch not answered');
+      return 'unknown';
+  }
+}

@@ -1,0 +1,57 @@
+// The one module that spells Redis keys. All keys of a run share one hash tag, so that every script and the tree's
+// MULTI stay in one slot of a Redis Cluster.
+
+/** Names of the BullMQ queues under a shard's prefix. */
+export const QUEUES = { plan: 'plan', task: 'task', finish: 'finish' } as const;
+export type QueueName = (typeof QUEUES)[keyof typeof QUEUES];
+
+/** BullMQ's `prefix` for a shard: the hash tag alone. */
+export function shardPrefix(shard: number): string {
+  return `{af${shard}}`;
+}
+
+/** Keys of one shard. `task` keys are BullMQ's own; src/queues/lua/prelude.lua says what we write there and why. */
+export function shardKeys(shard: number) {
+  const p = shardPrefix(shard);
+  return {
+    run: (runId: string) => `${p}:run:${runId}`,
+    history: (runId: string) => `${p}:run:${runId}:h`,
+    /** ZSET of runs that have not ended, score = accepted at (ms). */
+    live: `${p}:live`,
+    /** ZSET of a resource's runs, score = accepted at (ms). */
+    index: (resource: string) => `${p}:runs:${resource}`,
+    /** HASH of decision kind → how many. */
+    decisions: (resource: string) => `${p}:decisions:${resource}`,
+    /** ZSET of quarantined events as JSON, score = ms. */
+    quarantine: (resource: string) => `${p}:quarantine:${resource}`,
+    /** Counter of runs accepted in one minute. */
+    rate: (resource: string) => `${p}:rate:${resource}`,
+    /** HASH of the dynos that tasks wait for: dyno id (or `?<task>/<attempt>`) → what waits. */
+    watch: (resource: string) => `${p}:watch:${resource}`,
+    /** SET of resources whose watch hash is not empty. */
+    watched: `${p}:watched`,
+    /** ZSET of dynos that are to be stopped, `<resource>|<dyno id>|<dyno name>`, score = since (ms). */
+    stops: `${p}:stops`,
+    /** Lock of the one poller or sweeper of this shard. */
+    lock: (what: string) => `${p}:lock:${what}`,
+    /** Pub/sub channel of every transition in the shard. */
+    channel: `${p}:events`,
+    delayed: `${p}:${QUEUES.task}:delayed`,
+    marker: `${p}:${QUEUES.task}:marker`,
+    job: (queue: QueueName, id: string) => `${p}:${queue}:${id}`,
+  };
+}
+export type ShardKeys = ReturnType<typeof shardKeys>;
+
+/** HASH of a resource. */
+export function resourceKey(resource: string): string {
+  return `af:resource:${resource}`;
+}
+
+/** Which resource a bucket belongs to. */
+export function bucketKey(bucket: string): string {
+  return `af:bucket:${bucket}`;
+}
+
+/** SET of all resource ids. */
+export const RESOURCES_KEY = 'af:resources';

@@ -1,0 +1,29 @@
+-- An upload becomes a run, once. The record is the dedupe memory: a second call answers with its state.
+-- KEYS: run, history, live, index, decisions, rate, quarantine
+-- ARGV: run id, channel, resource, state (accepted|rejected), cap per minute, retention of a rejected run (ms),
+--       quarantine entry (JSON), then field, value, field, value …
+local state = redis.call('HGET', KEYS[1], 'state')
+if state then return state end
+local minute = KEYS[6] .. ':' .. math.floor(now / 60000)
+local count = redis.call('INCR', minute)
+if count == 1 then redis.call('PEXPIRE', minute, 120000) end
+if count > tonumber(ARGV[5]) then
+  redis.call('ZADD', KEYS[7], 'NX', now, ARGV[7])
+  redis.call('ZREMRANGEBYRANK', KEYS[7], 0, -1001)
+  redis.call('HINCRBY', KEYS[5], 'quarantined', 1)
+  return 'capped'
+end
+local fields = { 'state', ARGV[4], 'resource', ARGV[3], 'at', now, 'rel', 0 }
+for k = 8, #ARGV do fields[#fields + 1] = ARGV[k] end
+redis.call('HSET', KEYS[1], unpack(fields))
+redis.call('ZADD', KEYS[4], now, ARGV[1])
+redis.call('HINCRBY', KEYS[5], ARGV[4] == 'rejected' and 'rejected' or 'run', 1)
+log(ARGV[4])
+if ARGV[4] == 'rejected' then
+  redis.call('HSET', KEYS[1], 'end', now)
+  redis.call('PEXPIRE', KEYS[1], ARGV[6])
+  redis.call('PEXPIRE', KEYS[2], ARGV[6])
+else
+  redis.call('ZADD', KEYS[3], now, ARGV[1])
+end
+return 'new'

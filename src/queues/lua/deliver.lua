@@ -1,0 +1,35 @@
+-- An output arrived for a task. The first one of a launched task ends the wait; later ones are listed and change
+-- nothing; one for a task that was never launched is refused and shown; one from another resource's bucket is foreign.
+-- KEYS: run, history, delayed, marker, decisions
+-- ARGV: run id, channel, task, resource, version id, output (JSON), index of the task, step of the task
+local run, t = KEYS[1], ARGV[3]
+local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8])
+if not v[1] then return 'gone' end
+if v[2] ~= ARGV[4] then return 'foreign' end
+if not v[6] or tonumber(ARGV[7]) >= tonumber(v[6]) then return 'gone' end
+-- how often one task's later outputs are listed; an endless writer must not grow the record without end
+local function list(what)
+  local seen = 'v:' .. t .. ':' .. ARGV[5]
+  if redis.call('HEXISTS', run, seen) == 1 then return false end
+  if redis.call('HINCRBY', run, 'vn:' .. t, 1) > 20 then return false end
+  redis.call('HSET', run, seen, 1)
+  log(what, t, v[4] or 0, ARGV[6])
+  redis.call('HINCRBY', KEYS[5], what, 1)
+  return true
+end
+local first = v[5] and string.match(v[5], '^%d+|(.+)$')
+if first and cjson.decode(first).version_id == ARGV[5] then return 'duplicate' end
+local phase = v[3] or 'new'
+if settled(phase) or v[5] then
+  list('late_output')
+  return 'late'
+end
+if not (phase == 'intent' or phase == 'await' or phase == 'cool' or tonumber(v[4] or '1') > 1) then
+  list('refused_output')
+  return 'unlaunched'
+end
+redis.call('HSET', run, 'o:' .. t, now .. '|' .. ARGV[6])
+redis.call('HINCRBY', KEYS[5], 'output', 1)
+log('output', t, v[4] or 1, ARGV[6])
+wake(KEYS[3], KEYS[4], ARGV[1] .. '.' .. t)
+return 'ok'

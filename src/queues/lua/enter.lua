@@ -1,0 +1,146 @@
+-- The one decision of a task's activation (DESIGN §4). However often the tree, a wake-up, a sweep or a zombie rings,
+-- this script alone decides, and it writes what it decided.
+-- KEYS: run, history, delayed, marker, watch, watched, stops
+-- ARGV: 1 run id, 2 channel, 3 step, 4 index, 5 token of this activation, 6 timeout ms, 7 wait_for ms, 8 retries,
+--       9 backoff type, 10 backoff delay ms, 11 backoff max ms, 12 no_output 0|1, 13 adopt after ms, 14 grace ms,
+--       15 verdict: '' | 'extend' | failure code, 16 verdict detail, 17 resource,
+--       18 activations without progress allowed, 0 = this call is not the first of its activation
+-- Reply: action, ms, attempt, seen, detail, now
+local run, s, i = KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local t = ARGV[3] .. '.' .. ARGV[4]
+local id = ARGV[1] .. '.' .. t
+local v = redis.call('HMGET', run, 'state', 'cancel', 'failing', 'rel', 'o:' .. t, 'x:' .. t, 'g:' .. t, 'p:' .. t, 'a:' .. t, 'i:' .. t,
+  'dl:' .. t, 'dy:' .. t, 'n' .. s, 'n' .. (s - 1), 'd' .. (s - 1), 'end')
+local state, cancel, failing, rel, out, death, grant = v[1], v[2], v[3], tonumber(v[4] or '0'), v[5], v[6], v[7]
+local phase, attempt, dyno = v[8] or 'new', tonumber(v[9] or '1'), v[12]
+if not state then return { 'gone', 0, 0, '', '', now } end
+
+-- 1. Release the siblings that this leader holds, before anything can end this activation.
+local gate = s == 0 or tonumber(v[15] or '0') >= tonumber(v[14] or '0')
+if s > 0 and i == 0 and gate and rel < s then
+  rel = s
+  redis.call('HSET', run, 'rel', s)
+  for y = 1, tonumber(v[13]) - 1 do wake(KEYS[3], KEYS[4], ARGV[1] .. '.' .. s .. '.' .. y) end
+end
+
+local function reply(action, ms, detail)
+  return { action, math.ceil(ms or 0), attempt, view(state, cancel, failing, rel, out, death, grant), detail or '', now }
+end
+
+local function unwatch()
+  if dyno then redis.call('HDEL', KEYS[5], string.match(dyno, '^[^|]*')) end
+  redis.call('HDEL', KEYS[5], '?' .. id .. '/' .. attempt)
+end
+
+-- A dyno is stopped only when its attempt is closed as failed, timed out, superseded or cancelled.
+local function stop_dyno()
+  if dyno and not death then redis.call('ZADD', KEYS[7], now, ARGV[17] .. '|' .. dyno) end
+end
+
+local function settle(as, code, detail)
+  unwatch()
+  redis.call('HSET', run, 'p:' .. t, as)
+  redis.call('HINCRBY', run, 'd' .. s, 1)
+  redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t, 'i:' .. t)
+  if code then redis.call('HSET', run, 'e:' .. t, code .. '|' .. (detail or '')) end
+  log(as, t, attempt, code and (code .. (detail ~= '' and ': ' .. detail or '')) or '')
+end
+
+local function verdict(code, detail, final)
+  stop_dyno()
+  local used = redis.call('HINCRBY', run, 'u:' .. t, 1)
+  if not final and not failing and used <= tonumber(ARGV[8]) then
+    unwatch()
+    local delay = tonumber(ARGV[10])
+    if ARGV[9] == 'exponential' then delay = math.min(delay * 2 ^ (used - 1), tonumber(ARGV[11])) end
+    redis.call('HSET', run, 'p:' .. t, 'backoff', 'a:' .. t, attempt + 1, 'dl:' .. t, now + delay, 'e:' .. t, code .. '|' .. detail)
+    redis.call('HDEL', run, 'x:' .. t, 'dy:' .. t, 'i:' .. t, 'c:' .. t)
+    log('retry', t, attempt, code .. (detail ~= '' and ': ' .. detail or ''))
+    attempt = attempt + 1
+    death = nil
+    return reply('retry', delay, dyno)
+  end
+  settle('failed', code, detail)
+  if not failing then
+    failing = t .. '|' .. code .. '|' .. detail
+    redis.call('HSET', run, 'failing', failing)
+    log('failing', t, attempt, code)
+  end
+  return reply('failed', 0, detail)
+end
+
+-- 2. Whatever is settled stays so.
+if settled(phase) then return reply('settled', 0, phase) end
+if v[16] then return { 'gone', 0, attempt, '', '', now } end
+
+-- 3. Cancelled: everything is skipped and its dyno stopped. Failing: what was launched is awaited, the rest is skipped.
+if cancel then
+  stop_dyno()
+  settle('skipped', 'cancelled', '')
+  return reply('settled', 0, 'skipped')
+end
+local launched = phase == 'intent' or phase == 'await' or phase == 'cool'
+if failing and not launched and not out then
+  settle('skipped')
+  return reply('settled', 0, 'skipped')
+end
+
+-- 4. Not this step's turn, whatever BullMQ thinks.
+if state == 'accepted' then return reply('park', 200) end
+if not gate or (i > 0 and s > 0 and rel < s) then return reply('park', -1) end
+
+-- 5. The output decides, whatever the exit status was.
+if out then
+  local due = tonumber(string.match(out, '^%d+')) + tonumber(ARGV[7])
+  if now < due then
+    if phase ~= 'cool' then
+      unwatch()
+      redis.call('HSET', run, 'p:' .. t, 'cool', 'dl:' .. t, due)
+      log('cooling', t, attempt)
+    end
+    return reply('park', due - now)
+  end
+  settle('succeeded')
+  return reply('settled', 0, 'succeeded')
+end
+
+-- A processor that dies in the same place again and again must not hold the run for ever.
+if ARGV[18] ~= '0' and redis.call('HINCRBY', run, 'c:' .. t, 1) > tonumber(ARGV[18]) then
+  return verdict('poisoned', ARGV[18] .. ' activations in a row got nowhere', true)
+end
+
+-- 6. Launched: the deadline, or the grace after the dyno's end. What is due is looked at once more by the caller.
+if phase == 'await' then
+  local deadline = tonumber(v[11])
+  local due = deadline
+  -- the output's event may come seconds after the dyno's end; a task without output has nothing to wait for
+  local grace = ARGV[12] == '1' and 0 or tonumber(ARGV[14])
+  if death then due = math.min(deadline, tonumber(string.match(death, '^%d+')) + grace) end
+  if now < due then return reply('park', due - now) end
+  if ARGV[15] == 'extend' and death and now < deadline then
+    death = now .. '|' .. string.match(death, '^%d+|(.*)$')
+    redis.call('HSET', run, 'x:' .. t, death)
+    return reply('park', math.min(deadline - now, tonumber(ARGV[14])))
+  end
+  if ARGV[15] ~= '' and ARGV[15] ~= 'extend' then return verdict(ARGV[15], ARGV[16]) end
+  if now >= deadline then return reply('check', 0, 'deadline') end
+  return reply('check', 0, death)
+end
+
+-- 7. Somebody's intent: its POST may have been sent. It is never sent again; the dyno is looked for.
+if phase == 'intent' then
+  local token, since = string.match(v[10] or '', '^([^|]*)|(%d+)')
+  if token == ARGV[5] then return reply('launch') end
+  local lost = tonumber(since) + tonumber(ARGV[13])
+  redis.call('HSET', KEYS[5], '?' .. id .. '/' .. attempt, id .. '|' .. attempt .. '|' .. ARGV[12] .. '|' .. ARGV[6])
+  redis.call('SADD', KEYS[6], ARGV[17])
+  if now >= lost then return reply('adopt', 0, 'last') end
+  return reply('adopt', lost - now)
+end
+
+-- 8. State check and intent are one atom: no launch after a cancel, no second POST for an attempt.
+if phase == 'backoff' and now < tonumber(v[11]) then return reply('park', tonumber(v[11]) - now) end
+redis.call('HSET', run, 'p:' .. t, 'intent', 'a:' .. t, attempt, 'i:' .. t, ARGV[5] .. '|' .. now)
+redis.call('HDEL', run, 'dl:' .. t)
+log('intent', t, attempt)
+return reply('launch')

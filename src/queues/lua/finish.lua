@@ -1,0 +1,25 @@
+-- The root job: all tasks have settled, the run ends. Terminal is final; a second call answers with what stands.
+-- KEYS: run, history, live   ARGV: run id, channel, retention ms
+local v = redis.call('HMGET', KEYS[1], 'state', 'end', 'steps', 'failing', 'cancel')
+if not v[1] then return 'gone' end
+if v[2] then return 'ended:' .. v[1] end
+for s = 0, tonumber(v[3]) - 1 do
+  local x = redis.call('HMGET', KEYS[1], 'd' .. s, 'n' .. s)
+  if tonumber(x[1] or '0') < tonumber(x[2]) then return 'open' end
+end
+local state = 'succeeded'
+if v[4] then state = 'failed' elseif v[5] then
+  -- a cancel that came after the last task had succeeded lost the race: nothing was skipped
+  state = 'succeeded'
+  for s = 0, tonumber(v[3]) - 1 do
+    for i = 0, tonumber(redis.call('HGET', KEYS[1], 'n' .. s)) - 1 do
+      if redis.call('HGET', KEYS[1], 'p:' .. s .. '.' .. i) == 'skipped' then state = 'cancelled' end
+    end
+  end
+end
+redis.call('HSET', KEYS[1], 'state', state, 'end', now)
+redis.call('ZREM', KEYS[3], ARGV[1])
+log(state)
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return state

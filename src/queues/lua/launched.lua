@@ -1,0 +1,38 @@
+-- The platform accepted the launch (or an unknown one was found): the deadline starts now. Answers 'closed' when this
+-- attempt is no longer the one that waits; its dyno is then on the list of dynos to stop.
+-- KEYS: run, history, delayed, marker, watch, watched, stops
+-- ARGV: run id, channel, task, attempt, timeout ms, dyno id, dyno name, no_output 0|1, up 0|1, resource, adopted 0|1
+local run, t = KEYS[1], ARGV[3]
+local id = ARGV[1] .. '.' .. t
+local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'dy:' .. t, 'o:' .. t, 'end')
+local dyno = ARGV[6] .. '|' .. ARGV[7]
+redis.call('HDEL', KEYS[5], '?' .. id .. '/' .. ARGV[4])
+if v[2] == ARGV[4] and v[1] == 'await' and v[3] == dyno then return 'ok' end
+if v[2] == ARGV[4] and v[1] == 'succeeded' then
+  -- its output came before the answer to the POST: the dyno of a succeeded attempt lives on
+  if not v[3] then
+    redis.call('HSET', run, 'dy:' .. t, dyno)
+    log('launched', t, ARGV[4], ARGV[7])
+  end
+  return 'ok'
+end
+if v[2] ~= ARGV[4] or not (v[1] == 'intent' or v[1] == 'cool') then
+  redis.call('ZADD', KEYS[7], now, ARGV[10] .. '|' .. dyno)
+  if v[1] then log('superseded', t, ARGV[4], ARGV[7]) end
+  return 'closed'
+end
+if v[1] == 'intent' then
+  redis.call('HSET', run, 'p:' .. t, 'await', 'dl:' .. t, now + tonumber(ARGV[5]))
+  redis.call('HSET', KEYS[5], ARGV[6], id .. '|' .. ARGV[4] .. '|' .. ARGV[8] .. '|' .. ARGV[7])
+  redis.call('SADD', KEYS[6], ARGV[10])
+end
+redis.call('HSET', run, 'dy:' .. t, dyno)
+redis.call('HDEL', run, 'x:' .. t, 'c:' .. t, 'i:' .. t)
+log(ARGV[11] == '1' and 'adopted' or 'launched', t, ARGV[4], ARGV[7])
+if ARGV[9] == '1' then
+  log('up', t, ARGV[4], ARGV[7])
+  redis.call('HSET', run, 'up:' .. t, ARGV[4])
+  if ARGV[8] == '1' and not v[4] then redis.call('HSET', run, 'o:' .. t, now .. '|') end
+end
+if ARGV[11] == '1' then wake(KEYS[3], KEYS[4], id) end
+return 'ok'

@@ -1,0 +1,38 @@
+-- Stands before every transition. KEYS[1] = run record (hash), KEYS[2] = its history (list); ARGV[1] = run id,
+-- ARGV[2] = pub/sub channel. The clock is Redis' own, so a worker's clock decides nothing.
+local now
+do
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- Appends to the run's history and tells who listens. Entry: [ms, what, task, attempt, detail].
+local function log(what, task, attempt, detail)
+  local entry = cjson.encode({ now, what, task or '', tonumber(attempt) or 0, detail or '' })
+  local n = redis.call('RPUSH', KEYS[2], entry)
+  redis.call('PUBLISH', ARGV[2], '["' .. ARGV[1] .. '",' .. n .. ',' .. entry .. ']')
+end
+
+-- Rings a parked task. A parked task stands in BullMQ's delayed set; a score of 0 makes it due by any clock, and
+-- the marker wakes a worker, which moves due jobs to the wait list by BullMQ's own script. The truth was written
+-- before in this same script, so record and bell are one atom. A task that is not parked needs no bell: an active
+-- one compares what it saw when it parks (recheck.lua), a waiting one reads the record when it runs.
+-- tests/queues/bullmq-contract.test.ts holds this against the pinned version.
+local function wake(delayed, marker, id)
+  if redis.call('ZSCORE', delayed, id) then
+    redis.call('ZADD', delayed, 0, id)
+    redis.call('ZADD', marker, 0, '0')
+    return 1
+  end
+  return 0
+end
+
+-- What a decision saw of the record. A park made on it is undone when this differs afterwards.
+local function view(state, cancel, failing, rel, out, death, grant)
+  return (state or '') .. '|' .. (cancel or '') .. '|' .. (failing and '1' or '') .. '|' .. (rel or '0') .. '|' .. (out and '1' or '')
+    .. '|' .. (death or '') .. '|' .. (grant or '')
+end
+
+local function settled(phase)
+  return phase == 'succeeded' or phase == 'failed' or phase == 'skipped'
+end

@@ -1,0 +1,29 @@
+-- The platform definitely refused the launch, or it is given up as lost.
+-- heal: time heals it; the attempt is free again after the delay. final: the task fails with the platform's words.
+-- lost: nothing appeared; a new attempt that uses up no retry (at most 3), or with retries 0 the task fails for good.
+-- KEYS: run, history, watch   ARGV: run id, channel, task, attempt, kind, delay ms, retries, code, detail
+local run, t = KEYS[1], ARGV[3]
+local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'failing')
+if v[1] ~= 'intent' or v[2] ~= ARGV[4] then return 0 end
+redis.call('HDEL', KEYS[3], '?' .. ARGV[1] .. '.' .. t .. '/' .. ARGV[4])
+if ARGV[5] == 'heal' then
+  redis.call('HSET', run, 'p:' .. t, 'backoff', 'dl:' .. t, now + tonumber(ARGV[6]))
+  redis.call('HDEL', run, 'i:' .. t, 'c:' .. t)
+  log('refused', t, ARGV[4], ARGV[9])
+  return 1
+end
+if ARGV[5] == 'lost' and tonumber(ARGV[7]) > 0 and not v[3] and redis.call('HINCRBY', run, 'l:' .. t, 1) <= 3 then
+  redis.call('HSET', run, 'p:' .. t, 'backoff', 'a:' .. t, tonumber(ARGV[4]) + 1, 'dl:' .. t, now)
+  redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dy:' .. t)
+  log('lost', t, ARGV[4], ARGV[9])
+  return 1
+end
+redis.call('HSET', run, 'p:' .. t, 'failed', 'e:' .. t, ARGV[8] .. '|' .. ARGV[9])
+redis.call('HINCRBY', run, 'd' .. string.match(t, '^%d+'), 1)
+redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dl:' .. t, 'x:' .. t)
+log('failed', t, ARGV[4], ARGV[8] .. ': ' .. ARGV[9])
+if not v[3] then
+  redis.call('HSET', run, 'failing', t .. '|' .. ARGV[8] .. '|' .. ARGV[9])
+  log('failing', t, ARGV[4], ARGV[8])
+end
+return 2

@@ -1,0 +1,171 @@
+import { FlowProducer, Queue } from 'bullmq';
+import { type ChainableCommander, Redis } from 'ioredis';
+import { Failure } from '../schema/failures.ts';
+import { parseWorkflow } from '../schema/parse-workflow.ts';
+import type { WorkflowPlan } from '../schema/workflow.ts';
+import { QUEUES, shardKeys, shardPrefix } from './keys.ts';
+import { treeOf } from './tree.ts';
+
+/** Trees per MULTI: enough to save round trips, few enough to keep Redis free for others (a tree is 0.1–0.4 ms). */
+const BATCH = 50;
+
+export interface PlanRequest {
+  readonly runId: string;
+  /** Known already where the caller has just accepted the run; else read from the record. */
+  readonly known?: { readonly resource: string; readonly plan: WorkflowPlan };
+}
+
+/** `planned`: the tree stands (made now or before). `ended`: the run is over without one. `gone`: no such run. */
+export type PlanResult = 'planned' | 'ended' | 'gone';
+
+export interface Planner {
+  /** Makes the run's tree, once. Rejects when the record changed meanwhile or Redis fails: call again. */
+  plan(request: PlanRequest): Promise<PlanResult>;
+  /** Hands the run to whoever has time: a `plan` job of the same id. */
+  defer(runId: string): Promise<void>;
+  /** Requests not answered yet. */
+  pending(): number;
+  close(): Promise<void>;
+}
+
+/**
+ * Makes trees of one shard. The record's `state` goes from accepted to running in the same MULTI that adds the tree,
+ * and the MULTI watches the record: a planner that was frozen past its lock adds nothing (bullmq-branches.md §3 no. 5).
+ * `connection` makes the planner's own connection, since WATCH belongs to a connection.
+ */
+export function createPlanner(deps: { shard: number; connection: Redis; onError: (error: Error) => void }): Planner {
+  const keys = shardKeys(deps.shard);
+  const prefix = shardPrefix(deps.shard);
+  const redis = new FencedRedis({ ...deps.connection.options, replyMapping: 'legacy' });
+  redis.on('error', deps.onError);
+  const flows = new FlowProducer({ connection: redis, prefix });
+  flows.on('error', deps.onError);
+  const plans = new Queue(QUEUES.plan, { connection: deps.connection, prefix });
+  plans.on('error', deps.onError);
+
+  interface Waiting extends PlanRequest {
+    resolve(result: PlanResult): void;
+    reject(error: unknown): void;
+  }
+  let waiting: Waiting[] = [];
+  let open = 0;
+  let working: Promise<void> | undefined;
+
+  const work = async () => {
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, BATCH);
+      waiting = waiting.slice(BATCH);
+      await planBatch(batch);
+    }
+  };
+
+  const planBatch = async (batch: readonly Waiting[]): Promise<void> => {
+    try {
+      const results = await addTrees(batch);
+      for (const [i, request] of batch.entries()) request.resolve(results[i] ?? 'gone');
+    } catch (error) {
+      // One changed record aborts the whole MULTI: the others get a MULTI of their own.
+      if (batch.length > 1 && error instanceof FenceLost) for (const request of batch) await planBatch([request]);
+      else for (const request of batch) request.reject(error);
+    }
+  };
+
+  const addTrees = async (batch: readonly Waiting[]): Promise<readonly PlanResult[]> => {
+    const runIds = [...new Set(batch.map((request) => request.runId))];
+    await redis.watch(...runIds.map(keys.run));
+    try {
+      const read = redis.pipeline();
+      for (const runId of runIds) {
+        const known = batch.find((request) => request.runId === runId)?.known !== undefined;
+        read.hmget(keys.run(runId), 'state', ...(known ? [] : ['resource', 'doc']));
+      }
+      const replies = (await read.exec()) ?? [];
+      const results = new Map<string, PlanResult>();
+      const trees: { runId: string; resource: string; plan: WorkflowPlan }[] = [];
+      for (const [i, runId] of runIds.entries()) {
+        const [error, reply] = replies[i] ?? [new Failure('redis_unavailable', 'A pipeline came back short.'), null];
+        if (error !== null) throw error;
+        const [state, resource, doc] = Array.isArray(reply) ? reply.map((x) => (typeof x === 'string' ? x : undefined)) : [];
+        if (state === undefined) results.set(runId, 'gone');
+        else if (state === 'running') results.set(runId, 'planned');
+        else if (state !== 'accepted') results.set(runId, 'ended');
+        else {
+          const known = batch.find((request) => request.runId === runId)?.known ?? fromRecord(runId, resource, doc);
+          trees.push({ runId, ...known });
+          results.set(runId, 'planned');
+        }
+      }
+      if (trees.length > 0) {
+        redis.fence = trees.map((tree) => keys.run(tree.runId));
+        await flows.addBulk(trees.map((tree) => treeOf(tree.runId, tree.resource, tree.plan)));
+      }
+      return batch.map((request) => results.get(request.runId) ?? 'gone');
+    } finally {
+      redis.fence = [];
+      await redis.unwatch();
+    }
+  };
+
+  return {
+    plan: (request) => {
+      open += 1;
+      return new Promise<PlanResult>((resolve, reject) => {
+        waiting.push({ ...request, resolve, reject });
+        // Gathers what one batch of messages brings before the first MULTI goes out.
+        working ??= Promise.resolve()
+          .then(work)
+          .finally(() => {
+            working = undefined;
+          });
+      }).finally(() => {
+        open -= 1;
+      });
+    },
+    defer: async (runId) => {
+      await plans.add(
+        'plan',
+        {},
+        { jobId: runId, attempts: 1_000_000, backoff: { type: 'fixed', delay: 200 }, removeOnComplete: true, removeOnFail: true },
+      );
+    },
+    pending: () => open,
+    close: async () => {
+      await working?.catch(deps.onError);
+      await flows.close();
+      await plans.close();
+      redis.disconnect();
+    },
+  };
+}
+
+function fromRecord(runId: string, resource: string | undefined, doc: string | undefined): { resource: string; plan: WorkflowPlan } {
+  const parsed = parseWorkflow(doc ?? '');
+  if (resource === undefined || !parsed.ok) throw new Failure('internal', `The record of run ${runId} holds no readable workflow.`);
+  return { resource, plan: parsed.plan };
+}
+
+class FenceLost extends Error {
+  override readonly name = 'FenceLost';
+}
+
+/**
+ * A connection whose MULTI also sets the fenced records running, and which tells an aborted EXEC from an answered one
+ * (BullMQ would trip over its null).
+ */
+class FencedRedis extends Redis {
+  fence: readonly string[] = [];
+
+  // biome-ignore lint/suspicious/noExplicitAny: ioredis overloads multi() by its argument; every overload passes through
+  override multi(...args: any[]): any {
+    const transaction: ChainableCommander = super.multi(...args);
+    const exec = transaction.exec.bind(transaction);
+    transaction.exec = async () => {
+      // the object form: BullMQ's wrapper of this same transaction takes no other
+      for (const key of this.fence) transaction.hset(key, { state: 'running' });
+      const replies = await exec();
+      if (replies === null) throw new FenceLost('a run changed while its tree was being made');
+      return replies;
+    };
+    return transaction;
+  }
+}

@@ -1,0 +1,108 @@
+import type { FlowJob, JobsOptions } from 'bullmq';
+import Type, { type Static } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Failure } from '../schema/failures.ts';
+import { taskId } from '../schema/ids.ts';
+import { Backoff, type TaskPlan, type WorkflowPlan } from '../schema/workflow.ts';
+import { QUEUES } from './keys.ts';
+
+/** Milliseconds, one year: where a held sibling waits. Scores stay exact until 2039 (ms × 4096 < 2^53). */
+const FAR_AHEAD_MS = 31_536_000_000;
+/** First launches of new runs come after the later steps of running ones; a woken task (0) comes before both. */
+const FIRST_STEP_PRIORITY = 10;
+const LATER_STEP_PRIORITY = 5;
+
+/** What a task's job carries: the resource and the task as planned, defaults left out to keep a waiting task small. */
+export const TaskJob = Type.Object({
+  resource: Type.String(),
+  cmd: Type.String(),
+  name: Type.Optional(Type.String()),
+  machine: Type.Optional(Type.String()),
+  timeout: Type.Optional(Type.Number()),
+  options: Type.Optional(Type.Record(Type.String(), Type.String())),
+  no_output: Type.Optional(Type.Boolean()),
+  wait_for: Type.Optional(Type.Number()),
+  retries: Type.Optional(Type.Number()),
+  backoff: Type.Optional(Backoff),
+});
+export type TaskJob = Static<typeof TaskJob>;
+
+const taskJob = Compile(TaskJob);
+const DEFAULT_BACKOFF = { type: 'exponential', delay: 1, max: 60 } as const;
+
+/** The defaults of the task table (DESIGN §4). */
+const DEFAULTS = { machine: 'basic', timeout: 60, wait_for: 0 } as const;
+const defaultRetries = (noOutput: boolean) => (noOutput ? 0 : 2);
+
+function jobOf(resource: string, task: TaskPlan): TaskJob {
+  const job: TaskJob = { resource, cmd: task.cmd };
+  if (task.name !== '') job.name = task.name;
+  if (task.machine !== DEFAULTS.machine) job.machine = task.machine;
+  if (task.timeout !== DEFAULTS.timeout) job.timeout = task.timeout;
+  if (Object.keys(task.options).length > 0) job.options = { ...task.options };
+  if (task.no_output) job.no_output = true;
+  if (task.wait_for !== DEFAULTS.wait_for) job.wait_for = task.wait_for;
+  if (task.retries !== defaultRetries(task.no_output)) job.retries = task.retries;
+  const { type, delay, max } = task.backoff;
+  if (type !== DEFAULT_BACKOFF.type || delay !== DEFAULT_BACKOFF.delay || max !== DEFAULT_BACKOFF.max) job.backoff = { type, delay, max };
+  return job;
+}
+
+/** Reads a task's job data back; what bull-board or another version may have put there is refused with Failure internal. */
+export function readTaskJob(data: unknown): { resource: string; task: TaskPlan } {
+  if (!taskJob.Check(data)) throw new Failure('internal', `A task's job carries ${JSON.stringify(data)?.slice(0, 200)}, expected a task.`);
+  const noOutput = data.no_output ?? false;
+  return {
+    resource: data.resource,
+    task: {
+      name: data.name ?? '',
+      cmd: data.cmd,
+      machine: data.machine ?? DEFAULTS.machine,
+      timeout: data.timeout ?? DEFAULTS.timeout,
+      options: data.options ?? {},
+      no_output: noOutput,
+      wait_for: data.wait_for ?? DEFAULTS.wait_for,
+      retries: data.retries ?? defaultRetries(noOutput),
+      backoff: { ...DEFAULT_BACKOFF, ...data.backoff },
+    },
+  };
+}
+
+const jobOptions: JobsOptions = {
+  // Infrastructure errors run the same attempt again; a task's attempts are counted in the run's record.
+  attempts: 1_000_000,
+  backoff: { type: 'fixed', delay: 1000 },
+  removeOnComplete: true,
+  removeOnFail: true,
+};
+
+/**
+ * The job tree of a workflow (DESIGN §4): step k's first task, its leader, is the parent of all tasks of step k−1; the
+ * other tasks of step k stand far ahead until the leader releases them. Added once, never added to.
+ */
+export function treeOf(runId: string, resource: string, plan: WorkflowPlan): FlowJob {
+  let children: FlowJob[] = [];
+  for (const [k, step] of plan.steps.entries()) {
+    const before = children;
+    children = step.tasks.map((task, i) => ({
+      name: task.name === '' ? (task.cmd.split(/\s/, 1)[0] ?? task.cmd) : task.name,
+      queueName: QUEUES.task,
+      data: jobOf(resource, task),
+      opts: {
+        ...jobOptions,
+        jobId: taskId(runId, k, i),
+        ignoreDependencyOnFailure: true,
+        priority: k === 0 ? FIRST_STEP_PRIORITY : LATER_STEP_PRIORITY,
+        ...(k > 0 && i > 0 ? { delay: FAR_AHEAD_MS } : {}),
+      },
+      ...(k > 0 && i === 0 ? { children: before } : {}),
+    }));
+  }
+  return {
+    name: plan.title === '' ? 'run' : plan.title,
+    queueName: QUEUES.finish,
+    data: {},
+    opts: { ...jobOptions, jobId: runId },
+    children,
+  };
+}

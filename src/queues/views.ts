@@ -1,0 +1,152 @@
+// Reads run records for API, dashboard and CLI. Nothing here reads BullMQ's own keys.
+import type { Redis } from 'ioredis';
+import { parseRunId, taskId } from '../schema/ids.ts';
+import { parseWorkflow } from '../schema/parse-workflow.ts';
+import type { HistoryEntry, Problem, RunState, RunSummary, RunView, StepView, TaskState, TaskView } from '../schema/run-view.ts';
+import type { TaskPlan } from '../schema/workflow.ts';
+import { shardKeys } from './keys.ts';
+import { readOutput } from './runs.ts';
+
+const STATES: readonly RunState[] = ['accepted', 'running', 'succeeded', 'failed', 'cancelled', 'rejected'];
+const SUMMARY = ['state', 'title', 'resource', 'bucket', 'key', 'version', 'etag', 'size', 'at', 'end', 'failing', 'error'] as const;
+
+const PHASES: Readonly<Record<string, TaskState>> = {
+  new: 'waiting',
+  throttle: 'waiting',
+  intent: 'launching',
+  await: 'running',
+  cool: 'cooling',
+  backoff: 'retrying',
+  succeeded: 'succeeded',
+  failed: 'failed',
+  skipped: 'skipped',
+};
+
+/** A run with its tasks and history; undefined when there is none of that id. */
+export async function readRun(redis: Redis, runId: string): Promise<RunView | undefined> {
+  const parts = parseRunId(runId);
+  if (parts === undefined) return undefined;
+  const keys = shardKeys(parts.shard);
+  const [record, history] = await Promise.all([redis.hgetall(keys.run(runId)), redis.lrange(keys.history(runId), 0, -1)]);
+  const summary = summaryOf(runId, record);
+  if (summary === undefined) return undefined;
+  return { ...summary, steps: stepsOf(runId, record), history: history.map((entry, i) => historyEntryOf(runId, i + 1, JSON.parse(entry))) };
+}
+
+/**
+ * The newest runs of a resource, newest first. `before`: milliseconds since 1970; only older ones. Reads every shard's
+ * index, since a resource's runs are spread over them.
+ */
+export async function listRuns(
+  redis: Redis,
+  query: { resource: string; shards: number; limit: number; before?: number },
+): Promise<readonly RunSummary[]> {
+  const found: { id: string; at: number }[] = [];
+  for (let shard = 0; shard < query.shards; shard += 1) {
+    const top = query.before === undefined ? '+inf' : `(${query.before}`;
+    const rows = await redis.zrevrangebyscore(shardKeys(shard).index(query.resource), top, '-inf', 'WITHSCORES', 'LIMIT', 0, query.limit);
+    for (let i = 0; i + 1 < rows.length; i += 2) found.push({ id: rows[i] ?? '', at: Number(rows[i + 1]) });
+  }
+  found.sort((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1));
+  const page = found.slice(0, query.limit);
+  const pipeline = redis.pipeline();
+  for (const { id } of page) pipeline.hmget(shardKeys(parseRunId(id)?.shard ?? 0).run(id), ...SUMMARY);
+  const replies = page.length === 0 ? [] : ((await pipeline.exec()) ?? []);
+  return page.flatMap(({ id }, i) => {
+    const [error, values] = replies[i] ?? [null, undefined];
+    if (error !== null) throw error;
+    const record: Record<string, string> = {};
+    if (Array.isArray(values)) for (const [j, name] of SUMMARY.entries()) if (typeof values[j] === 'string') record[name] = values[j];
+    const summary = summaryOf(id, record);
+    return summary === undefined ? [] : [summary];
+  });
+}
+
+/** One entry of the history as the scripts write it: `[ms, what, task, attempt, detail]`. */
+export function historyEntryOf(runId: string, n: number, entry: unknown): HistoryEntry {
+  const [ms, what, task, attempt, detail] = Array.isArray(entry) ? entry : [];
+  return {
+    n,
+    at: isoOf(ms),
+    what: String(what ?? ''),
+    task: task === undefined || task === '' ? null : `${runId}.${task}`,
+    attempt: typeof attempt === 'number' && attempt > 0 ? attempt : null,
+    detail: String(detail ?? ''),
+  };
+}
+
+function summaryOf(id: string, record: Readonly<Record<string, string>>): RunSummary | undefined {
+  const state = STATES.find((known) => known === record['state']);
+  if (state === undefined) return undefined;
+  return {
+    id,
+    title: record['title'] ?? '',
+    state,
+    resource: record['resource'] ?? '',
+    trigger: {
+      bucket: record['bucket'] ?? '',
+      key: record['key'] ?? '',
+      version_id: record['version'] ?? '',
+      etag: record['etag'] ?? '',
+      size: Number(record['size'] ?? 0),
+    },
+    created_at: isoOf(record['at']),
+    ended_at: record['end'] === undefined ? null : isoOf(record['end']),
+    error: problemOf(record['error'] ?? withoutTask(record['failing'])),
+  };
+}
+
+function stepsOf(runId: string, record: Readonly<Record<string, string>>): StepView[] {
+  const parsed = record['doc'] === undefined ? undefined : parseWorkflow(record['doc']);
+  if (parsed === undefined || !parsed.ok) return [];
+  return parsed.plan.steps.map((step, k) => ({
+    name: step.name,
+    group: step.group,
+    tasks: step.tasks.map((task, i) => taskOf(runId, k, i, task, record)),
+  }));
+}
+
+function taskOf(runId: string, k: number, i: number, task: TaskPlan, record: Readonly<Record<string, string>>): TaskView {
+  const t = `${k}.${i}`;
+  const output = record[`o:${t}`] === undefined ? undefined : readOutput(record[`o:${t}`] ?? '');
+  const state = PHASES[record[`p:${t}`] ?? 'new'] ?? 'waiting';
+  const deadline = record[`dl:${t}`];
+  return {
+    id: taskId(runId, k, i),
+    name: task.name,
+    cmd: task.cmd,
+    machine: task.machine,
+    state,
+    attempt: Number(record[`a:${t}`] ?? 1),
+    dyno: record[`dy:${t}`]?.split('|')[1] ?? null,
+    deadline: deadline === undefined ? null : isoOf(deadline),
+    error: state === 'succeeded' ? null : problemOf(record[`e:${t}`]),
+    output:
+      output === undefined
+        ? null
+        : {
+            key: output.ref.key,
+            version_id: output.ref.version_id,
+            etag: output.ref.etag,
+            size: output.ref.size,
+            state: output.ref.state ?? null,
+            at: isoOf(output.at),
+          },
+  };
+}
+
+/** `code|detail` as the scripts write it. */
+function problemOf(field: string | undefined): Problem | null {
+  if (field === undefined) return null;
+  const bar = field.indexOf('|');
+  return bar < 0 ? { code: field, message: '' } : { code: field.slice(0, bar), message: field.slice(bar + 1) };
+}
+
+/** `step.index|code|detail` without the task. */
+function withoutTask(failing: string | undefined): string | undefined {
+  return failing?.slice(failing.indexOf('|') + 1);
+}
+
+function isoOf(ms: unknown): string {
+  return new Date(Number(ms)).toISOString();
+}

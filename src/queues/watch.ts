@@ -1,0 +1,90 @@
+// The dynos that tasks wait for, and those that are to be stopped: written by the transitions, worked off by the poller.
+import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { type ShardKeys, shardKeys } from './keys.ts';
+import { refOf, type TaskRef } from './runs.ts';
+import { defineScripts, run as runScript } from './scripts.ts';
+
+export interface Watched {
+  readonly ref: TaskRef;
+  readonly attempt: number;
+  readonly noOutput: boolean;
+  /** The dyno that was launched; undefined while a launch's fate is unknown. */
+  readonly dyno: { readonly id: string; readonly name: string } | undefined;
+  /** Seconds of the task's timeout, for a launch of unknown fate. */
+  readonly timeout: number;
+}
+
+export interface DynoToStop {
+  readonly member: string;
+  readonly resource: string;
+  readonly dyno: { readonly id: string; readonly name: string };
+}
+
+export type Watch = ReturnType<typeof createWatch>;
+
+/** Reads and works off one shard's lists. */
+export function createWatch(deps: { redis: Redis; shard: number }) {
+  const { redis } = deps;
+  const keys: ShardKeys = shardKeys(deps.shard);
+  defineScripts(redis);
+
+  return {
+    /** Resources with dynos to watch. */
+    resources: async (): Promise<readonly string[]> => await redis.smembers(keys.watched),
+
+    /** How many dynos of a resource are watched. */
+    count: async (resource: string): Promise<number> => await redis.hlen(keys.watch(resource)),
+
+    /** All watched dynos of a resource; an empty list takes it off the watched ones. */
+    of: async (resource: string): Promise<readonly Watched[]> => {
+      const all = await redis.hgetall(keys.watch(resource));
+      const found = Object.entries(all).flatMap(([field, value]) => watchedOf(field, value));
+      if (found.length === 0) await runScript(redis, 'prune', [keys.watch(resource), keys.watched], ['', '', resource]);
+      return found;
+    },
+
+    /** Dynos of closed attempts, oldest first. */
+    toStop: async (limit: number): Promise<readonly DynoToStop[]> => {
+      const members = await redis.zrange(keys.stops, '0', String(limit - 1));
+      return members.flatMap((member) => {
+        const [resource, id, name] = member.split('|');
+        return resource === undefined || id === undefined || name === undefined ? [] : [{ member, resource, dyno: { id, name } }];
+      });
+    },
+
+    stopped: async (member: string): Promise<void> => {
+      await redis.zrem(keys.stops, member);
+    },
+
+    /**
+     * Makes this process the only one that does `what` in the shard for `ms` milliseconds. Answers with the way to give
+     * it up early, or undefined when another one has it. Only a means against double work: nothing relies on it.
+     */
+    alone: async (what: string, ms: number): Promise<(() => Promise<void>) | undefined> => {
+      const owner = randomBytes(8).toString('hex');
+      const key = keys.lock(what);
+      if ((await redis.set(key, owner, 'PX', ms, 'NX')) !== 'OK') return undefined;
+      return async () => {
+        if ((await redis.get(key)) === owner) await redis.del(key);
+      };
+    },
+  };
+}
+
+/** Fields: `<dyno id>` → `task|attempt|no_output|dyno name`, or `?<task>/<attempt>` → `task|attempt|no_output|timeout ms`. */
+function watchedOf(field: string, value: string): readonly Watched[] {
+  const [id, attempt, noOutput, last] = value.split('|');
+  const ref = refOf(id ?? '');
+  if (ref === undefined) return [];
+  const unknown = field.startsWith('?');
+  return [
+    {
+      ref,
+      attempt: Number(attempt),
+      noOutput: noOutput === '1',
+      dyno: unknown ? undefined : { id: field, name: last ?? '' },
+      timeout: unknown ? Number(last) / 1000 : 0,
+    },
+  ];
+}

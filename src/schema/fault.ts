@@ -1,0 +1,62 @@
+// A fault of a document: where it is, what was found, what was expected and how to fix it.
+
+export interface Fault {
+  /** JSON pointer (RFC 6901) of the value; empty for the document itself. */
+  readonly pointer: string;
+  /** Counted from 1. */
+  readonly line: number;
+  /** Counted from 1, in UTF-16 units as editors count; a byte order mark is not counted. */
+  readonly column: number;
+  readonly found: string;
+  readonly expected: string;
+  /** How to fix it: what to write, or "did you mean …?". */
+  readonly hint?: string;
+  /** All of it in one sentence. */
+  readonly message: string;
+}
+
+/** A fault before its place is known as line and column. */
+export interface Finding {
+  readonly pointer: string;
+  /** Position in the text, in UTF-16 units from 0. */
+  readonly offset: number;
+  readonly found: string;
+  readonly expected: string;
+  readonly hint?: string | undefined;
+}
+
+/**
+ * Turns findings into faults: ordered by position, at most `limit`.
+ */
+export function faultsOf(text: string, findings: readonly Finding[], limit: number): Fault[] {
+  const starts = lineStarts(text);
+  const ordered = [...findings].sort((a, b) => a.offset - b.offset).slice(0, limit);
+  return ordered.map(({ pointer, offset, found, expected, hint }) => {
+    const line = starts.findLastIndex((start) => start <= offset) + 1;
+    const column = offset - (starts[line - 1] ?? 0) + 1;
+    const place = `${pointer === '' ? 'The document' : pointer} (${line}:${column})`;
+    const sentence = `${place}: found ${found}, expected ${expected}${hint === undefined ? '' : `; ${hint}`}`;
+    const message = sentence.endsWith('?') ? sentence : `${sentence}.`;
+    return { pointer, line, column, found, expected, ...(hint !== undefined && { hint }), message };
+  });
+}
+
+/** A line ends with LF, CR LF or CR. */
+function lineStarts(text: string): number[] {
+  return [0, ...Array.from(text.matchAll(/\r\n|\n|\r/g), (end) => end.index + end[0].length)];
+}
+
+/**
+ * The pointer of a member or item of `pointer`.
+ */
+export function pointerTo(pointer: string, name: string | number): string {
+  return `${pointer}/${String(name).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
+/**
+ * A text in quotes, on one line, long ones cut, for a message.
+ */
+export function quote(text: string): string {
+  const clipped = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  return JSON.stringify(clipped.toWellFormed());
+}

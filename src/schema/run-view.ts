@@ -1,0 +1,94 @@
+// What API, dashboard and CLI show of a run.
+import Type, { type Static } from 'typebox';
+
+export const RunState = Type.Union([
+  Type.Literal('accepted'),
+  Type.Literal('running'),
+  Type.Literal('succeeded'),
+  Type.Literal('failed'),
+  Type.Literal('cancelled'),
+  Type.Literal('rejected'),
+]);
+export type RunState = Static<typeof RunState>;
+
+/** Whether a run in this state changes no more. */
+export function isFinal(state: RunState): boolean {
+  return state !== 'accepted' && state !== 'running';
+}
+
+export const TaskState = Type.Union([
+  /** Its step's turn has not come. */
+  Type.Literal('waiting'),
+  /** The launch is on its way to the platform. */
+  Type.Literal('launching'),
+  /** Launched; its output is awaited. */
+  Type.Literal('running'),
+  /** Succeeded; its `wait_for` passes. */
+  Type.Literal('cooling'),
+  /** The last attempt failed; the next one waits for its backoff. */
+  Type.Literal('retrying'),
+  Type.Literal('succeeded'),
+  Type.Literal('failed'),
+  Type.Literal('skipped'),
+]);
+export type TaskState = Static<typeof TaskState>;
+
+const Time = Type.String({ description: 'ISO 8601, UTC' });
+const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const Problem = Type.Object({ code: Type.String(), message: Type.String() });
+export type Problem = Static<typeof Problem>;
+
+export const Output = Type.Object({
+  key: Type.String(),
+  version_id: Type.String(),
+  etag: Type.String(),
+  size: Type.Number({ description: 'Bytes' }),
+  state: orNull(Type.String({ description: 'The text of ld_state' })),
+  at: Time,
+});
+export type Output = Static<typeof Output>;
+
+export const TaskView = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  cmd: Type.String(),
+  machine: Type.String(),
+  state: TaskState,
+  attempt: Type.Number({ description: 'Counts from 1' }),
+  dyno: orNull(Type.String()),
+  deadline: orNull(Time),
+  error: orNull(Problem),
+  output: orNull(Output),
+});
+export type TaskView = Static<typeof TaskView>;
+
+export const StepView = Type.Object({ name: Type.String(), group: Type.Boolean(), tasks: Type.Array(TaskView) });
+export type StepView = Static<typeof StepView>;
+
+export const HistoryEntry = Type.Object({
+  n: Type.Number({ description: 'Counts from 1' }),
+  at: Time,
+  what: Type.String(),
+  task: orNull(Type.String({ description: 'Task id' })),
+  attempt: orNull(Type.Number()),
+  detail: Type.String(),
+});
+export type HistoryEntry = Static<typeof HistoryEntry>;
+
+const summary = {
+  id: Type.String(),
+  title: Type.String(),
+  state: RunState,
+  resource: Type.String(),
+  trigger: Type.Object({ bucket: Type.String(), key: Type.String(), version_id: Type.String(), etag: Type.String(), size: Type.Number() }),
+  created_at: Time,
+  ended_at: orNull(Time),
+  error: orNull(Problem),
+};
+
+export const RunSummary = Type.Object(summary);
+export type RunSummary = Static<typeof RunSummary>;
+
+export const RunView = Type.Object({ ...summary, steps: Type.Array(StepView), history: Type.Array(HistoryEntry) });
+export type RunView = Static<typeof RunView>;

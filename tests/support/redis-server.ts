@@ -1,0 +1,67 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+export interface TestRedis {
+  readonly socket: string;
+  readonly pid: number;
+  /** SIGKILL, then a new server on the same folder and socket. */
+  crashAndRestart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** A redis-server of this test's own: unix socket, temporary folder, append-only file on. */
+export async function startRedis(): Promise<TestRedis> {
+  const folder = await mkdtemp(join(tmpdir(), 'af-redis-'));
+  const socket = join(folder, 'redis.sock');
+  let child = await launch();
+
+  async function launch() {
+    const args = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--appendonly', 'yes', '--save', '', '--loglevel', 'warning'];
+    const next = spawn('redis-server', args, { stdio: 'ignore' });
+    await once(next, 'spawn');
+    const until = Date.now() + 15_000;
+    while (!(await answers(socket))) {
+      if (Date.now() > until || next.exitCode !== null) throw new Error('redis-server did not start');
+      await pause(10);
+    }
+    return next;
+  }
+
+  return {
+    socket,
+    get pid() {
+      return child.pid ?? 0;
+    },
+    crashAndRestart: async () => {
+      const gone = once(child, 'exit');
+      child.kill('SIGKILL');
+      await gone;
+      child = await launch();
+    },
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        const gone = once(child, 'exit');
+        child.kill('SIGKILL');
+        await gone;
+      }
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Whether a server answers PING on the socket. */
+async function answers(path: string): Promise<boolean> {
+  return await new Promise<boolean>((resolve) => {
+    const socket = createConnection(path, () => socket.write('PING\r\n'));
+    socket.once('data', (data) => {
+      socket.destroy();
+      resolve(data.toString().startsWith('+PONG'));
+    });
+    socket.once('error', () => resolve(false));
+  });
+}

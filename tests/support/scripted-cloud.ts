@@ -1,0 +1,209 @@
+// Stand-ins for S3, SQS and Heroku that implement the ports in this process, for the engine's branches: each command
+// of a workflow is the script of what its dyno does. The real wire is tested in tests/e2e.
+import { randomUUID } from 'node:crypto';
+import type {
+  CredentialIssuer,
+  Dyno,
+  DynoEnd,
+  DynoPlatform,
+  EventQueue,
+  LaunchOrder,
+  LaunchOutcome,
+  MessageVerdict,
+  ObjectHead,
+  ObjectStore,
+  QueueMessage,
+} from '../../src/clients/ports.ts';
+import { readMarker } from '../../src/schema/command.ts';
+import { parseTaskId } from '../../src/schema/ids.ts';
+
+export interface Post {
+  readonly taskId: string;
+  readonly attempt: number;
+  readonly at: number;
+  readonly order: LaunchOrder;
+}
+
+/** What a dyno does with its life; answers the POST. */
+export type Script = (dyno: {
+  readonly post: Post;
+  /** Writes the output `ms` from now (0: before the POST is answered). */
+  output(ms?: number, metadata?: Record<string, string>, how?: { key?: string; eventDelay?: number }): Promise<void>;
+  /** Ends `ms` from now. */
+  exit(ms: number, status?: number): void;
+  accept(state?: 'up' | 'starting'): LaunchOutcome;
+}) => Promise<LaunchOutcome> | LaunchOutcome;
+
+export class ScriptedCloud {
+  readonly posts: Post[] = [];
+  readonly stopped: string[] = [];
+  readonly dynos = new Map<string, Dyno>();
+  readonly ends = new Map<string, DynoEnd>();
+  readonly objects = new Map<string, ObjectHead & { body: string }>();
+  readonly scripts: Record<string, Script>;
+  /** Milliseconds that every event is late. */
+  delay = 0;
+  /** How often every event is delivered. */
+  copies = 1;
+  headsDown = false;
+  listDown = false;
+  private readonly timers = new Set<NodeJS.Timeout>();
+  private waiting: QueueMessage[] = [];
+  private onBatch: ((messages: readonly QueueMessage[]) => Promise<readonly MessageVerdict[]>) | undefined;
+  private inFlight = 0;
+  private number = 0;
+  readonly bucket: string;
+
+  constructor(bucket: string, scripts: Record<string, Script>) {
+    this.bucket = bucket;
+    this.scripts = scripts;
+  }
+
+  private later(ms: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      work();
+    }, ms);
+    this.timers.add(timer);
+  }
+
+  /** An upload by whomever; its event follows. Answers with the version. */
+  put(key: string, body: string, metadata: Record<string, string> = {}, bucket = this.bucket, delay = this.delay): string {
+    const versionId = randomUUID();
+    this.objects.set(`${bucket}/${key}#${versionId}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
+    this.objects.set(`${bucket}/${key}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
+    const record = {
+      eventVersion: '2.1',
+      eventSource: 'aws:s3',
+      eventName: 'ObjectCreated:Put',
+      s3: { bucket: { name: bucket }, object: { key: encodeURIComponent(key).replaceAll('%2F', '/'), versionId, size: body.length } },
+    };
+    for (let copy = 0; copy < this.copies; copy += 1) this.send(JSON.stringify({ Records: [record] }), delay * (copy + 1));
+    return versionId;
+  }
+
+  /** Puts a message into the queue. */
+  send(body: string, delay = 0): void {
+    const id = randomUUID();
+    this.inFlight += 1;
+    const go = () => this.deliver({ id, body, receiptHandle: id, receiveCount: 1 });
+    if (delay > 0) this.later(delay, go);
+    else queueMicrotask(go);
+  }
+
+  private deliver(message: QueueMessage): void {
+    if (this.onBatch === undefined) {
+      this.waiting.push(message);
+      return;
+    }
+    void this.onBatch([message]).then(([verdict]) => {
+      if (verdict === undefined || verdict.done) this.inFlight -= 1;
+      else this.later(Math.min(verdict.againIn * 1000, 200), () => this.deliver({ ...message, receiveCount: message.receiveCount + 1 }));
+    });
+  }
+
+  readonly store: ObjectStore = {
+    head: async (bucket, key, versionId) => {
+      if (this.headsDown) throw Object.assign(new Error('S3 is down'), { code: 's3_unavailable' });
+      return await Promise.resolve(this.objects.get(versionId === undefined ? `${bucket}/${key}` : `${bucket}/${key}#${versionId}`));
+    },
+    text: async (bucket, key, versionId) => await Promise.resolve(this.objects.get(`${bucket}/${key}#${versionId}`)?.body),
+    put: async (bucket, key, body, details) => {
+      const versionId = this.put(key, String(body), { ...details?.metadata }, bucket);
+      return await Promise.resolve({ versionId, etag: versionId });
+    },
+    versions: async () => await Promise.resolve({ versions: [] }),
+    createBucket: async () => await Promise.resolve(),
+    setVersioned: async () => await Promise.resolve(),
+    versioned: async () => await Promise.resolve(true),
+    notify: async () => await Promise.resolve(),
+  };
+
+  readonly queue: EventQueue = {
+    create: async (name) => await Promise.resolve({ url: name, arn: name }),
+    drained: async () => await Promise.resolve(this.inFlight === 0),
+    consume: (_url, { onBatch }) => {
+      this.onBatch = onBatch;
+      for (const message of this.waiting.splice(0)) this.deliver(message);
+      return {
+        stop: async () => {
+          this.onBatch = undefined;
+          await Promise.resolve();
+        },
+        lastPollAt: () => Date.now(),
+      };
+    },
+  };
+
+  readonly platform: DynoPlatform = {
+    launch: async (_app, order) => {
+      const marker = readMarker(order.command);
+      if (marker === undefined) throw new Error(`no marker in ${order.command}`);
+      const post: Post = { taskId: marker.taskId, attempt: marker.attempt, at: Date.now(), order };
+      this.posts.push(post);
+      const script = this.scripts[order.command.split(' ')[0] ?? ''];
+      if (script === undefined) throw new Error(`no script for ${order.command}`);
+      this.number += 1;
+      const dyno: Dyno = {
+        id: randomUUID(),
+        name: `run.${this.number}`,
+        command: order.command,
+        state: 'up',
+        size: order.size,
+        type: 'run',
+        createdAt: Date.now(),
+      };
+      return await script({
+        post,
+        output: async (ms = 0, metadata = {}, how = {}) => {
+          const write = () =>
+            this.put(how.key ?? `out/${post.taskId}`, 'proof', { ld_task_id: post.taskId, ...metadata }, this.bucket, how.eventDelay);
+          if (ms > 0) this.later(ms, write);
+          else write();
+          await Promise.resolve();
+        },
+        exit: (ms, status = 0) =>
+          this.later(ms, () => {
+            this.dynos.delete(dyno.id);
+            this.ends.set(dyno.name, { status, up: true });
+          }),
+        accept: (state = 'starting') => {
+          this.dynos.set(dyno.id, { ...dyno, state });
+          return { outcome: 'accepted', dyno: { ...dyno, state } };
+        },
+      });
+    },
+    list: async () => {
+      if (this.listDown) throw Object.assign(new Error('Heroku is down'), { code: 'heroku_unavailable' });
+      return await Promise.resolve([...this.dynos.values()]);
+    },
+    stop: async (_app, id) => {
+      this.stopped.push(id);
+      this.dynos.delete(id);
+      await Promise.resolve();
+    },
+    endOf: async (_app, name) => await Promise.resolve(this.ends.get(name) ?? { status: undefined, up: true }),
+    log: async () => await Promise.resolve([]),
+    configVars: async () => await Promise.resolve({}),
+    setConfigVars: async () => await Promise.resolve(),
+  };
+
+  readonly issuer: CredentialIssuer = {
+    forBucket: async (_bucket, name, seconds) =>
+      await Promise.resolve({
+        accessKeyId: `ASIA${name}`,
+        secretAccessKey: 's',
+        sessionToken: 't',
+        expiresAt: Date.now() + seconds * 1000,
+      }),
+  };
+
+  /** Posts of one run in order of time. */
+  postsOf(runId: string): readonly Post[] {
+    return this.posts.filter((post) => parseTaskId(post.taskId)?.runId === runId);
+  }
+
+  close(): void {
+    for (const timer of this.timers) clearTimeout(timer);
+  }
+}

@@ -1,0 +1,100 @@
+import { randomUUID } from 'node:crypto';
+import { type Engine, type EngineOptions, startEngine } from '../../src/processors/engine.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { runIdOf } from '../../src/queues/identity.ts';
+import { createResources } from '../../src/queues/resources.ts';
+import { createRuns } from '../../src/queues/runs.ts';
+import { createSealer } from '../../src/queues/secrets.ts';
+import { readRun } from '../../src/queues/views.ts';
+import type { Log } from '../../src/schema/log.ts';
+import { isFinal, type RunView } from '../../src/schema/run-view.ts';
+import type { TestRedis } from './redis-server.ts';
+import { type Script, ScriptedCloud } from './scripted-cloud.ts';
+import { until } from './until.ts';
+
+const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const loud: Log = { debug: () => {}, info: () => {}, warn: (f, m) => console.warn(m, f), error: (f, m) => console.error(m, f) };
+
+/** An engine of this test's own on the given Redis, with a scripted cloud around it. */
+export async function startTestEngine(redisServer: TestRedis, scripts: Record<string, Script>, overrides: Partial<EngineOptions> = {}) {
+  const bucket = `ld-private-${randomUUID()}`;
+  const resource = randomUUID();
+  const cloud = new ScriptedCloud(bucket, scripts);
+  const errors: Error[] = [];
+  const redis = connect({ socket: redisServer.socket }, (error) => errors.push(error));
+  const sealer = createSealer(Buffer.alloc(32, 7));
+  const resources = createResources({ redis, sealer, now: Date.now });
+  await resources.put({ id: resource, app: 'app', bucket, region: 'us-east-1', plan: 'test' });
+  await resources.setCredentials(resource, {
+    accessKeyId: 'ASIA',
+    secretAccessKey: 's',
+    sessionToken: 't',
+    expiresAt: Date.now() + 3_600_000,
+  });
+  const options: EngineOptions = {
+    redis: { socket: redisServer.socket },
+    shards: 1,
+    sealer,
+    store: cloud.store,
+    queue: cloud.queue,
+    queueUrl: 'events',
+    platform: cloud.platform,
+    issuer: cloud.issuer,
+    consumers: 1,
+    taskConcurrency: 50,
+    lockMs: 3000,
+    pollMs: 50,
+    sweepMs: 500,
+    graceMs: 200,
+    adoptMarginMs: 300,
+    graceUntilDrained: true,
+    runsPerMinute: 1_000_000,
+    now: Date.now,
+    monotonic: () => performance.now(),
+    random: Math.random,
+    id: randomUUID,
+    log: process.env['TEST_LOG'] === undefined ? quiet : loud,
+    ...overrides,
+  };
+  const engines: Engine[] = [await startEngine(options)];
+  const runs = createRuns({ redis });
+  const show = async (runId: string): Promise<RunView | undefined> => await readRun(redis, runId);
+
+  return {
+    cloud,
+    redis,
+    resource,
+    bucket,
+    runs,
+    resources,
+    options,
+    show,
+    /** Uploads a workflow; answers with the id of the run it will cause. */
+    upload: (run: unknown[], key = `in/${randomUUID()}`): string => {
+      const versionId = cloud.put(key, JSON.stringify({ run }), { ld_run: 'true' });
+      return runIdOf({ bucket, key, versionId }, options.shards);
+    },
+    runIdOf: (key: string, versionId: string) => runIdOf({ bucket, key, versionId }, options.shards),
+    /** The run as soon as it is final. */
+    ended: async (runId: string, ms = 20_000): Promise<RunView> =>
+      await until(
+        `the end of ${runId}`,
+        async () => {
+          const view = await show(runId);
+          return view !== undefined && isFinal(view.state) && view;
+        },
+        ms,
+      ),
+    anotherEngine: async () => {
+      const engine = await startEngine(options);
+      engines.push(engine);
+      return engine;
+    },
+    stop: async () => {
+      await Promise.all(engines.map((engine) => engine.stop(5000)));
+      cloud.close();
+      redis.disconnect();
+    },
+  };
+}
+export type TestEngine = Awaited<ReturnType<typeof startTestEngine>>;
