@@ -32,6 +32,8 @@ export interface AppFolder {
   /** `.autofiles` in it. */
   readonly state: string;
   readonly socket: string;
+  /** Socket of the start that holds the folder. */
+  readonly lock: string;
 }
 
 /** The folders of an app. Creates `.autofiles/`, for its user alone. Throws Failure config_invalid where there is no app. */
@@ -47,17 +49,17 @@ export async function openAppFolder(path: string): Promise<AppFolder> {
     if (code !== 'EEXIST') throw new Failure('config_invalid', `Cannot make ${state}: ${String(code)}.`, { cause });
   }
   await chmod(state, 0o700);
-  return { app, state, socket: await socketPath(state) };
+  return { app, state, socket: await socketPath(state, 'redis.sock'), lock: await socketPath(state, 'start.sock') };
 }
 
 /** A socket path that the kernel takes: in the state folder, or where that is too deep, in a folder of ours in the temporary one. */
-async function socketPath(state: string): Promise<string> {
-  const near = join(state, 'redis.sock');
+async function socketPath(state: string, name: string): Promise<string> {
+  const near = join(state, name);
   if (Buffer.byteLength(near) <= MAX_SOCKET_PATH) return near;
   const folder = join(tmpdir(), `autofiles-${userInfo().uid}-${createHash('sha256').update(state).digest('hex').slice(0, 12)}`);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await chmod(folder, 0o700);
-  return join(folder, 'redis.sock');
+  return join(folder, name);
 }
 
 /** The app's identity in the local cloud, made at the first start. */

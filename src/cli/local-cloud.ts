@@ -1,10 +1,8 @@
 // `autofiles start`: redis, store, dynos, web and worker under one supervisor, on loopback, with the add-on provisioned
 // for the app. Production and this differ by endpoints and credentials alone.
-import { spawnSync } from 'node:child_process';
-import { mkdir, rm } from 'node:fs/promises';
-import { createConnection } from 'node:net';
+import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeEndpointRules } from '../local/store/endpoint-rules.ts';
 import { provision } from '../processors/provision.ts';
@@ -13,10 +11,15 @@ import { createResources } from '../queues/resources.ts';
 import { readConfig } from '../schema/config.ts';
 import { Failure } from '../schema/failures.ts';
 import { type AppFolder, type Identity, openAppFolder, readIdentity, removeEnvFile, saveIdentity, writeEnvFile } from './app-folder.ts';
+import { lockFolder } from './start-lock.ts';
 import { createSupervisor } from './supervisor.ts';
 import { createClients, createLog } from './wiring.ts';
 
+/** Milliseconds from SIGTERM to SIGKILL; the children are done in 25 s. */
+const CHILD_GRACE_MS = 28_000;
 const QUEUE_NAME = 'autofiles-events';
+/** Compiled code of the children, kept from one start to the next. */
+const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/autofiles', import.meta.url));
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 export interface LocalCloud {
@@ -48,8 +51,9 @@ export async function startLocalCloud(deps: {
   }
   const folder = await openAppFolder(deps.app);
   const identity = await readIdentity(folder);
+  const unlock = await lockFolder(folder.lock);
   const supervisor = createSupervisor({ say: deps.say });
-  const ports = { ...identity.ports };
+  const ports = await choosePorts(identity.ports, deps.say);
   try {
     await startChildren();
     await saveIdentity(folder, { ...identity, ports });
@@ -63,11 +67,13 @@ export async function startLocalCloud(deps: {
       stop: async () => {
         await removeEnvFile(folder);
         await supervisor.stop();
+        await unlock();
       },
       kill: supervisor.kill,
     };
   } catch (error) {
     await supervisor.stop();
+    await unlock();
     throw error;
   }
 
@@ -100,88 +106,38 @@ export async function startLocalCloud(deps: {
 
   async function startChildren(): Promise<void> {
     const inherited = withoutOurs(deps.env);
-    const node = (
-      name: string,
-      script: string,
-      args: readonly string[],
-      env: () => Record<string, string>,
-      port?: keyof typeof ports,
-      grace = 28_000,
-    ) =>
+    const node = (name: string, script: string, args: readonly string[], env: Record<string, string>) =>
       supervisor.start({
         name,
         command: process.execPath,
         args: ['--disable-warning=ExperimentalWarning', here(script), ...args],
-        env: () => ({ ...inherited, ...env() }),
-        grace,
-        ...(port === undefined
-          ? {}
-          : {
-              onReady: (message: { readonly port?: number }) => {
-                ports[port] = message.port ?? ports[port];
-              },
-            }),
+        env: { ...inherited, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+        grace: CHILD_GRACE_MS,
         onLine: (line) => deps.onLog(name, line),
       });
     const data = join(folder.state, 'redis');
     await mkdir(data, { recursive: true, mode: 0o700 });
-    await refuseSecondStart(folder.socket);
     await Promise.all([
-      supervisor.start({
-        name: 'redis',
-        command: redisCommand(deps.env),
-        args: [
-          ...['--port', '0', '--unixsocket', folder.socket, '--unixsocketperm', '700', '--dir', data],
-          ...[
-            '--appendonly',
-            'yes',
-            '--appendfsync',
-            'everysec',
-            '--save',
-            '',
-            '--maxmemory-policy',
-            'noeviction',
-            '--loglevel',
-            'warning',
-          ],
-        ],
-        env: () => inherited,
-        grace: 10_000,
-        probe: (_child, signal) => redisAnswers(folder.socket, signal),
-        onLine: (line) => deps.onLog('redis', line),
+      node('redis', '../local/redis/main.ts', [], { AUTOFILES_REDIS_DIR: data, AUTOFILES_REDIS_SOCKET: folder.socket }),
+      node('store', '../local/store/main.ts', [], {
+        AUTOFILES_STORE_DIR: join(folder.state, 'store'),
+        AUTOFILES_STORE_PORT: String(ports.store),
+        AUTOFILES_STORE_ACCESS_KEY_ID: identity.accessKeyId,
+        AUTOFILES_STORE_SECRET_ACCESS_KEY: identity.secretAccessKey,
+        AUTOFILES_REGION: identity.region,
+        ...pick(deps.env, 'AUTOFILES_CHAOS'),
       }),
-      node(
-        'store',
-        '../local/store/main.ts',
-        [],
-        () => ({
-          AUTOFILES_STORE_DIR: join(folder.state, 'store'),
-          AUTOFILES_STORE_PORT: String(ports.store),
-          AUTOFILES_STORE_ACCESS_KEY_ID: identity.accessKeyId,
-          AUTOFILES_STORE_SECRET_ACCESS_KEY: identity.secretAccessKey,
-          AUTOFILES_REGION: identity.region,
-          ...pick(deps.env, 'AUTOFILES_CHAOS'),
-        }),
-        'store',
-      ),
-      node(
-        'dynos',
-        '../local/dynos/main.ts',
-        [],
-        () => ({
-          AUTOFILES_DYNOS_DIR: join(folder.state, 'dynos'),
-          AUTOFILES_APP_DIR: folder.app,
-          AUTOFILES_APP_NAME: identity.app,
-          AUTOFILES_DYNOS_PORT: String(ports.dynos),
-          AUTOFILES_DYNOS_TOKEN: identity.herokuToken,
-          PATH: userPath(deps.env),
-        }),
-        'dynos',
-      ),
-    ]);
-    await Promise.all([
-      node('web', 'main.ts', ['web'], () => ({ ...engineEnv(), ...pick(deps.env, 'LOG_LEVEL') }), 'web'),
-      node('worker', 'main.ts', ['worker'], () => ({ ...engineEnv(), ...pick(deps.env, 'LOG_LEVEL') })),
+      node('dynos', '../local/dynos/main.ts', [], {
+        AUTOFILES_DYNOS_DIR: join(folder.state, 'dynos'),
+        AUTOFILES_APP_DIR: folder.app,
+        AUTOFILES_APP_NAME: identity.app,
+        AUTOFILES_DYNOS_PORT: String(ports.dynos),
+        AUTOFILES_DYNOS_TOKEN: identity.herokuToken,
+        PATH: userPath(deps.env),
+      }),
+      // these two wait for the others by themselves
+      node('web', 'main.ts', ['web'], { ...engineEnv(), ...pick(deps.env, 'LOG_LEVEL') }),
+      node('worker', 'main.ts', ['worker'], { ...engineEnv(), ...pick(deps.env, 'LOG_LEVEL', 'AUTOFILES_FAILPOINT') }),
     ]);
   }
 
@@ -221,47 +177,6 @@ export async function startLocalCloud(deps: {
   }
 }
 
-/** Two clouds on one folder would write the same files. */
-async function refuseSecondStart(socket: string): Promise<void> {
-  const running = await new Promise<boolean>((resolve) => {
-    const probe = createConnection(socket, () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
-  if (running)
-    throw new Failure(
-      'start_failed',
-      'The local cloud of this app is running already. Stop that one first (Ctrl-C in its terminal), or name another app with --app DIR.',
-    );
-  await rm(socket, { force: true });
-}
-
-async function redisAnswers(socket: string, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    const answered = await new Promise<boolean>((resolve) => {
-      const probe = createConnection(socket, () => probe.write('PING\r\n'));
-      probe.once('data', (data) => {
-        probe.destroy();
-        resolve(data.toString().startsWith('+PONG'));
-      });
-      probe.once('error', () => resolve(false));
-    });
-    if (answered) return;
-    await sleep(20, undefined, { signal });
-  }
-}
-
-/** redis-server or valkey-server, whichever is on the path. */
-function redisCommand(env: NodeJS.ProcessEnv): string {
-  for (const name of ['redis-server', 'valkey-server']) if (spawnSync(name, ['--version'], { env }).status === 0) return name;
-  throw new Failure(
-    'start_failed',
-    'Found no redis-server and no valkey-server on PATH. Install one of them (Debian: apt-get install redis-server; macOS: brew install redis).',
-  );
-}
-
 /** npm puts folders of node_modules in front of the path; the app's commands get the user's own one. */
 function userPath(env: NodeJS.ProcessEnv): string {
   return (env['PATH'] ?? '')
@@ -275,7 +190,29 @@ function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !/^(AUTOFILES_|HEROKU_|AWS_|LD_|npm_|REDIS_URL$|PORT$)/.test(name)));
 }
 
-function pick(env: NodeJS.ProcessEnv, name: string): Record<string, string> {
-  const value = env[name];
-  return value === undefined ? {} : { [name]: value };
+function pick(env: NodeJS.ProcessEnv, ...names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+}
+
+/** The remembered ports, each replaced by a free one where it is not chosen yet or somebody else has taken it. */
+async function choosePorts(remembered: Identity['ports'], say: (line: string) => void): Promise<Identity['ports']> {
+  const choose = async (name: keyof Identity['ports']): Promise<number> => {
+    const wanted = remembered[name];
+    const port = (wanted === 0 ? undefined : await bindable(wanted)) ?? (await bindable(0));
+    if (port === undefined) throw new Failure('start_failed', 'Found no free port on 127.0.0.1.');
+    if (wanted !== 0 && port !== wanted) say(`port ${wanted} of ${name} is taken, ${port} is used from now on: read .autofiles/env again`);
+    return port;
+  };
+  return { store: await choose('store'), dynos: await choose('dynos'), web: await choose('web') };
+}
+
+async function bindable(port: number): Promise<number | undefined> {
+  return await new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(undefined));
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : undefined));
+    });
+  });
 }

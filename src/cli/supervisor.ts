@@ -16,19 +16,14 @@ export interface ChildOrder {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  /** Made anew at every start: ports may be known by then. */
-  readonly env: () => NodeJS.ProcessEnv;
+  readonly env: NodeJS.ProcessEnv;
   /** Milliseconds from SIGTERM to SIGKILL. */
   readonly grace: number;
-  /** Resolves when the child works; without one, its IPC message `{ready: true}` tells. */
-  readonly probe?: (child: ChildProcess, signal: AbortSignal) => Promise<void>;
-  /** Hears the ready message, e.g. the port. */
-  readonly onReady?: (message: { readonly port?: number }) => void;
   readonly onLine: (line: string) => void;
 }
 
 export interface Supervisor {
-  /** Starts a child and resolves when it is ready. Throws Failure start_failed with its last words. */
+  /** Starts a child and resolves when its IPC message `{ready: true}` came. Throws Failure start_failed with its last words. */
   start(order: ChildOrder): Promise<void>;
   /** Ends all children, the last one first. */
   stop(): Promise<void>;
@@ -43,10 +38,9 @@ export function createSupervisor(deps: { say: (line: string) => void }): Supervi
 
   const launch = async (order: ChildOrder): Promise<ChildProcess> => {
     const last: string[] = [];
-    const ipc = order.probe === undefined;
     const child = spawn(order.command, order.args, {
-      env: order.env(),
-      stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? (['ipc'] as const) : [])],
+      env: order.env,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // a Ctrl-C in the terminal reaches the supervisor alone, which ends its children in order
       detached: true,
     });
@@ -73,10 +67,7 @@ export function createSupervisor(deps: { say: (line: string) => void }): Supervi
         `${order.name} was not ready within ${READY_MS / 1000} s: ${last.join(' / ') || 'it said nothing'}`,
       );
     });
-    const ready =
-      order.probe === undefined
-        ? readyMessage(child, giveUp.signal).then((message) => order.onReady?.(message))
-        : order.probe(child, giveUp.signal);
+    const ready = readyMessage(child, giveUp.signal);
     try {
       await Promise.race([ready, dead, failed, late]);
     } catch (error) {
@@ -150,12 +141,10 @@ async function end(order: ChildOrder, child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-async function readyMessage(child: ChildProcess, signal: AbortSignal): Promise<{ readonly port?: number }> {
+async function readyMessage(child: ChildProcess, signal: AbortSignal): Promise<void> {
   for (;;) {
     const [message] = await once(child, 'message', { signal });
-    if (typeof message === 'object' && message !== null && 'ready' in message) {
-      return 'port' in message && typeof message.port === 'number' ? { port: message.port } : {};
-    }
+    if (typeof message === 'object' && message !== null && 'ready' in message) return;
   }
 }
 

@@ -5,7 +5,7 @@ import { Failure, type FailureCode, messageOf } from '../schema/failures.ts';
 import { within } from './deadline.ts';
 import type { CallOptions } from './ports.ts';
 
-export interface AwsKeys {
+interface AwsKeys {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
@@ -28,7 +28,7 @@ export const TRY_TIMEOUT_MS = 5_000;
 /** Milliseconds for a call with all its tries, when the caller names no deadline. */
 export const CALL_DEADLINE_MS = 10_000;
 /** Tries of one call, the first included; the deadline may end them earlier. */
-export const MAX_ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
 /** Sockets kept open for the next call. */
 export const AGENT_OPTIONS = { keepAlive: true, maxSockets: 128, maxFreeSockets: 64 } as const;
@@ -54,7 +54,7 @@ export function awsEndpoint(service: string, region: string): string {
   return `https://${service}.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`;
 }
 
-export interface AwsError {
+interface AwsError {
   /** Error code of the service (`NoSuchKey`), or of the network (`ECONNREFUSED`). */
   readonly code: string;
   /** HTTP status; undefined when no answer came. */
@@ -62,7 +62,7 @@ export interface AwsError {
 }
 
 /** Reads code and HTTP status out of whatever an SDK threw. */
-export function readAwsError(error: unknown): AwsError {
+function readAwsError(error: unknown): AwsError {
   if (!(error instanceof Error)) return { code: 'unknown', status: undefined };
   const metadata = '$metadata' in error && typeof error.$metadata === 'object' ? error.$metadata : null;
   const status = metadata !== null && 'httpStatusCode' in metadata ? metadata.httpStatusCode : undefined;
@@ -86,7 +86,7 @@ export async function awsCall<T>(
     return await within(options, CALL_DEADLINE_MS, call);
   } catch (error) {
     if (error instanceof Failure) throw error;
-    if (options.signal?.aborted) throw error;
+    options.signal?.throwIfAborted();
     const read = readAwsError(error);
     const answer = known(read, error);
     if (answer !== undefined) return answer.value;

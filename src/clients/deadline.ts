@@ -2,7 +2,7 @@
 import type { CallOptions } from './ports.ts';
 
 /** What a call is ended with when its deadline passed. */
-export class OverdueError extends Error {
+class OverdueError extends Error {
   override readonly name = 'OverdueError';
   constructor(ms: number) {
     super(`no answer within ${ms} ms`);

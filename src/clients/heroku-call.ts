@@ -60,7 +60,7 @@ export async function herokuCall<Schema extends TSchema>(
   try {
     body = await within(options, CALL_DEADLINE_MS, (signal) => send(access, app, call, signal));
   } catch (error) {
-    if (options.signal?.aborted) throw error;
+    options.signal?.throwIfAborted();
     throw herokuFailure(what, error);
   }
   if (reply.Check(body)) return body;

@@ -17,7 +17,7 @@ interface LogLine {
 
 /** Reads `2026-11-22T01:27:50.332000+00:00 app[run.1234]: text`; undefined for anything else. */
 function readLine(line: string): LogLine | undefined {
-  const match = /^(\S+) ([\w-]+)\[([^\]]+)\]: (.*)$/.exec(line);
+  const match = /^(\S+) ([\w-]+)\[([^\]]+)\]: (.*)$/s.exec(line);
   if (match === null) return undefined;
   const [, time = '', source = '', dyno = '', text = ''] = match;
   return { at: Date.parse(time), source, dyno, text };

@@ -23,7 +23,8 @@ export function createDynoPlatform(access: HerokuAccess & { readonly now: () => 
         return linesOf(await fetchLines(session.logplex_url, signal), dyno);
       });
     } catch (error) {
-      if (error instanceof Failure || options.signal?.aborted) throw error;
+      options.signal?.throwIfAborted();
+      if (error instanceof Failure) throw error;
       throw new Failure('heroku_unavailable', `Read the log of ${dyno} of ${app}: ${messageOf(error)}.`, { cause: error });
     }
   };

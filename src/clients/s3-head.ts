@@ -1,5 +1,5 @@
 // HEAD without the SDK's middleware: it stands between an output and the next launch, and three of them make a run.
-// Signed by the SDK's own signer and sent with node:http it costs 0.15 ms of CPU, HeadObjectCommand 0.7 ms (docs/architecture.md).
+// Signed by the SDK's own signer and sent with node:http it costs 0.15 ms of CPU, HeadObjectCommand 0.7 ms (loopback, 2 cores).
 // Only clear answers are taken from here; everything else is asked again through the SDK, which knows retries, clock
 // skew and error codes.
 import { type Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';

@@ -34,7 +34,7 @@ export function createEventQueue(
   const shared = {
     endpoint: access.endpoint ?? awsEndpoint('sqs', access.region),
     // the queue's URL may carry a host name that does not resolve here (s3sqs.md §1.2)
-    useQueueUrlAsEndpoint: access.endpoint === undefined,
+    useQueueUrlAsEndpoint: false,
   } satisfies SQSClientConfig;
   const client = new SQSClient({ ...clientConfig(access, agents), ...shared });
   // a long poll outlives the limits of an ordinary call, and its repetition is the poll loop's affair

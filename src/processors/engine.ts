@@ -11,6 +11,7 @@ import { createRuns } from '../queues/runs.ts';
 import type { Sealer } from '../queues/secrets.ts';
 import { createSweeping } from '../queues/sweeping.ts';
 import { createWatch } from '../queues/watch.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { createEventHandler } from './events.ts';
@@ -48,6 +49,7 @@ export interface EngineOptions {
   readonly monotonic: () => number;
   readonly random: () => number;
   readonly id: () => string;
+  readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
@@ -58,14 +60,14 @@ export interface Engine {
 
 /** Starts everything and resolves when it works. Throws what Redis or the queue answered. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
-  const { log, now } = options;
+  const { log, now, failpoint } = options;
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(options.redis, onError);
   const runs = createRuns({ redis });
   const resources = createResources({ redis, sealer: options.sealer, now });
   const shards = Array.from({ length: options.shards }, (_, shard) => shard);
-  const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError }));
-  const parkings = shards.map((shard) => createParking({ shard, connection: redis, onError }));
+  const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError, failpoint }));
+  const parkings = shards.map((shard) => createParking({ shard, connection: redis, onError, failpoint }));
   const channel = await openChannel({ connection: redis, shards: options.shards, onError });
   const { store, platform } = options;
 
@@ -104,6 +106,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     token: options.id,
     monotonic: options.monotonic,
     random: options.random,
+    failpoint,
     log,
   });
 
@@ -127,14 +130,14 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     const planner = planners[shard];
     if (planner === undefined) continue;
     work(shard, QUEUES.task, tasks.process, options.taskConcurrency);
-    work(shard, QUEUES.finish, createFinishProcessor({ runs, log }), options.taskConcurrency);
+    work(shard, QUEUES.finish, createFinishProcessor({ runs, failpoint, log }), options.taskConcurrency);
     work(shard, QUEUES.plan, createPlanProcessor({ planner }), 50);
   }
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
 
   const consumer = options.queue.consume(options.queueUrl, {
     consumers: options.consumers,
-    onBatch: createEventHandler({ runs, resources, store, planners, runsPerMinute: options.runsPerMinute, now, log }),
+    onBatch: createEventHandler({ runs, resources, store, planners, runsPerMinute: options.runsPerMinute, now, failpoint, log }),
     onError: (error) => log.warn({ error: messageOf(error) }, 'event queue'),
   });
   log.info({ shards: options.shards, consumers: options.consumers }, 'engine started');
@@ -142,7 +145,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   return {
     stop: async (deadline) => {
       const until = options.monotonic() + deadline;
-      const left = () => Math.max(100, until - options.monotonic());
+      const left = () => Math.max(100, Math.ceil(until - options.monotonic()));
       await consumer.stop(left());
       await Promise.all([rotation.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker

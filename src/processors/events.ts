@@ -5,6 +5,7 @@ import { runIdOf } from '../queues/identity.ts';
 import type { Planner } from '../queues/planner.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import { type OutputRef, type Runs, refOf, type Trigger } from '../queues/runs.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
@@ -35,6 +36,7 @@ export interface EventDeps {
   /** Runs that one resource may start in a minute: the last guard against a loop. */
   readonly runsPerMinute: number;
   readonly now: () => number;
+  readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
@@ -61,8 +63,9 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
     // one record's trouble must not keep the others back; the message comes again for those that need it
     const results = await Promise.allSettled(parsed.events.map((event) => decide(deps, event, message.receiveCount)));
     const failed = results.find((result) => result.status === 'rejected');
-    if (failed === undefined) return DONE;
-    throw failed.reason;
+    if (failed !== undefined) throw failed.reason;
+    deps.failpoint('events.decided');
+    return DONE;
   } catch (error) {
     return await comeAgain(deps, message, error);
   }
@@ -109,6 +112,7 @@ async function decideObject(
   head: ObjectHead,
   quarantine: (reason: string) => Promise<void>,
 ): Promise<void> {
+  deps.failpoint('events.read');
   const metadata = readMetadata(head.metadata);
   if (metadata.faults.length > 0) await quarantine(metadata.faults.join(' '));
   // An output may start the next workflow: deliver first, then accept; both may be repeated.
@@ -183,6 +187,7 @@ async function start(
   const result = await deps.runs.accept({ runId, resource: resource.id, trigger, workflow, plan, cap, depth });
   deps.log.info({ runId, key: event.key, result }, 'accepted a run');
   if (result !== 'new' && result !== 'accepted') return;
+  deps.failpoint('events.accepted');
   const planner = deps.planners[parseRunId(runId)?.shard ?? 0];
   if (planner === undefined) throw new Failure('internal', `Run ${runId} names a shard that this process does not serve.`);
   if (planner.pending() > MAX_PENDING_TREES) await planner.defer(runId);

@@ -7,6 +7,7 @@ import type { Parking } from '../queues/parking.ts';
 import type { Resources } from '../queues/resources.ts';
 import { type Decision, type EnterOptions, type Runs, refOf, type TaskRef } from '../queues/runs.ts';
 import { readTaskJob } from '../queues/tree.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
@@ -42,6 +43,7 @@ export interface TaskDeps extends OverdueDeps {
   /** Milliseconds of a clock that never jumps. */
   readonly monotonic: () => number;
   readonly random: () => number;
+  readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
@@ -109,12 +111,14 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         if (decision.detail === 'skipped') deps.nudge();
         return decision.detail;
       case 'failed':
+        deps.failpoint('task.judged');
         deps.nudge();
         // the record tells why; to BullMQ this child has failed for good, and its parent goes on
         throw new UnrecoverableError('failed');
       case 'park':
         return await park(deps, activation, decision, false);
       case 'retry':
+        deps.failpoint('task.judged');
         deps.nudge();
         return await park(deps, activation, decision, true);
       case 'check':
@@ -181,10 +185,12 @@ async function launch(
   };
   const order = await launchOrder(deps, { ref, task, resource, attempt, now: decision.now });
   if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
+  deps.failpoint('task.intent');
   if (heard.cancel) return await refuse('heal', 0, 'The run is being cancelled.');
   // The line before the send: an activation that slept since its decision may no longer be the one that counts.
   if (deps.monotonic() - asked > NOT_AFTER_MS) return await refuse('heal', 0, 'The launch came too late and was not sent.');
   const outcome: LaunchOutcome = await deps.platform.launch(order.app, order, { deadline: LAUNCH_DEADLINE_MS });
+  deps.failpoint('task.posted');
   const facts = { taskId: ref.id, attempt, runId: ref.runId };
   switch (outcome.outcome) {
     case 'accepted': {
@@ -201,6 +207,7 @@ async function launch(
         up,
         adopted: false,
       });
+      deps.failpoint('task.launched');
       if (result === 'closed') deps.nudge();
       // what is seen up already needs no park
       return result === 'closed' || (task.no_output && up) ? 'again' : 'park';

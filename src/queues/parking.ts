@@ -1,8 +1,9 @@
 import { DelayedError, type Job, Queue, type RedisQueueBackend } from 'bullmq';
 import type { Redis } from 'ioredis';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 import { QUEUES, shardKeys, shardPrefix } from './keys.ts';
-import { defineScripts, queue } from './scripts.ts';
+import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
 
 /** Milliseconds, one year: a park without a deadline (a held sibling that was woken too early). */
 const FAR_AHEAD_MS = 31_536_000_000;
@@ -33,31 +34,42 @@ export interface Parking {
  * Waiting holds nothing: the job goes to BullMQ's delayed set until its deadline. Both steps are one MULTI, so a worker
  * that dies here leaves either an active job, which stall recovery runs again, or a parked one that was rechecked.
  */
-export function createParking(deps: { shard: number; connection: Redis; onError: (error: Error) => void }): Parking {
+export function createParking(deps: { shard: number; connection: Redis; onError: (error: Error) => void; failpoint: Failpoint }): Parking {
   const keys = shardKeys(deps.shard);
   const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix: shardPrefix(deps.shard) });
   tasks.on('error', deps.onError);
   const backend = tasks.getBackend();
   defineScripts(deps.connection);
 
+  const exec = async ({ token, runId, task, ms, now, seen, retry }: Park, id: string) => {
+    const transaction = deps.connection.multi();
+    const args = backend.moveToDelayedArgs(id, now, token, ms < 0 ? FAR_AHEAD_MS : Math.max(1, ms), {
+      skipAttempt: !retry,
+      // a woken task goes before every launch that has not begun
+      fieldsToUpdate: { priority: 0 },
+    });
+    backend.execCommand(asBackendTarget(transaction), 'moveToDelayed', args);
+    queue(transaction, 'recheck', [keys.run(runId), keys.history(runId), keys.delayed, keys.marker], [runId, keys.channel, task, seen]);
+    return (await transaction.exec()) ?? [];
+  };
+
   return {
-    park: async ({ job, token, runId, task, ms, now, seen, retry }) => {
-      const id = job.id;
+    park: async (request) => {
+      const id = request.job.id;
       if (id === undefined) throw new Failure('internal', 'A task job has no id.');
       await tasks.waitUntilReady();
-      const transaction = deps.connection.multi();
-      const args = backend.moveToDelayedArgs(id, now, token, ms < 0 ? FAR_AHEAD_MS : Math.max(1, ms), {
-        skipAttempt: !retry,
-        // a woken task goes before every launch that has not begun
-        fieldsToUpdate: { priority: 0 },
-      });
-      backend.execCommand(asBackendTarget(transaction), 'moveToDelayed', args);
-      queue(transaction, 'recheck', [keys.run(runId), keys.history(runId), keys.delayed, keys.marker], [runId, keys.channel, task, seen]);
-      const replies = await transaction.exec();
-      const [error, moved] = replies?.[0] ?? [new Failure('redis_unavailable', 'The park was not answered.'), undefined];
-      if (error !== null) throw error;
+      let replies = await exec(request, id);
+      if (replies.some(([error]) => isScriptUnknown(error))) {
+        // a half of it may have been done: parking a parked job again changes nothing, and the recheck is what counts
+        await loadScripts(deps.connection);
+        replies = await exec(request, id);
+      }
+      if (replies.length !== 2) throw new Failure('redis_unavailable', 'The park was not answered.');
+      for (const [error] of replies) if (error !== null) throw error;
+      const moved = replies[0]?.[1];
       // -1: the job is gone, -2/-3/-6: its lock is not ours any more. Another activation owns it; we only leave.
       if (typeof moved !== 'number') throw new Failure('internal', `moveToDelayed answered ${String(moved)}, expected a number.`);
+      deps.failpoint('task.parked');
       throw new DelayedError();
     },
     close: async () => {

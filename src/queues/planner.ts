@@ -1,9 +1,11 @@
 import { FlowProducer, Queue } from 'bullmq';
 import { type ChainableCommander, Redis } from 'ioredis';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { WorkflowPlan } from '../schema/workflow.ts';
-import { QUEUES, shardKeys, shardPrefix } from './keys.ts';
+import { QUEUES, type ShardKeys, shardKeys, shardPrefix } from './keys.ts';
+import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
 import { treeOf } from './tree.ts';
 
 /** Trees per MULTI: enough to save round trips, few enough to keep Redis free for others (a tree is 0.1–0.4 ms). */
@@ -31,15 +33,17 @@ export interface Planner {
 /**
  * Makes trees of one shard. The record's `state` goes from accepted to running in the same MULTI that adds the tree,
  * and the MULTI watches the record: a planner that was frozen past its lock adds nothing (bullmq-branches.md §3 no. 5).
- * `connection` makes the planner's own connection, since WATCH belongs to a connection.
+ * `connection` makes the planner's own connection, since WATCH belongs to a connection; what was not answered when it
+ * breaks fails and is never sent again by ioredis, because a MULTI on the next connection would have no WATCH before it.
  */
-export function createPlanner(deps: { shard: number; connection: Redis; onError: (error: Error) => void }): Planner {
+export function createPlanner(deps: { shard: number; connection: Redis; onError: (error: Error) => void; failpoint: Failpoint }): Planner {
   const keys = shardKeys(deps.shard);
   const prefix = shardPrefix(deps.shard);
-  const redis = new FencedRedis({ ...deps.connection.options, replyMapping: 'legacy' });
+  const redis = new FencedRedis({ ...deps.connection.options, replyMapping: 'legacy', maxRetriesPerRequest: 0 });
   redis.on('error', deps.onError);
   const flows = new FlowProducer({ connection: redis, prefix });
   flows.on('error', deps.onError);
+  defineScripts(redis);
   const plans = new Queue(QUEUES.plan, { connection: deps.connection, prefix });
   plans.on('error', deps.onError);
 
@@ -59,20 +63,23 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
     }
   };
 
-  const planBatch = async (batch: readonly Waiting[]): Promise<void> => {
+  const planBatch = async (batch: readonly Waiting[], scriptsLoaded = false): Promise<void> => {
     try {
       const results = await addTrees(batch);
       for (const [i, request] of batch.entries()) request.resolve(results[i] ?? 'gone');
     } catch (error) {
-      // One changed record aborts the whole MULTI: the others get a MULTI of their own.
-      if (batch.length > 1 && error instanceof FenceLost) for (const request of batch) await planBatch([request]);
-      else for (const request of batch) request.reject(error);
+      if (isScriptUnknown(error) && !scriptsLoaded) {
+        await loadScripts(redis).catch(deps.onError);
+        await planBatch(batch, true);
+        // One changed record aborts the whole MULTI: the others get a MULTI of their own.
+      } else if (batch.length > 1 && error instanceof FenceLost) for (const request of batch) await planBatch([request]);
+      else for (const request of batch) request.reject(asFailure(error));
     }
   };
 
   const addTrees = async (batch: readonly Waiting[]): Promise<readonly PlanResult[]> => {
     const runIds = [...new Set(batch.map((request) => request.runId))];
-    await redis.watch(...runIds.map(keys.run));
+    await redis.fenceOff(runIds.map(keys.run));
     try {
       const read = redis.pipeline();
       for (const runId of runIds) {
@@ -96,13 +103,17 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
         }
       }
       if (trees.length > 0) {
-        redis.fence = trees.map((tree) => keys.run(tree.runId));
+        redis.planned = (transaction) => {
+          for (const { runId } of trees) queue(transaction, 'planned', [keys.run(runId)], plannedArguments(keys, runId));
+          return trees.length;
+        };
+        deps.failpoint('plan.checked');
         await flows.addBulk(trees.map((tree) => treeOf(tree.runId, tree.resource, tree.plan)));
       }
+      deps.failpoint('plan.added');
       return batch.map((request) => results.get(request.runId) ?? 'gone');
     } finally {
-      redis.fence = [];
-      await redis.unwatch();
+      await redis.fenceIn();
     }
   };
 
@@ -144,26 +155,58 @@ function fromRecord(runId: string, resource: string | undefined, doc: string | u
   return { resource, plan: parsed.plan };
 }
 
+function plannedArguments(keys: ShardKeys, runId: string): readonly string[] {
+  return [runId, keys.channel, keys.job(QUEUES.finish, runId), keys.job(QUEUES.task, '')];
+}
+
+/** What a caller can tell apart: Redis away is an outage, which passes. */
+function asFailure(error: unknown): unknown {
+  return error instanceof Error && error.name === 'MaxRetriesPerRequestError'
+    ? new Failure('redis_unavailable', 'The connection broke while a tree was being made.', { cause: error })
+    : error;
+}
+
 class FenceLost extends Error {
   override readonly name = 'FenceLost';
 }
 
 /**
- * A connection whose MULTI also sets the fenced records running, and which tells an aborted EXEC from an answered one
- * (BullMQ would trip over its null).
+ * A connection whose MULTI also says that the trees stand, that refuses a MULTI whose WATCH was on another connection, and
+ * that tells an aborted EXEC, or one in which a script failed, from a good one (BullMQ would trip over the null of the
+ * first and overlook the second).
  */
 class FencedRedis extends Redis {
-  fence: readonly string[] = [];
+  /** Puts the last words into a MULTI and answers how many they are. */
+  planned: (transaction: ChainableCommander) => number = () => 0;
+  private watchedOn: unknown;
+
+  /** Watches the keys: the next MULTI does nothing when one of them changes before it. */
+  async fenceOff(keys: readonly string[]): Promise<void> {
+    await this.watch(...keys);
+    this.watchedOn = this.stream;
+  }
+
+  async fenceIn(): Promise<void> {
+    this.planned = () => 0;
+    const stands = this.watchedOn === this.stream && this.status === 'ready';
+    this.watchedOn = undefined;
+    // a connection that broke took its watches with it
+    if (stands) await this.unwatch();
+  }
 
   // biome-ignore lint/suspicious/noExplicitAny: ioredis overloads multi() by its argument; every overload passes through
   override multi(...args: any[]): any {
     const transaction: ChainableCommander = super.multi(...args);
     const exec = transaction.exec.bind(transaction);
     transaction.exec = async () => {
-      // the object form: BullMQ's wrapper of this same transaction takes no other
-      for (const key of this.fence) transaction.hset(key, { state: 'running' });
+      if (this.status !== 'ready' || this.watchedOn !== this.stream) throw new FenceLost('the connection broke after the watch');
+      const count = this.planned(transaction);
       const replies = await exec();
       if (replies === null) throw new FenceLost('a run changed while its tree was being made');
+      for (const [error] of replies) if (error !== null) throw error;
+      for (const [, word] of replies.slice(replies.length - count)) {
+        if (word !== 'planned') throw new Failure('internal', `A tree came out ${String(word)}, expected all of its jobs.`);
+      }
       return replies;
     };
     return transaction;

@@ -8,6 +8,7 @@ const prelude = read('prelude');
 
 const KEY_COUNTS = {
   accept: 7,
+  planned: 1,
   enter: 7,
   recheck: 4,
   launched: 7,
@@ -52,4 +53,21 @@ export async function run(redis: Redis, name: ScriptName, keys: readonly string[
 /** Puts a script into a pipeline or MULTI. */
 export function queue(pipeline: ChainableCommander, name: ScriptName, keys: readonly string[], args: readonly Argument[]): void {
   commandIn(pipeline, name)(...keys, ...args);
+}
+
+/** Whether Redis did not know a script: after SCRIPT FLUSH, or when it was sent within a MULTI that was aborted. */
+export function isScriptUnknown(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('NOSCRIPT');
+}
+
+/**
+ * Makes Redis know every script of this connection, ours and BullMQ's. Outside a MULTI ioredis does that by itself; inside
+ * one it takes the first use on a socket for proof, whether that MULTI was executed or not.
+ */
+export async function loadScripts(redis: Redis): Promise<void> {
+  // what defineCommand made; ioredis' types leave the members out
+  const scripts = Object.values(redis.scriptsSet) as readonly { lua: string }[];
+  const pipeline = redis.pipeline();
+  for (const { lua } of scripts) pipeline.script('LOAD', lua);
+  for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
 }

@@ -1,8 +1,8 @@
 // The configuration of the engine, read from environment variables once at the start. An empty variable is an unset one.
 import { Failure } from './failures.ts';
 
-export type Mode = 'local' | 'test' | 'production';
-export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+type Mode = 'local' | 'test' | 'production';
+type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
 export interface Config {
   /** AUTOFILES_MODE: local, test or production; by default what NODE_ENV says, else local. Decides other defaults. */

@@ -22,7 +22,8 @@ export interface Finding {
   readonly offset: number;
   readonly found: string;
   readonly expected: string;
-  readonly hint?: string | undefined;
+  /** A function where it costs something: only those of the faults that are shown are called. */
+  readonly hint?: string | (() => string | undefined) | undefined;
 }
 
 /**
@@ -31,7 +32,8 @@ export interface Finding {
 export function faultsOf(text: string, findings: readonly Finding[], limit: number): Fault[] {
   const starts = lineStarts(text);
   const ordered = [...findings].sort((a, b) => a.offset - b.offset).slice(0, limit);
-  return ordered.map(({ pointer, offset, found, expected, hint }) => {
+  return ordered.map(({ pointer, offset, found, expected, ...rest }) => {
+    const hint = typeof rest.hint === 'function' ? rest.hint() : rest.hint;
     const line = starts.findLastIndex((start) => start <= offset) + 1;
     const column = offset - (starts[line - 1] ?? 0) + 1;
     const place = `${pointer === '' ? 'The document' : pointer} (${line}:${column})`;

@@ -20,8 +20,11 @@ export interface Rule {
   readonly required?: readonly string[];
 }
 
-export type Note = (pointer: string, node: { readonly offset: number }, found: string, expected: string, hint?: string) => void;
+export type Note = (pointer: string, node: { readonly offset: number }, found: string, expected: string, hint?: Finding['hint']) => void;
 export type Check = (note: Note, node: JsonNode, pointer: string) => void;
+
+/** Unknown names of an object that are looked at when something is missing: a hostile document has thousands. */
+export const MOST_MISSPELT = 8;
 
 /**
  * Gives a `note` that collects findings.
@@ -48,27 +51,33 @@ export function checkMembers(
 ): void {
   const properties = new Map(Object.entries(rule.properties ?? {}));
   const names = [...properties.keys()];
-  const meant = new Set(node.members.map((member) => member.name));
+  const meant = (name: string) => suggest(name, names, extras.synonyms);
+  const unknown: string[] = [];
   for (const member of node.members) {
     const inside = pointerTo(pointer, member.name);
     const known = properties.get(member.name);
+    const special = Object.hasOwn(extras.special ?? {}, member.name) ? extras.special?.[member.name] : undefined;
     if (known === undefined) {
-      const word = suggest(member.name, names, extras.synonyms);
-      if (word !== undefined) meant.add(word);
-      const hint = extras.hint?.(member.name) ?? (word === undefined ? undefined : `did you mean ${quote(word)}?`);
+      unknown.push(member.name);
+      const expected = `one of ${names.filter((name) => name !== '$schema').join(', ')}`;
       note(
         inside,
         member,
         `the unknown field ${quote(member.name)}`,
-        `one of ${names.filter((name) => name !== '$schema').join(', ')}`,
-        hint,
+        expected,
+        () => extras.hint?.(member.name) ?? didYouMean(meant(member.name)),
       );
-    } else if (Object.hasOwn(extras.special ?? {}, member.name)) extras.special?.[member.name]?.(note, member.value, inside);
+    } else if (special !== undefined) special(note, member.value, inside);
     else checkNode(note, member.value, known, inside);
   }
   for (const name of rule.required ?? []) {
-    if (!meant.has(name)) note(pointer, node, `no ${quote(name)}`, `${quote(name)}, ${wordsFor(properties.get(name) ?? {})}`);
+    const isThere = memberOf(node, name) !== undefined || unknown.slice(0, MOST_MISSPELT).some((other) => meant(other) === name);
+    if (!isThere) note(pointer, node, `no ${quote(name)}`, `${quote(name)}, ${wordsFor(properties.get(name) ?? {})}`);
   }
+}
+
+function didYouMean(word: string | undefined): string | undefined {
+  return word === undefined ? undefined : `did you mean ${quote(word)}?`;
 }
 
 /**
@@ -89,7 +98,7 @@ export function checkNode(note: Note, node: JsonNode, rule: Rule, pointer: strin
     const texts = choices.filter((choice) => typeof choice === 'string');
     if (node.kind === 'string' && choices.includes(node.value)) return;
     const word = node.kind === 'string' ? suggest(node.value, texts) : undefined;
-    wrong(word === undefined ? undefined : `did you mean ${quote(word)}?`);
+    wrong(didYouMean(word));
   } else if (!hasType(node, rule)) wrong(hintForType(node, rule));
   else if (node.kind === 'number') {
     if (node.value < (rule.minimum ?? -Infinity) || node.value > (rule.maximum ?? Infinity)) wrong();
@@ -100,7 +109,7 @@ export function checkNode(note: Note, node: JsonNode, rule: Rule, pointer: strin
     else if (length < (rule.minLength ?? 0) || (rule.pattern !== undefined && !new RegExp(rule.pattern, 'u').test(node.value))) wrong();
   } else if (node.kind === 'array') {
     checkLength(note, node, rule, pointer);
-    for (const [at, item] of node.items.entries()) checkNode(note, item, rule.items ?? {}, pointerTo(pointer, at));
+    for (const [at, item] of itemsOf(node, rule)) checkNode(note, item, rule.items ?? {}, pointerTo(pointer, at));
   } else if (node.kind === 'object') checkMembers(note, node, rule, pointer);
 }
 
@@ -112,6 +121,13 @@ export function checkLength(note: Note, node: JsonNode & { kind: 'array' }, rule
   if (length < (rule.minItems ?? 0) || length > (rule.maxItems ?? Infinity)) {
     note(pointer, node, length === 0 ? 'an empty list' : `a list of ${length}`, wordsFor(rule));
   }
+}
+
+/**
+ * The items of a list with their positions; those above the bound are not looked at.
+ */
+export function itemsOf(node: JsonNode & { kind: 'array' }, rule: Rule): [number, JsonNode][] {
+  return [...node.items.slice(0, rule.maxItems).entries()];
 }
 
 function hasType(node: JsonNode, rule: Rule): boolean {
@@ -160,7 +176,7 @@ export function describe(node: JsonNode): string {
 /**
  * What a rule allows, in words.
  */
-export function wordsFor(rule: Rule): string {
+function wordsFor(rule: Rule): string {
   if (rule.anyOf !== undefined) return rule.anyOf.map((choice) => JSON.stringify(choice.const)).join(' or ');
   const { minimum, maximum, maxLength, minItems = 0, maxItems } = rule;
   switch (rule.type) {
@@ -168,7 +184,7 @@ export function wordsFor(rule: Rule): string {
     case 'number':
       return `a ${rule.type === 'integer' ? 'whole ' : ''}number from ${minimum} to ${maximum}`;
     case 'string':
-      if (rule.pattern !== undefined) return `a text that matches ${rule.pattern}`;
+      if (maxLength === undefined) return `a text that matches ${rule.pattern}`;
       return `a text of ${(rule.minLength ?? 0) > 0 ? `${rule.minLength} to` : 'at most'} ${maxLength} characters`;
     case 'boolean':
       return 'true or false';

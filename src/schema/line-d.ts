@@ -6,7 +6,7 @@ export const MAX_LINE_D_BYTES = 16_384;
 /** Characters: a state that is longer goes first when line_D is too large; its object still has it as metadata. */
 const LONG_STATE = 256;
 
-export const LineDOutput = Type.Object({
+const LineDOutput = Type.Object({
   task_id: Type.String(),
   name: Type.String({ description: 'Display name of the task' }),
   key: Type.String({ description: 'Key of the output in the bucket' }),
@@ -14,7 +14,7 @@ export const LineDOutput = Type.Object({
     description: 'ld_state of the output; null without one, or when it was too long to fit',
   }),
 });
-export type LineDOutput = Static<typeof LineDOutput>;
+type LineDOutput = Static<typeof LineDOutput>;
 
 export const LineD = Type.Object({
   task_id: Type.String({ description: 'To be sent as ld_task_id with the output' }),
@@ -104,6 +104,8 @@ function cutTitle(large: LineD): string {
   return JSON.stringify({ ...large, title });
 }
 
+const encoder = new TextEncoder();
+
 function bytesOf(text: string): number {
-  return new TextEncoder().encode(text).length;
+  return encoder.encode(text).length;
 }

@@ -65,13 +65,7 @@ export function readOption(entry: string): OptionReading {
   const name = at < 0 ? entry : entry.slice(0, at);
   if (!NAME.test(name)) return { found: `the name ${quote(name)}`, expected: EXPECTED, ...hintFor(name, at) };
   if (at < 0) return { found: quote(entry), expected: EXPECTED, hint: `write ${quote(`${name}=`)} with the value behind it` };
-  if (isRefused(name)) {
-    return {
-      found: `the name ${name}`,
-      expected: 'a variable that is the command’s own',
-      hint: `${name} is reserved: choose another name`,
-    };
-  }
+  if (isRefused(name)) return { found: `the name ${quote(name)}`, expected: 'a name that is not reserved', hint: 'choose another name' };
   const value = entry.slice(at + 1);
   if (value.includes('\0')) return { found: 'a NUL character', expected: 'a value without one: no environment variable can hold it' };
   return { name, value };

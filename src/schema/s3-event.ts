@@ -2,9 +2,13 @@
 // notifications become one list of created objects (s3sqs.md §2.1, §2.8).
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { nestsDeeperThan } from './json-nesting.ts';
 
 /** Bytes of UTF-8; an SQS message has at most 1 MiB. */
 export const MAX_EVENT_BYTES = 1_048_576;
+
+/** No sender nests deeper than 7; JSON.parse takes a quarter of a second for a megabyte of brackets. */
+const MAX_EVENT_DEPTH = 64;
 
 export interface ObjectCreated {
   readonly bucket: string;
@@ -25,7 +29,7 @@ export interface ObjectCreated {
   readonly region?: string;
 }
 
-export interface SkippedRecord {
+interface SkippedRecord {
   readonly reason: string;
 }
 
@@ -95,6 +99,8 @@ function isTooLarge(body: string): boolean {
 }
 
 function readMessage(body: string, where: string): ParsedEvents {
+  if (nestsDeeperThan(body, MAX_EVENT_DEPTH))
+    return invalid(`${where}: found JSON nested deeper than ${MAX_EVENT_DEPTH} levels, expected an S3 notification`);
   let message: unknown;
   try {
     message = JSON.parse(body);

@@ -1,6 +1,17 @@
 // The rules of a workflow that the tables alone cannot say well: what an entry is meant to be, groups, commands, options.
 import { pointerTo, quote } from './fault.ts';
-import { type Check, checkLength, checkMembers, checkNode, describe, memberOf, type Note, type Rule } from './field-rules.ts';
+import {
+  type Check,
+  checkLength,
+  checkMembers,
+  checkNode,
+  describe,
+  itemsOf,
+  MOST_MISSPELT,
+  memberOf,
+  type Note,
+  type Rule,
+} from './field-rules.ts';
 import type { JsonNode, ObjectNode } from './json-document.ts';
 import { readOption } from './option-entry.ts';
 import { suggest } from './suggestion.ts';
@@ -64,7 +75,7 @@ const checkRun: Check = (note, node, pointer) => {
   else if (node.kind !== 'array') checkNode(note, node, RUN, pointer);
   else {
     checkLength(note, node, RUN, pointer);
-    for (const [at, item] of node.items.entries()) checkStep(note, item, pointerTo(pointer, at));
+    for (const [at, item] of itemsOf(node, RUN)) checkStep(note, item, pointerTo(pointer, at));
   }
 };
 
@@ -91,7 +102,12 @@ function kindsOf(node: ObjectNode): ReadonlySet<string> {
   if (kinds.length > 0) return new Set(kinds);
   const unknown = names.filter((name) => !Object.hasOwn(BOTH_FIELDS.properties ?? {}, name));
   const fields = Object.keys(BOTH_FIELDS.properties ?? {});
-  return new Set(unknown.map((name) => suggest(name, fields, STEP_SYNONYMS)).filter((name) => name === 'cmd' || name === 'parallel'));
+  return new Set(
+    unknown
+      .slice(0, MOST_MISSPELT)
+      .map((name) => suggest(name, fields, STEP_SYNONYMS))
+      .filter((name) => name === 'cmd' || name === 'parallel'),
+  );
 }
 
 function hintInGroup(name: string): string | undefined {
@@ -105,7 +121,7 @@ const checkParallel: Check = (note, node, pointer) => {
   if (node.kind !== 'array') return checkNode(note, node, PARALLEL, pointer);
   // Its upper bound is that of all tasks together, which is checked for the document.
   if (node.items.length === 0) checkLength(note, node, PARALLEL, pointer);
-  for (const [at, item] of node.items.entries()) checkGroupTask(note, item, pointerTo(pointer, at));
+  for (const [at, item] of itemsOf(node, PARALLEL)) checkGroupTask(note, item, pointerTo(pointer, at));
 };
 
 const checkGroupTask: Check = (note, node, pointer) => {
@@ -152,7 +168,7 @@ const checkOptions: Check = (note, node, pointer) => {
   if (node.kind !== 'array') return checkNode(note, node, OPTIONS, pointer);
   checkLength(note, node, OPTIONS, pointer);
   const names = new Set<string>();
-  for (const [at, item] of node.items.entries()) {
+  for (const [at, item] of itemsOf(node, OPTIONS)) {
     const inside = pointerTo(pointer, at);
     if (item.kind !== 'string') {
       checkNode(note, item, OPTIONS.items ?? {}, inside);

@@ -18,13 +18,21 @@ interface Seen {
 }
 
 /** A platform whose answers the test gives. */
-async function setup(onRequest: (request: Seen, response: ServerResponse, baseUrl: string) => void, token: string | ((app: string) => string) = 'secret-token') {
+async function setup(
+  onRequest: (request: Seen, response: ServerResponse, baseUrl: string) => void,
+  token: string | ((app: string) => string) = 'secret-token',
+) {
   const seen: Seen[] = [];
   const remaining: number[] = [];
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
-    const one = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body: Buffer.concat(chunks).toString('utf8') };
+    const one = {
+      method: request.method ?? '',
+      url: request.url ?? '',
+      headers: request.headers,
+      body: Buffer.concat(chunks).toString('utf8'),
+    };
     seen.push(one);
     onRequest(one, response, baseUrl);
   });
@@ -207,7 +215,8 @@ describe('config vars', () => {
 });
 
 describe('the log of a dyno', () => {
-  const line = (second: number, source: string, text: string) => `2026-11-28T20:00:${String(second).padStart(2, '0')}.332000+00:00 ${source}: ${text}`;
+  const line = (second: number, source: string, text: string) =>
+    `2026-11-28T20:00:${String(second).padStart(2, '0')}.332000+00:00 ${source}: ${text}`;
 
   /** A platform whose log session gives these lines. */
   const withLog = (lines: readonly string[]) =>
@@ -263,7 +272,12 @@ describe('the log of a dyno', () => {
   });
 
   it('gives the last lines, oldest first', async () => {
-    const { platform } = await withLog([line(1, 'app[run.7]', 'one'), line(2, 'app[run.8]', 'other'), line(3, 'app[run.7]', 'two'), line(4, 'app[run.7]', 'three')]);
+    const { platform } = await withLog([
+      line(1, 'app[run.7]', 'one'),
+      line(2, 'app[run.8]', 'other'),
+      line(3, 'app[run.7]', 'two'),
+      line(4, 'app[run.7]', 'three'),
+    ]);
     expect(await platform.log('app', 'run.7', 2)).toEqual([line(3, 'app[run.7]', 'two'), line(4, 'app[run.7]', 'three')]);
   });
 

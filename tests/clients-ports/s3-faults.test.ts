@@ -55,7 +55,13 @@ const s3Error = (response: ServerResponse, status: number, code: string) => {
   response.end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>because of ${code}</Message></Error>`);
 };
 const found = (response: ServerResponse, headers: Record<string, string> = {}) => {
-  response.writeHead(200, { etag: '"abc"', 'content-length': '17', 'x-amz-version-id': 'v1', 'last-modified': 'Sat, 28 Nov 2026 20:00:00 GMT', ...headers });
+  response.writeHead(200, {
+    etag: '"abc"',
+    'content-length': '17',
+    'x-amz-version-id': 'v1',
+    'last-modified': 'Sat, 28 Nov 2026 20:00:00 GMT',
+    ...headers,
+  });
   response.end();
 };
 
@@ -137,13 +143,19 @@ describe('head', () => {
 
   it('fails as s3_unavailable when access is denied, and says what to check', async () => {
     const { store } = await setup((response) => s3Error(response, 403, 'AccessDenied'));
-    await expect(store.head('ld-private-x', 'k')).rejects.toMatchObject({ code: 's3_unavailable', message: expect.stringMatching(/HTTP 403.*access key/) });
+    await expect(store.head('ld-private-x', 'k')).rejects.toMatchObject({
+      code: 's3_unavailable',
+      message: expect.stringMatching(/HTTP 403.*access key/),
+    });
   });
 
   it('fails as s3_unavailable when nobody listens', async () => {
     const { store } = await setup(() => undefined);
     await closers.pop()?.();
-    await expect(store.head('ld-private-x', 'k')).rejects.toMatchObject({ code: 's3_unavailable', message: expect.stringContaining('ECONNREFUSED') });
+    await expect(store.head('ld-private-x', 'k')).rejects.toMatchObject({
+      code: 's3_unavailable',
+      message: expect.stringContaining('ECONNREFUSED'),
+    });
   });
 
   it('ends at its deadline when no answer comes, and closes the connection', async () => {
@@ -229,7 +241,9 @@ describe('text', () => {
 
 describe('buckets', () => {
   it('a bucket of our own is created already; one of another account is a conflict', async () => {
-    const { store } = await setup((response, _, { url }) => s3Error(response, 409, url.includes('mine') ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists'));
+    const { store } = await setup((response, _, { url }) =>
+      s3Error(response, 409, url.includes('mine') ? 'BucketAlreadyOwnedByYou' : 'BucketAlreadyExists'),
+    );
     await expect(store.createBucket('mine')).resolves.toBeUndefined();
     await expect(store.createBucket('theirs')).rejects.toMatchObject({ code: 'conflict' });
   });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-export interface SqsRequest {
+interface SqsRequest {
   /** `ReceiveMessage`, `DeleteMessageBatch` … */
   readonly action: string;
   // the stub's tests know what they sent
@@ -63,7 +63,10 @@ export async function startSqsStub(interfere: Interference = () => undefined) {
     of: (action: string) => requests.filter((request) => request.action === action),
     /** Puts messages into the queue. */
     send(bodies: readonly string[], received = 0) {
-      for (const body of bodies) waiting.push({ id: `m${(next += 1)}`, body, received });
+      for (const body of bodies) {
+        next += 1;
+        waiting.push({ id: `m${next}`, body, received });
+      }
       for (const answer of pollers.splice(0)) answer();
     },
     /** Resolves when `condition` holds, looked at after every request. */

@@ -54,7 +54,7 @@ describe('log sessions', () => {
   it('needs no token for the URL, which is a secret, and knows no other', async () => {
     const platform = await setup({});
     const url = await session(platform, {});
-    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/logs\/[\w-]{32}$/);
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/logs\/[\w-]{43}$/);
     expect((await fetch(url)).status).toBe(200);
     expect((await fetch(`${url.slice(0, -1)}~`)).status).toBe(404);
   });

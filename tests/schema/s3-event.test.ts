@@ -246,11 +246,20 @@ describe('parseEvents', () => {
     expect(parseEvents('['.repeat(MAX_EVENT_BYTES))).toMatchObject({ kind: 'invalid' });
   });
 
-  it('reads a thousand records, and deep nonsense in them', () => {
-    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  it('reads a thousand records', () => {
     const body = JSON.stringify({ Records: Array.from({ length: 1000 }, () => record()) });
     expect(only(parseEvents(body)).events).toHaveLength(1000);
-    expect(only(parseEvents(body.replace('"userIdentity":{', `"deep":${deep},"userIdentity":{`))).events).toHaveLength(1000);
+  });
+
+  it('refuses nesting that no sender has, and counts no bracket inside a text', () => {
+    const withMember = (json: string) =>
+      JSON.stringify({ Records: [record()] }).replace('"userIdentity":{', `"more":${json},"userIdentity":{`);
+    expect(parseEvents(withMember(`${'['.repeat(100)}${']'.repeat(100)}`))).toMatchObject({
+      kind: 'invalid',
+      fault: expect.stringContaining('64 levels'),
+    });
+    expect(only(parseEvents(withMember(`${'['.repeat(50)}${']'.repeat(50)}`))).events).toEqual([CREATED]);
+    expect(only(parseEvents(withMember(JSON.stringify('\\"[{'.repeat(100))))).events).toEqual([CREATED]);
   });
 
   it('never throws', () => {

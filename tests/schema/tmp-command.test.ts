@@ -95,7 +95,7 @@ describe('withMarker', () => {
         fc.pre(!/(^|\n)\\$/.test(command));
         expect(run(withMarker(command, TASK, 1))).toEqual(plain);
       }),
-      { numRuns: 5000 },
+      { numRuns: 2000 },
     );
   });
 });

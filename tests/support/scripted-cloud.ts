@@ -15,6 +15,7 @@ import type {
   QueueMessage,
 } from '../../src/clients/ports.ts';
 import { readMarker } from '../../src/schema/command.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import { parseTaskId } from '../../src/schema/ids.ts';
 
 export interface Post {
@@ -28,11 +29,27 @@ export interface Post {
 export type Script = (dyno: {
   readonly post: Post;
   /** Writes the output `ms` from now (0: before the POST is answered). */
-  output(ms?: number, metadata?: Record<string, string>, how?: { key?: string; eventDelay?: number }): Promise<void>;
+  output(ms?: number, metadata?: Record<string, string>, how?: { key?: string; eventDelay?: number; eventLost?: boolean }): Promise<void>;
   /** Ends `ms` from now. */
   exit(ms: number, status?: number): void;
   accept(state?: 'up' | 'starting'): LaunchOutcome;
+  /** Becomes `up` `ms` from now. */
+  up(ms: number): void;
 }) => Promise<LaunchOutcome> | LaunchOutcome;
+
+/** One record of an S3 notification. */
+export function eventOf(bucket: string, key: string, versionId?: string, more: Record<string, unknown> = {}) {
+  return {
+    eventVersion: '2.1',
+    eventSource: 'aws:s3',
+    eventName: 'ObjectCreated:Put',
+    s3: {
+      bucket: { name: bucket },
+      object: { key: encodeURIComponent(key).replaceAll('%2F', '/'), ...(versionId === undefined ? {} : { versionId }) },
+    },
+    ...more,
+  };
+}
 
 export class ScriptedCloud {
   readonly posts: Post[] = [];
@@ -47,11 +64,21 @@ export class ScriptedCloud {
   copies = 1;
   headsDown = false;
   listDown = false;
+  /** Keys whose HEAD fails in a way that no waiting heals. */
+  readonly broken = new Set<string>();
+  /** Apps whose dynos cannot be listed or stopped. */
+  readonly brokenApps = new Set<string>();
+  /** How often each message was handed out. */
+  readonly receives = new Map<string, number>();
   private readonly timers = new Set<NodeJS.Timeout>();
   private waiting: QueueMessage[] = [];
   private onBatch: ((messages: readonly QueueMessage[]) => Promise<readonly MessageVerdict[]>) | undefined;
   private inFlight = 0;
   private number = 0;
+  /** HEADs that were asked for. */
+  heads = 0;
+  /** Looks at dyno lists. */
+  lists = 0;
   readonly bucket: string;
 
   constructor(bucket: string, scripts: Record<string, Script>) {
@@ -72,23 +99,39 @@ export class ScriptedCloud {
     const versionId = randomUUID();
     this.objects.set(`${bucket}/${key}#${versionId}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
     this.objects.set(`${bucket}/${key}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
-    const record = {
-      eventVersion: '2.1',
-      eventSource: 'aws:s3',
-      eventName: 'ObjectCreated:Put',
-      s3: { bucket: { name: bucket }, object: { key: encodeURIComponent(key).replaceAll('%2F', '/'), versionId, size: body.length } },
-    };
-    for (let copy = 0; copy < this.copies; copy += 1) this.send(JSON.stringify({ Records: [record] }), delay * (copy + 1));
+    for (let copy = 0; copy < this.copies; copy += 1) this.sendEvents([eventOf(bucket, key, versionId)], delay * (copy + 1));
     return versionId;
   }
 
-  /** Puts a message into the queue. */
-  send(body: string, delay = 0): void {
+  /** An upload without its event. */
+  putSilently(key: string, body: string, metadata: Record<string, string> = {}): string {
+    const { copies } = this;
+    this.copies = 0;
+    try {
+      return this.put(key, body, metadata);
+    } finally {
+      this.copies = copies;
+    }
+  }
+
+  /** Puts one message with these records into the queue; answers with its id. */
+  sendEvents(records: readonly unknown[], delay = 0): string {
+    return this.send(JSON.stringify({ Records: records }), delay);
+  }
+
+  /** Puts a message into the queue; answers with its id. */
+  send(body: string, delay = 0): string {
     const id = randomUUID();
     this.inFlight += 1;
     const go = () => this.deliver({ id, body, receiptHandle: id, receiveCount: 1 });
     if (delay > 0) this.later(delay, go);
     else queueMicrotask(go);
+    return id;
+  }
+
+  /** Messages that are not deleted yet. */
+  get undeleted(): number {
+    return this.inFlight;
   }
 
   private deliver(message: QueueMessage): void {
@@ -96,6 +139,7 @@ export class ScriptedCloud {
       this.waiting.push(message);
       return;
     }
+    this.receives.set(message.id, message.receiveCount);
     void this.onBatch([message]).then(([verdict]) => {
       if (verdict === undefined || verdict.done) this.inFlight -= 1;
       else this.later(Math.min(verdict.againIn * 1000, 200), () => this.deliver({ ...message, receiveCount: message.receiveCount + 1 }));
@@ -104,7 +148,9 @@ export class ScriptedCloud {
 
   readonly store: ObjectStore = {
     head: async (bucket, key, versionId) => {
-      if (this.headsDown) throw Object.assign(new Error('S3 is down'), { code: 's3_unavailable' });
+      this.heads += 1;
+      if (this.headsDown) throw new Failure('s3_unavailable', 'HEAD: HTTP 503 SlowDown.');
+      if (this.broken.has(key)) throw new TypeError(`cannot read ${key}`);
       return await Promise.resolve(this.objects.get(versionId === undefined ? `${bucket}/${key}` : `${bucket}/${key}#${versionId}`));
     },
     text: async (bucket, key, versionId) => await Promise.resolve(this.objects.get(`${bucket}/${key}#${versionId}`)?.body),
@@ -156,8 +202,10 @@ export class ScriptedCloud {
       return await script({
         post,
         output: async (ms = 0, metadata = {}, how = {}) => {
+          const key = how.key ?? `out/${post.taskId}`;
+          const all = { ld_task_id: post.taskId, ...metadata };
           const write = () =>
-            this.put(how.key ?? `out/${post.taskId}`, 'proof', { ld_task_id: post.taskId, ...metadata }, this.bucket, how.eventDelay);
+            how.eventLost ? this.putSilently(key, 'proof', all) : this.put(key, 'proof', all, this.bucket, how.eventDelay);
           if (ms > 0) this.later(ms, write);
           else write();
           await Promise.resolve();
@@ -167,17 +215,25 @@ export class ScriptedCloud {
             this.dynos.delete(dyno.id);
             this.ends.set(dyno.name, { status, up: true });
           }),
+        up: (ms) =>
+          this.later(ms, () => {
+            const listed = this.dynos.get(dyno.id);
+            if (listed !== undefined) this.dynos.set(dyno.id, { ...listed, state: 'up' });
+          }),
         accept: (state = 'starting') => {
           this.dynos.set(dyno.id, { ...dyno, state });
           return { outcome: 'accepted', dyno: { ...dyno, state } };
         },
       });
     },
-    list: async () => {
-      if (this.listDown) throw Object.assign(new Error('Heroku is down'), { code: 'heroku_unavailable' });
+    list: async (app) => {
+      this.lists += 1;
+      if (this.listDown) throw new Failure('heroku_unavailable', 'GET dynos: HTTP 503.');
+      if (this.brokenApps.has(app)) throw new Failure('heroku_unavailable', `GET /apps/${app}/dynos: HTTP 503.`);
       return await Promise.resolve([...this.dynos.values()]);
     },
-    stop: async (_app, id) => {
+    stop: async (app, id) => {
+      if (this.brokenApps.has(app)) throw new Failure('heroku_unavailable', `POST /apps/${app}/dynos/${id}/actions/stop: HTTP 503.`);
       this.stopped.push(id);
       this.dynos.delete(id);
       await Promise.resolve();

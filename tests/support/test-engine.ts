@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Engine, type EngineOptions, startEngine } from '../../src/processors/engine.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { runIdOf } from '../../src/queues/identity.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
@@ -53,6 +54,7 @@ export async function startTestEngine(redisServer: TestRedis, scripts: Record<st
     monotonic: () => performance.now(),
     random: Math.random,
     id: randomUUID,
+    failpoint: () => {},
     log: process.env['TEST_LOG'] === undefined ? quiet : loud,
     ...overrides,
   };
@@ -74,6 +76,27 @@ export async function startTestEngine(redisServer: TestRedis, scripts: Record<st
       const versionId = cloud.put(key, JSON.stringify({ run }), { ld_run: 'true' });
       return runIdOf({ bucket, key, versionId }, options.shards);
     },
+    /** Another tenant of the same engine, with an app and a bucket of its own. */
+    otherResource: async () => {
+      const other = {
+        id: randomUUID(),
+        app: `app-${randomUUID()}`,
+        bucket: `ld-private-${randomUUID()}`,
+        region: 'us-east-1',
+        plan: 'test',
+      };
+      await resources.put(other);
+      return other;
+    },
+    /** What was set aside for a resource, oldest first; `-` for what belongs to nobody. */
+    quarantine: async (of = resource): Promise<readonly { reason: string; key?: string; body?: string }[]> =>
+      (await redis.zrange(shardKeys(0).quarantine(of), '0', '-1')).map((entry) => JSON.parse(entry)),
+    /** How often each kind of decision was made for a resource. */
+    decisions: async (of = resource): Promise<Record<string, number>> =>
+      Object.fromEntries(Object.entries(await redis.hgetall(shardKeys(0).decisions(of))).map(([kind, n]) => [kind, Number(n)])),
+    /** Keys of jobs that a run has left behind. */
+    leftovers: async (runId: string): Promise<readonly string[]> =>
+      (await redis.keys(`{af*}:*${runId}*`)).filter((key) => !key.includes(':run:')),
     runIdOf: (key: string, versionId: string) => runIdOf({ bucket, key, versionId }, options.shards),
     /** The run as soon as it is final. */
     ended: async (runId: string, ms = 20_000): Promise<RunView> =>

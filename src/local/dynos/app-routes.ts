@@ -67,7 +67,6 @@ export function appRoutes(deps: AppRoutesDeps): Hono {
     }
     return c.json(state.configVars());
   });
-  // Padded, so that versions compare as texts.
   routes.get('/releases', (c) =>
     pageBy(
       c,
@@ -119,15 +118,7 @@ function describe(changes: Readonly<Record<string, string | null>>): string {
     .join('; ');
 }
 
-function appJson({
-  state,
-  app,
-  url,
-}: {
-  state: PlatformState;
-  app: { id: string; name: string };
-  url: () => string;
-}): Record<string, unknown> {
+function appJson({ state, app, webUrl }: AppRoutesDeps): Record<string, unknown> {
   const { accountId, createdAt } = state.identity;
   const at = herokuTime(createdAt);
   const stack = { id: state.identity.appId, name: 'heroku-24' };

@@ -3,7 +3,6 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { createOutputLines } from './output-lines.ts';
 import type { OutputPipes } from './output-pipe.ts';
 import { onlyZombiesIn } from './process-identity.ts';
 
@@ -17,12 +16,37 @@ export interface DynoProcess {
    * app below it tidies up) until SIGKILL is sent too; without one the rest is killed as soon as the leader has ended.
    */
   signal(name: NodeJS.Signals): boolean;
+  /** Its standard input and the flow of its output. Without an input (`ignore`) what is written is dropped. */
+  io: ProcessIo;
 }
 
-/** Why a process could not be started: `status` is what a shell would exit with (127 not found, 126 found but not startable). */
+/** The side of a process that an attached client holds. */
+export interface ProcessIo {
+  write(chunk: Buffer): void;
+  endInput(): void;
+  /** Holds the output back until `resume`, for a client that does not keep up; the process then waits, as with any pipe. */
+  pause(): void;
+  resume(): void;
+}
+
+/** What is to be started, with exactly this environment. */
+export interface ProcessCommand {
+  file: string;
+  args: readonly string[];
+  cwd: string;
+  env: Record<string, string>;
+}
+
+/** Where a process's output goes; `end` comes once, after the last chunk. */
+export interface OutputSink {
+  push(chunk: Buffer): void;
+  end(): void;
+}
+
+/** Why a process could not be started, as a line for the log: `status` is what a shell would exit with (127 not found, 126 found but not startable), 128 when no client attached. */
 export class SpawnFailure extends Error {
-  readonly status: 126 | 127;
-  constructor(status: 126 | 127, message: string, cause: unknown) {
+  readonly status: 126 | 127 | 128;
+  constructor(status: 126 | 127 | 128, message: string, cause: unknown) {
     super(message, { cause });
     this.name = 'SpawnFailure';
     this.status = status;
@@ -35,12 +59,12 @@ const drainMs = 500;
 const groupPollMs = 20;
 
 /**
- * Starts `file args` in a session of its own with exactly `env`, standard input empty, and gives its output line by line to `onLine`.
+ * Starts a program in a session of its own with stdout and stderr in one pipe to `output`; standard input is empty (`ignore`) or a pipe.
  * @throws {SpawnFailure} when the system cannot start it.
  */
 export async function startDynoProcess(
-  command: { file: string; args: readonly string[]; cwd: string; env: Record<string, string> },
-  deps: { pipes: OutputPipes; onLine: (line: string) => void },
+  command: ProcessCommand,
+  deps: { pipes: OutputPipes; output: OutputSink; input: 'ignore' | 'pipe' },
 ): Promise<DynoProcess> {
   const pipe = await deps.pipes.open();
   let child: ReturnType<typeof spawn>;
@@ -51,7 +75,7 @@ export async function startDynoProcess(
       cwd: command.cwd,
       env: command.env,
       detached: true,
-      stdio: ['ignore', pipe.writeEnd, pipe.writeEnd],
+      stdio: [deps.input, pipe.writeEnd, pipe.writeEnd],
     });
   } catch (error) {
     closeSync(pipe.writeEnd);
@@ -71,10 +95,9 @@ export async function startDynoProcess(
     return signalGroup(pid, name);
   };
 
-  const lines = createOutputLines(deps.onLine);
   let drained = false;
   const allRead = new Promise<void>((resolve) => {
-    pipe.reader.on('data', (chunk: Buffer) => lines.push(chunk));
+    pipe.reader.on('data', (chunk: Buffer) => deps.output.push(chunk));
     pipe.reader.once('end', () => {
       drained = true;
       resolve();
@@ -93,10 +116,18 @@ export async function startDynoProcess(
     await Promise.race([allRead, delay(drainMs, undefined, { signal: cutOff.signal }).catch(() => undefined)]);
     cutOff.abort();
     pipe.done(drained);
-    lines.end();
+    deps.output.end();
     return status;
   });
-  return { pid, ended, signal };
+  // A process that closes its input, or ends, makes writing fail; what was meant for it is then of no use to anybody.
+  child.stdin?.on('error', () => child.stdin?.destroy());
+  const io: ProcessIo = {
+    write: (chunk) => void child.stdin?.write(chunk),
+    endInput: () => void child.stdin?.end(),
+    pause: () => void pipe.reader.pause(),
+    resume: () => void pipe.reader.resume(),
+  };
+  return { pid, ended, signal, io };
 }
 
 /** Sends a signal to a process group (0: only asks). False when the group has no process left. */
@@ -128,5 +159,5 @@ function toSpawnFailure(error: unknown, { file, cwd }: { file: string; cwd: stri
     EACCES: `${file} may not be executed`,
   };
   const reason = reasons[code] ?? (error instanceof Error ? error.message : String(error));
-  return new SpawnFailure(code === 'ENOENT' ? 127 : 126, `the process could not be started (${code}): ${reason}`, error);
+  return new SpawnFailure(code === 'ENOENT' ? 127 : 126, `Error: the process could not be started (${code}): ${reason}`, error);
 }

@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { ApiError, invalidParams, notFound } from './api-error.ts';
+import { invalidParams, notFound } from './api-error.ts';
 import { type DynoRequest, dynoJson } from './dyno.ts';
 import { dynoSize, dynoSizes } from './dyno-sizes.ts';
 import type { Formation } from './formation.ts';
@@ -71,12 +71,6 @@ export function dynoRoutes(deps: { oneOffs: OneOffs; formation: Formation; app: 
 }
 
 function toRequest(body: ReturnType<typeof createBody.Parse>): DynoRequest {
-  if (body.attach === true)
-    throw new ApiError(
-      501,
-      'not_implemented',
-      'Attached dynos are not served by the local platform yet; use attach: false and read the logs.',
-    );
   checkProcessText('command', body.command);
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(body.env ?? {})) {
@@ -87,5 +81,6 @@ function toRequest(body: ReturnType<typeof createBody.Parse>): DynoRequest {
   }
   const size = dynoSize(body.size ?? 'basic');
   if (size === undefined) throw invalidParams(`size is ${JSON.stringify(body.size)}; expected one of ${dynoSizes.join(', ')}.`);
-  return { command: body.command, env, size, type: body.type ?? 'run', timeToLive: body.time_to_live ?? undefined };
+  const attach = body.attach !== true ? 'no' : body.force_no_tty === true ? 'pipes' : 'terminal';
+  return { command: body.command, env, size, type: body.type ?? 'run', timeToLive: body.time_to_live ?? undefined, attach };
 }

@@ -8,6 +8,8 @@ export interface Dyno {
   readonly type: string;
   readonly command: string;
   readonly size: string;
+  /** Where a client attaches, for a dyno that waits for one. */
+  readonly attachUrl: string | null;
   readonly release: { id: string; version: number };
   readonly createdAt: number;
   state: DynoState;
@@ -21,6 +23,8 @@ export interface DynoRequest {
   size: string;
   type: string;
   timeToLive: number | undefined;
+  /** `terminal` and `pipes` wait for a client (CLI: `run`, `run --no-tty`). */
+  attach: 'no' | 'terminal' | 'pipes';
 }
 
 /** The dyno as the Platform API shows it. */
@@ -32,7 +36,7 @@ export function dynoJson(dyno: Dyno, app: { id: string; name: string }): Record<
     command: dyno.command,
     size: dyno.size,
     state: dyno.state,
-    attach_url: null,
+    attach_url: dyno.attachUrl,
     app: { id: app.id, name: app.name },
     release: dyno.release,
     created_at: herokuTime(dyno.createdAt),

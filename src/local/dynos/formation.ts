@@ -90,7 +90,7 @@ export function createFormation(deps: FormationDeps): Formation {
     deps.state.addNamedDyno(id, slot.name);
     const web = slot.type === 'web';
     slot.run = deps.launcher.launch(
-      { id, name: slot.name, type: slot.type, command: command ?? '', size: size(slot.type) },
+      { id, name: slot.name, type: slot.type, command: command ?? '', size: size(slot.type), attachUrl: null },
       {
         command: (procfile) => procfile.get(slot.type) ?? `echo 'the Procfile has no process type ${slot.type} any more'; exit 127`,
         env: {},

@@ -5,7 +5,7 @@ import { type RunDeps, type RunningDyno, type RunPlan, runDyno } from './run-dyn
 
 /** Starts dynos, whatever becomes of them, and waits for the last of them. */
 export interface Launcher {
-  launch(what: Pick<Dyno, 'id' | 'name' | 'type' | 'command' | 'size'>, plan: RunPlan): RunningDyno;
+  launch(what: Pick<Dyno, 'id' | 'name' | 'type' | 'command' | 'size' | 'attachUrl'>, plan: RunPlan): RunningDyno;
   /** Resolves when every dyno that was launched is gone with its folder and its strays. */
   allGone(): Promise<void>;
 }

@@ -4,6 +4,7 @@ import type { Dyno, DynoRequest } from './dyno.ts';
 import type { Launcher } from './launch-dyno.ts';
 import type { PlatformState } from './platform-state.ts';
 import { expandCommand } from './procfile.ts';
+import type { Rendezvous } from './rendezvous.ts';
 import type { RunningDyno } from './run-dyno.ts';
 
 /** The one-off dynos: starts them, knows those that have not ended, stops them. They never come back. */
@@ -24,6 +25,9 @@ export interface OneOffs {
 
 export interface OneOffsDeps {
   launcher: Launcher;
+  rendezvous: Rendezvous;
+  /** How long an attached dyno waits for its client, in milliseconds (then R13). */
+  attachMs: number;
   state: PlatformState;
   id: () => string;
   /** The most one-off dynos that may run at one time. */
@@ -47,14 +51,18 @@ export function createOneOffs(deps: OneOffsDeps): OneOffs {
     const { command, env, size, type, timeToLive } = request;
     const id = deps.id();
     const name = deps.state.addDyno(id, type);
+    const meeting = request.attach === 'no' ? undefined : deps.rendezvous.expect(deps.attachMs);
     const run = deps.launcher.launch(
-      { id, name, type, command, size },
+      { id, name, type, command, size, attachUrl: meeting?.url ?? null },
       {
         command: (procfile) => expandCommand(command, procfile),
         env,
         port: portOf(name),
         lifeSeconds: timeToLive ?? longestLifeSeconds,
         endState: () => 'complete',
+        ...(meeting === undefined
+          ? {}
+          : { attachment: { client: meeting.client, cancel: meeting.cancel, tty: request.attach === 'terminal' } }),
       },
     );
     running.set(id, run);
@@ -74,6 +82,8 @@ export function createOneOffs(deps: OneOffsDeps): OneOffs {
         throw new ApiError(422, 'cannot_run_above_limit', `Cannot run more than ${deps.maxDynos} ${request.size} size dynos.`, members);
       }
       const run = launch(request);
+      // It starts only when the client has come, who needs this answer first.
+      if (request.attach !== 'no') return run.dyno;
       const tooLong = new AbortController();
       await Promise.race([run.started, delay(deps.answerAfterMs, undefined, { signal: tooLong.signal }).catch(() => undefined)]);
       tooLong.abort();

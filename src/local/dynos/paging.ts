@@ -13,7 +13,7 @@ export function pageOf<T extends { id: string }>(c: Context, items: readonly T[]
   return pageBy(c, items, 'id', ({ id }) => id, toJson);
 }
 
-/** The same for a list that is sorted by another member; `keyOf` gives its text, of one length for all so that texts compare like the values. */
+/** The same for a list that is sorted by another member; `keyOf` gives its text (uuids, whole numbers). */
 export function pageBy<T>(
   c: Context,
   items: readonly T[],
@@ -23,11 +23,11 @@ export function pageBy<T>(
 ): Response {
   const range = parseRange(c.req.header('range') ?? '', key);
   const direction = range.descending ? -1 : 1;
-  const sorted = items.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -direction : direction));
+  const sorted = items.toSorted((a, b) => compare(keyOf(a), keyOf(b)) * direction);
   const rest = sorted.filter((item) => {
     const id = keyOf(item);
     const [low, high] = range.descending ? [range.until, range.from] : [range.from, range.until];
-    return (low === '' || id >= low) && (high === '' || id <= high) && id !== range.excluded;
+    return (low === '' || compare(id, low) >= 0) && (high === '' || compare(id, high) <= 0) && id !== range.excluded;
   });
   const page = rest.slice(0, range.max);
   const last = page.at(-1);
@@ -36,6 +36,11 @@ export function pageBy<T>(
   if (last === undefined || page.length === rest.length) return c.json(page.map(toJson));
   c.header('Next-Range', `${key} ]${keyOf(last)}..${range.until}; max=${range.max}${range.descending ? ', order=desc' : ''}`);
   return c.json(page.map(toJson), 206);
+}
+
+// Shorter first, so that whole numbers compare as numbers; uuids have one length.
+function compare(a: string, b: string): number {
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 }
 
 interface Range {

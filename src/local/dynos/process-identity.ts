@@ -46,6 +46,12 @@ export function onlyZombiesIn(group: number): boolean {
   });
 }
 
+/** The running processes of a session. Linux only; elsewhere empty. */
+export function processesOfSession(session: number): number[] {
+  if (process.platform !== 'linux') return [];
+  return processIds().filter((pid) => statFields(pid)?.[3] === String(session));
+}
+
 function processIds(): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))

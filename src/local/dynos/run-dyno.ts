@@ -1,14 +1,18 @@
+import type { TLSSocket } from 'node:tls';
 import type { AppCopies, AppCopy } from './app-copies.ts';
+import { type Attachment, connectClient } from './attach-client.ts';
 import type { Dyno, DynoState } from './dyno.ts';
 import { dynoEnvironment } from './dyno-environment.ts';
-import { type DynoProcess, SpawnFailure, startDynoProcess } from './dyno-process.ts';
+import { type DynoProcess, type ProcessCommand, SpawnFailure, startDynoProcess } from './dyno-process.ts';
 import type { Gate } from './gate.ts';
 import type { LogStore } from './log-store.ts';
+import { createOutputLines } from './output-lines.ts';
 import type { OutputPipes } from './output-pipe.ts';
 import type { PlatformState } from './platform-state.ts';
 import { linuxIdentity, processIdentity } from './process-identity.ts';
 import type { Slug, SlugStore } from './slug.ts';
 import { createStopper } from './stopper.ts';
+import { startTerminalProcess, type Terminals } from './terminal-process.ts';
 
 /** A dyno on its way from start to end. */
 export interface RunningDyno {
@@ -28,6 +32,8 @@ export interface RunDeps {
   slugs: SlugStore;
   copies: AppCopies;
   pipes: OutputPipes;
+  /** Pseudo-terminals; undefined where this machine has none. */
+  terminals: Terminals | undefined;
   log: LogStore;
   now: () => number;
   /** Says what went wrong inside the platform, as opposed to in a dyno. */
@@ -54,6 +60,8 @@ export interface RunPlan {
   ready?: (signal: AbortSignal) => Promise<boolean>;
   /** The state after the end. */
   endState(stopped: boolean): DynoState;
+  /** The client that this dyno waits for and that gets its output instead of the log. */
+  attachment?: Attachment;
 }
 
 /** Runs a dyno: copies the app, starts the command, keeps its output as log lines, ends it with its group and removes the copy. */
@@ -69,7 +77,7 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
   const over = new AbortController();
   let copy: AppCopy | undefined;
 
-  const start = async (): Promise<DynoProcess | undefined> => {
+  const start = async (client?: TLSSocket): Promise<DynoProcess | undefined> => {
     say(`Starting process with command \`${dyno.command}\``);
     const slug = await deps.slugs.acquire();
     try {
@@ -78,8 +86,7 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
       if (stopper.stopped()) return undefined;
       const env = { ...environmentOf(dyno, plan, copy.home, deps), ...copy.env };
       const inCopy = copy.enter(deps.shell, shellArguments(slug, deps.shell, plan.command(slug.procfile)));
-      const onLine = (line: string): void => deps.log.append('app', dyno.name, line);
-      const started = await startDynoProcess({ ...inCopy, env }, { pipes: deps.pipes, onLine });
+      const started = await startProcess({ ...inCopy, env }, dyno, client, plan.attachment, deps);
       recordProcess(dyno.id, started.pid, deps);
       stopper.began(started);
       return started;
@@ -95,7 +102,16 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
     else stopper.kill();
   };
 
-  const begun = gate.through(start);
+  const begin = async (): Promise<DynoProcess | undefined> => {
+    const { attachment } = plan;
+    if (attachment === undefined) return gate.through(() => start());
+    say('Awaiting client');
+    const client = await attachment.client;
+    if (client !== undefined) return gate.through(() => start(client));
+    if (stopper.stopped()) return undefined;
+    throw new SpawnFailure(128, 'Error R13 (Attach error) -> Failed to attach to process', undefined);
+  };
+  const begun = begin();
   const started = begun.then(comeUp);
   const ended = begun
     .then(async (process) => {
@@ -108,11 +124,15 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
     })
     .catch((error: unknown) => {
       const status = error instanceof SpawnFailure ? error.status : 126;
-      say(`Error: ${error instanceof Error ? error.message : String(error)}`);
+      say(error instanceof SpawnFailure ? error.message : `Error: ${error instanceof Error ? error.message : String(error)}`);
       say(`Process exited with status ${status}`);
       changeTo('crashed');
     })
     .finally(() => stopper.ended());
+  const stop = (graceMs: number): void => {
+    stopper.stop(graceMs);
+    plan.attachment?.cancel();
+  };
   const gone = ended
     .then(async () => {
       await copy?.remove();
@@ -122,7 +142,34 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
       // The record stays, so that the next start of the platform tries again.
       deps.report(`the folder of ${dyno.name} could not be removed: ${error instanceof Error ? error.message : String(error)}`);
     });
-  return { dyno, started: started.then(nothing, nothing), ended, gone, stop: stopper.stop };
+  return { dyno, started: started.then(nothing, nothing), ended, gone, stop };
+}
+
+// The output goes to the log, line by line, or to the client alone (an attached run logs only its start and stop).
+async function startProcess(
+  command: ProcessCommand,
+  dyno: Dyno,
+  client: TLSSocket | undefined,
+  attachment: Attachment | undefined,
+  deps: RunDeps,
+): Promise<DynoProcess> {
+  if (client === undefined || attachment === undefined) {
+    const output = createOutputLines((line) => deps.log.append('app', dyno.name, line));
+    return startDynoProcess(command, { pipes: deps.pipes, output, input: 'ignore' });
+  }
+  const terminals = attachment.tty ? deps.terminals : undefined;
+  const connection = connectClient(client, terminals !== undefined);
+  try {
+    const process =
+      terminals === undefined
+        ? await startDynoProcess(command, { pipes: deps.pipes, output: connection.output, input: 'pipe' })
+        : startTerminalProcess(command, { terminals, output: connection.output });
+    connection.began(process);
+    return process;
+  } catch (error) {
+    connection.output.end();
+    throw error;
+  }
 }
 
 // `.profile.d/*.sh` and `.profile` are sourced first, as on Heroku; an app without them (known from the slug) does not pay for a second shell.

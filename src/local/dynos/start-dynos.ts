@@ -8,6 +8,7 @@ import { chooseCopies } from './choose-copies.ts';
 import { withoutPackageBins } from './dyno-environment.ts';
 import { createFormation } from './formation.ts';
 import { createLauncher } from './launch-dyno.ts';
+import { localCertificate } from './local-ca.ts';
 import { createLogSessions } from './log-sessions.ts';
 import { createLogStore } from './log-store.ts';
 import { createOneOffs } from './one-offs.ts';
@@ -16,8 +17,10 @@ import { openPlatformState } from './platform-state.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { reapOrphans } from './reap-orphans.ts';
 import { removeTree } from './remove-tree.ts';
+import { startRendezvous } from './rendezvous.ts';
 import { startRouter } from './router.ts';
 import { createSlugStore } from './slug.ts';
+import { findTerminals, type Terminals } from './terminal-process.ts';
 
 /** What the dynos platform stands on. Only the first block is required. */
 export interface DynosDeps {
@@ -39,6 +42,12 @@ export interface DynosDeps {
   port?: number;
   /** The router's port, for the app's web dynos; 0 (default) takes a free one. */
   webPort?: number;
+  /** The port where clients of attached runs connect; 0 (default) takes a free one. */
+  rendezvousPort?: number;
+  /** How long an attached run waits for its client (default 60,000 ms). */
+  attachMs?: number;
+  /** Pseudo-terminals for attached runs; found by itself when left out. */
+  terminals?: Terminals;
   /** Calls per hour (default 4,500, Heroku's). */
   rateLimit?: number;
   /** LANG of the dynos (default C.UTF-8). */
@@ -59,6 +68,8 @@ export interface Dynos {
   port: number;
   /** Where the router answers for the app's web dynos. */
   webPort: number;
+  /** The certificate that clients of attached runs must trust (NODE_EXTRA_CA_CERTS). */
+  caFile: string;
   /** How dynos get their copy of the app, and why not at `/app` when that is so. */
   copies: { kind: 'namespace' | 'plain'; reason?: string };
   /** Ends every dyno (SIGTERM, then SIGKILL after `graceMs`), then the server. Complete on return; a second call waits for the same end and may shorten the grace. */
@@ -97,12 +108,25 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       slugs,
       pipes,
       stopGraceMs,
+      terminals: deps.terminals ?? findTerminals(),
       copies: chosen.copies,
       lang: deps.lang ?? 'C.UTF-8',
     });
-    const oneOffs = createOneOffs({ launcher, state, id: deps.id, maxDynos: deps.maxDynos ?? 500, answerAfterMs: 250, stopGraceMs });
+    const certificate = localCertificate(join(dir, 'tls'), deps.now());
+    const secret = (): string => randomBytes(32).toString('base64url');
+    const rendezvous = await startRendezvous({ certificate, secret, port: deps.rendezvousPort ?? 0 });
+    const oneOffs = createOneOffs({
+      rendezvous,
+      attachMs: deps.attachMs ?? 60_000,
+      launcher,
+      state,
+      id: deps.id,
+      maxDynos: deps.maxDynos ?? 500,
+      answerAfterMs: 250,
+      stopGraceMs,
+    });
     const formation = createFormation({ ...deps, launcher, state, log, appDir, stopGraceMs, bootMs: 60_000 });
-    const sessions = createLogSessions({ log, now: deps.now, id: deps.id, secret: () => randomBytes(24).toString('base64url') });
+    const sessions = createLogSessions({ log, now: deps.now, id: deps.id, secret });
     const crashed = (): boolean => formation.list().some(({ type }) => type === 'web');
     const router = await startRouter({ web: formation.web, crashed, log, id: deps.id, now: deps.now, port: deps.webPort ?? 0 });
     const webUrl = (): string => `http://127.0.0.1:${router.port}/`;
@@ -116,6 +140,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     const closeRest = async (): Promise<void> => {
       sessions.close();
       await router.close();
+      await rendezvous.close();
       await new Promise<void>((done) => {
         server.close(() => done());
         server.closeAllConnections();
@@ -128,6 +153,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     return {
       port,
       webPort: router.port,
+      caFile: certificate.caFile,
       copies: chosen.reason === undefined ? { kind: chosen.kind } : { kind: chosen.kind, reason: chosen.reason },
       close(graceMs = deps.shutdownGraceMs ?? 10_000) {
         oneOffs.stopAll(graceMs);

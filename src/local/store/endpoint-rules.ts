@@ -18,7 +18,11 @@ export async function writeEndpointRules(dir: string, endpoint: string): Promise
 function ruleSet(endpoint: string): object {
   const isSet = (name: string): object => ({ fn: 'isSet', argv: [{ ref: name }] });
   const properties = { authSchemes: [{ name: 'sigv4', signingName: 's3', signingRegion: '{Region}', disableDoubleEncoding: true }] };
-  const rule = (conditions: object[], url: string): object => ({ type: 'endpoint', conditions, endpoint: { url, properties, headers: {} } });
+  const rule = (conditions: object[], url: string): object => ({
+    type: 'endpoint',
+    conditions,
+    endpoint: { url, properties, headers: {} },
+  });
   return {
     version: '1.0',
     parameters: {

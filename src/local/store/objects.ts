@@ -48,7 +48,7 @@ export type Objects = {
       event: ObjectChange['event'];
       requester: Requester;
       precondition?: Precondition | undefined;
-      also?: (put: PutResult) => void;
+      also?: () => void;
     },
   ): PutResult;
   /** The current version (also when it is a delete marker), or the one named. */

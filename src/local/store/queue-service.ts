@@ -18,7 +18,7 @@ import { renderStsError, runSts, StsError } from './sts.ts';
 const MAX_SQS_BODY = 8 * 1024 * 1024;
 const MAX_STS_BODY = 64 * 1024;
 
-type Call = { ids: RequestIds; baseUrl: string; signal: AbortSignal };
+type Call = { ids: RequestIds; baseUrl: string; goneSignal: () => AbortSignal };
 
 /** Verifies and does one request of the SQS JSON protocol (`X-Amz-Target: AmazonSQS.NAME`). Only the root credential may. */
 export async function serveSqs(
@@ -39,7 +39,7 @@ export async function serveSqs(
     }
     const { queues, messages } = deps;
     const result = await findOperation(name)(
-      { queues, messages, baseUrl: call.baseUrl, sender: credential.userId, signal: call.signal },
+      { queues, messages, baseUrl: call.baseUrl, sender: credential.userId, goneSignal: call.goneSignal },
       parseJson(text),
     );
     return json(200, result);

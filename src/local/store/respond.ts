@@ -22,7 +22,8 @@ export async function respond(req: IncomingMessage, res: ServerResponse, ids: Re
     ...headers,
   });
   if (streamed) await sendChunks(res, streamed.chunks, bodyless);
-  else res.end(bodyless ? undefined : whole);
+  else if (bodyless || length === 0) res.end();
+  else res.end(whole);
 }
 
 async function sendChunks(res: ServerResponse, chunks: AsyncGenerator<Buffer, void, void>, bodyless: boolean): Promise<void> {

@@ -80,7 +80,7 @@ async function dispatch(
   const welcomeBody = (): void => {
     if (request.headers['expect']?.toLowerCase() === '100-continue' && !res.headersSent) res.writeContinue();
   };
-  const call = { ids, baseUrl: `http://${request.headers['host']}`, signal: goneSignal(req, res) };
+  const call = { ids, baseUrl: `http://${request.headers['host']}`, goneSignal: () => goneSignal(req, res) };
   if (request.headers['x-amz-target'] !== undefined) {
     welcomeBody();
     return await serveSqs(deps, req, request, call);
@@ -98,6 +98,7 @@ function goneSignal(req: IncomingMessage, res: ServerResponse): AbortSignal {
   const gone = new AbortController();
   // Also fires after a normal answer, when nobody listens any more.
   res.once('close', () => gone.abort());
-  if (req.destroyed) gone.abort();
+  // not req.destroyed: a request whose body was read is destroyed too
+  if (req.socket.destroyed) gone.abort();
   return gone.signal;
 }

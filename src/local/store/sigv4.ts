@@ -1,4 +1,4 @@
-import { createHash, createHmac, hash } from 'node:crypto';
+import { createHash, createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto';
 import { createScope, getCanonicalHeaders, getCanonicalQuery, getSigningKey } from '@smithy/signature-v4';
 import { type Credential, type Credentials, sameText } from './credentials.ts';
 import { decodePercent, encodePercent, type ParsedRequest } from './http-request.ts';
@@ -6,7 +6,7 @@ import { S3Error } from './s3-error.ts';
 import { readAuthorization, type SignedClaim } from './sigv4-claim.ts';
 
 /** What signs the pieces of a `STREAMING-AWS4-HMAC-SHA256-PAYLOAD` body: each signature covers the one before it. */
-export type ChunkSigning = { key: Uint8Array; date: string; scope: string; seed: string };
+export type ChunkSigning = { key: KeyObject; date: string; scope: string; seed: string };
 
 /** How a body is protected, as its `x-amz-content-sha256` says. */
 export type PayloadProtection =
@@ -34,13 +34,13 @@ const CACHED_KEYS = 1000;
 /** Makes the verifier for one region. Signing keys are cached for the day that they are good for. */
 export function createVerifier(deps: { credentials: Credentials; now: () => number; region: string }): Verifier {
   const { credentials, now, region } = deps;
-  const keys = new Map<string, Uint8Array>();
+  const keys = new Map<string, KeyObject>();
 
-  async function signingKey(credential: Credential, claim: SignedClaim): Promise<Uint8Array> {
+  async function signingKey(credential: Credential, claim: SignedClaim): Promise<KeyObject> {
     const name = `${credential.accessKeyId}/${claim.day}/${claim.region}/${claim.service}`;
     const held = keys.get(name);
     if (held) return held;
-    const key = await getSigningKey(HmacSha256, credential, claim.day, claim.region, claim.service);
+    const key = createSecretKey(await getSigningKey(HmacSha256, credential, claim.day, claim.region, claim.service));
     if (keys.size >= CACHED_KEYS) keys.clear();
     keys.set(name, key);
     return key;

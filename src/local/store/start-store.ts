@@ -47,10 +47,12 @@ export type RunningStore = {
 
 // Time for running requests to end; Heroku's own limit for a whole stop is 30 s.
 const GRACE_MS = 5000;
+const RANDOM_POOL_BYTES = 4096;
 
 /** Opens the folder and serves objects, queues and STS on 127.0.0.1. Throws when the folder is in use or the port is taken. */
 export async function startStore(deps: StoreDeps): Promise<RunningStore> {
-  const { dir, now, region, id, randomBytes } = deps;
+  const { dir, now, region, id } = deps;
+  const randomBytes = pooled(deps.randomBytes);
   const db = openDatabase(dir);
   try {
     // 21 characters of a version id, the nonce of a receipt: no dash, which a command line takes for an option.
@@ -89,6 +91,17 @@ export async function startStore(deps: StoreDeps): Promise<RunningStore> {
     db.close();
     throw error;
   }
+}
+
+// Every request takes a few random bytes; one call to the system for all of them is cheaper by far.
+function pooled(random: (count: number) => Buffer): (count: number) => Buffer {
+  let pool: Buffer = Buffer.alloc(0);
+  return (count) => {
+    if (pool.length < count) pool = random(Math.max(count, RANDOM_POOL_BYTES));
+    const taken = Buffer.from(pool.subarray(0, count));
+    pool = pool.subarray(count);
+    return taken;
+  };
 }
 
 async function listen(server: Server, port: number): Promise<number> {

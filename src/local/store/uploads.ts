@@ -23,7 +23,13 @@ export type Upload = {
 export type Part = { number: number; size: number; etag: string; modified: number; checksum: Checksum | undefined; segments: Segment[] };
 
 /** A body to become a part. */
-export type NewPart = { number: number; body: { staged: StagedBody } | { segments: Segment[] }; size: number; etag: string; checksum: Checksum | undefined };
+export type NewPart = {
+  number: number;
+  body: { staged: StagedBody } | { segments: Segment[] };
+  size: number;
+  etag: string;
+  checksum: Checksum | undefined;
+};
 
 /** Where a list of uploads begins: behind all uploads of a key, or behind one of them. */
 export type UploadMarker = { key: string; uploadId: string | undefined };
@@ -66,12 +72,16 @@ const REMEMBER_MS = 24 * 3600 * 1000;
 /** Opens the uploads kept in the store's file. */
 export function openUploads(deps: { db: Database; blobs: Blobs; sequence: Sequence; now: () => number; token: () => string }): Uploads {
   const { db, blobs, sequence, now, token } = deps;
-  const insert = db.command('INSERT INTO uploads (id, bucket, key, created, attributes, algorithm, checksum_type) VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const insert = db.command(
+    'INSERT INTO uploads (id, bucket, key, created, attributes, algorithm, checksum_type) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  );
   const load = db.query<UploadRow>('SELECT * FROM uploads WHERE id = ? AND bucket = ? AND key = ?');
   const page = db.query<UploadRow>('SELECT * FROM uploads WHERE bucket = ? AND (key, id) > (?, ?) ORDER BY key, id LIMIT ?');
   const all = db.query<UploadRow>('SELECT * FROM uploads WHERE bucket = ?');
   const removeUpload = db.command('DELETE FROM uploads WHERE id = ?');
-  const insertPart = db.command('INSERT INTO parts (upload, number, size, etag, modified, checksums, segments) VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const insertPart = db.command(
+    'INSERT INTO parts (upload, number, size, etag, modified, checksums, segments) VALUES (?, ?, ?, ?, ?, ?, ?)',
+  );
   const loadPart = db.query<PartRow>('SELECT * FROM parts WHERE upload = ? AND number = ?');
   const pageParts = db.query<PartRow>('SELECT * FROM parts WHERE upload = ? AND number > ? ORDER BY number LIMIT ?');
   const removePart = db.command('DELETE FROM parts WHERE upload = ? AND number = ?');
@@ -105,7 +115,8 @@ export function openUploads(deps: { db: Database; blobs: Blobs; sequence: Sequen
     putPart(bucket, upload, { number, body, size, etag, checksum }) {
       const modified = now();
       return db.transaction(() => {
-        if (!load.get(upload.id, bucket.id, Buffer.from(upload.key))) throw new S3Error('NoSuchUpload', undefined, { details: { UploadId: upload.id } });
+        if (!load.get(upload.id, bucket.id, Buffer.from(upload.key)))
+          throw new S3Error('NoSuchUpload', undefined, { details: { UploadId: upload.id } });
         const segments = 'staged' in body ? blobs.keep(body.staged) : body.segments;
         if ('segments' in body && !blobs.retain(segments)) throw new S3Error('NoSuchKey', 'The source of the copy was deleted meanwhile.');
         const held = loadPart.get(upload.id, number);

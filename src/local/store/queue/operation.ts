@@ -5,7 +5,7 @@ import type { Queues } from './queues.ts';
 import { SqsError } from './sqs-error.ts';
 
 /** One verified SQS request: where its client found the store, who sent it, and when that client is gone. */
-export type SqsContext = { queues: Queues; messages: Messages; baseUrl: string; sender: string; signal: AbortSignal };
+export type SqsContext = { queues: Queues; messages: Messages; baseUrl: string; sender: string; goneSignal: () => AbortSignal };
 
 /** An SQS operation: input is the parsed JSON body. Throws SqsError. */
 export type SqsOperation = (context: SqsContext, input: unknown) => object | Promise<object>;

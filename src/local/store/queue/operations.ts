@@ -115,13 +115,13 @@ type ReceiveInput = {
   MessageAttributeNames?: string[];
 };
 
-async function receiveMessage({ queues, messages, signal }: SqsContext, input: ReceiveInput): Promise<object> {
+async function receiveMessage({ queues, messages, goneSignal }: SqsContext, input: ReceiveInput): Promise<object> {
   const queue = queues.byUrl(input.QueueUrl);
   const delivered = await messages.receive(queue, {
     max: input.MaxNumberOfMessages ?? 1,
     visibilityMs: (input.VisibilityTimeout ?? numberAttribute(queue.attributes, 'VisibilityTimeout')) * 1000,
     waitMs: (input.WaitTimeSeconds ?? numberAttribute(queue.attributes, 'ReceiveMessageWaitTimeSeconds')) * 1000,
-    signal,
+    signal: goneSignal(),
   });
   if (delivered.length === 0) return {};
   const system = [...(input.AttributeNames ?? []), ...(input.MessageSystemAttributeNames ?? [])];

@@ -8,7 +8,13 @@ import { type Answer, authorize, bucketOf, param, type S3Context } from './conte
 type SettingKind = { kind: BucketSetting; missing: S3ErrorCode; root?: string; limit: number; putStatus: number };
 
 const kinds = {
-  lifecycle: { kind: 'lifecycle', missing: 'NoSuchLifecycleConfiguration', root: 'LifecycleConfiguration', limit: 512 * 1024, putStatus: 200 },
+  lifecycle: {
+    kind: 'lifecycle',
+    missing: 'NoSuchLifecycleConfiguration',
+    root: 'LifecycleConfiguration',
+    limit: 512 * 1024,
+    putStatus: 200,
+  },
   publicAccessBlock: {
     kind: 'publicAccessBlock',
     missing: 'NoSuchPublicAccessBlockConfiguration',
@@ -71,9 +77,14 @@ function isPolicy(text: string): boolean {
 export function getObjectTagging(context: S3Context): Answer {
   const bucket = bucketOf(context);
   const versionId = param(context, 'versionId');
-  authorize(context.credential, versionId === undefined ? 's3:GetObjectTagging' : 's3:GetObjectVersionTagging', `${bucket.name}/${context.key}`);
+  authorize(
+    context.credential,
+    versionId === undefined ? 's3:GetObjectTagging' : 's3:GetObjectVersionTagging',
+    `${bucket.name}/${context.key}`,
+  );
   const object = context.services.objects.find(bucket, context.key, versionId);
-  if (!object || object.marker) throw new S3Error(versionId === undefined ? 'NoSuchKey' : 'NoSuchVersion', undefined, { details: { Key: context.key } });
+  if (!object || object.marker)
+    throw new S3Error(versionId === undefined ? 'NoSuchKey' : 'NoSuchVersion', undefined, { details: { Key: context.key } });
   return {
     status: 200,
     headers: { ...(bucket.versioning !== undefined && { 'x-amz-version-id': object.version }) },

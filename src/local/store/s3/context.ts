@@ -52,9 +52,16 @@ export type Answer = {
   body?: string | Buffer | { length: number; chunks: AsyncGenerator<Buffer, void, void> };
 };
 
-/** The bucket of the request. Throws S3Error NoSuchBucket. */
+/** The bucket of the request. Throws S3Error as `openBucket` does. */
 export function bucketOf(context: S3Context): Bucket {
-  return context.services.buckets.get(context.bucketName);
+  return openBucket(context, context.bucketName);
+}
+
+/** A bucket by its name. Throws S3Error NoSuchBucket, or AccessDenied to whom it is no business whether the bucket exists. */
+export function openBucket({ services, credential }: S3Context, name: string): Bucket {
+  const bucket = services.buckets.find(name);
+  if (!bucket && !mayDo(credential, 's3:ListBucket', name)) throw new S3Error('AccessDenied');
+  return bucket ?? services.buckets.get(name);
 }
 
 /** The first value of a query parameter. */

@@ -5,7 +5,7 @@ import { decodePercent } from '../http-request.ts';
 import type { ObjectVersion } from '../objects.ts';
 import { S3Error } from '../s3-error.ts';
 import { judgeCopySource } from './conditions.ts';
-import type { S3Context } from './context.ts';
+import { openBucket, type S3Context } from './context.ts';
 import { findReadable } from './object-read.ts';
 
 /** What `x-amz-copy-source` names: an object that the credential may read. `versioned`: its bucket ever had versions. */
@@ -19,7 +19,7 @@ const MAX_COPY_BYTES = 5 * 1024 ** 3;
  * AccessDenied, NoSuchBucket, NoSuchKey, PreconditionFailed.
  */
 export function findCopySource(context: S3Context): CopySource {
-  const { headers, services } = context;
+  const { headers } = context;
   const header = headers['x-amz-copy-source'] ?? '';
   const match = /^\/?([^/?]+)\/(.+?)(?:\?versionId=([^&]+))?$/s.exec(header);
   const [, bucketText, keyText, versionId] = match ?? [];
@@ -30,26 +30,19 @@ export function findCopySource(context: S3Context): CopySource {
   }
   // Some clients encode the slash between bucket and key too.
   const [bucketName, key] = [decodePercent(bucketText), decodePercent(keyText)];
-  const bucket = services.buckets.find(bucketName);
-  const object = bucket ? findReadable(context, bucket, key, versionId) : undefined;
-  if (!bucket || !object) {
-    // A bucket that is not there looks like one that is not ours, unless we might have it.
-    findNothing(context, bucketName, key);
-    throw new S3Error('NoSuchBucket', undefined, { details: { BucketName: bucketName } });
-  }
+  const bucket = openBucket(context, bucketName);
+  const object = findReadable(context, bucket, key, versionId);
   judgeCopySource(object, headers);
   return { object, bucketName, versioned: bucket.versioning !== undefined, named: versionId !== undefined };
-}
-
-function findNothing({ credential }: S3Context, bucketName: string, key: string): void {
-  if (credential.root || credential.policy.allows('s3:GetObject', `arn:aws:s3:::${bucketName}/${key}`)) return;
-  throw new S3Error('AccessDenied');
 }
 
 /** Refuses a source larger than one copy request may copy. */
 export function checkCopySize(size: number): void {
   if (size <= MAX_COPY_BYTES) return;
-  throw new S3Error('InvalidRequest', `The specified copy source is larger than the maximum allowable size for a copy source: ${MAX_COPY_BYTES}`);
+  throw new S3Error(
+    'InvalidRequest',
+    `The specified copy source is larger than the maximum allowable size for a copy source: ${MAX_COPY_BYTES}`,
+  );
 }
 
 /** Reads bytes that the store holds to compute their MD5 (hex) and a checksum. */

@@ -10,7 +10,9 @@ export function readCount(context: S3Context, name: string): number {
   const text = param(context, name);
   if (text === undefined || text === '') return MAX_ENTRIES;
   if (!/^\d{1,10}$/.test(text) || Number(text) > 2_147_483_647) {
-    throw new S3Error('InvalidArgument', `Provided ${name} not an integer or within integer range`, { details: { ArgumentName: name, ArgumentValue: text } });
+    throw new S3Error('InvalidArgument', `Provided ${name} not an integer or within integer range`, {
+      details: { ArgumentName: name, ArgumentValue: text },
+    });
   }
   return Math.min(Number(text), MAX_ENTRIES);
 }
@@ -19,6 +21,9 @@ export function readCount(context: S3Context, name: string): number {
 export function urlEncoder(context: S3Context): (text: string) => string {
   const type = param(context, 'encoding-type');
   if (type === undefined || type === '') return (text) => text;
-  if (type !== 'url') throw new S3Error('InvalidArgument', 'Invalid Encoding Method specified in Request', { details: { ArgumentName: 'encoding-type', ArgumentValue: type } });
+  if (type !== 'url')
+    throw new S3Error('InvalidArgument', 'Invalid Encoding Method specified in Request', {
+      details: { ArgumentName: 'encoding-type', ArgumentValue: type },
+    });
   return (text) => encodePercent(text).replaceAll('%2F', '/');
 }

@@ -16,7 +16,9 @@ export function listObjects(context: S3Context): Answer {
   const type = param(context, 'list-type');
   if (type === undefined) return listObjectsV1(context);
   if (type === '2') return listObjectsV2(context);
-  throw new S3Error('InvalidArgument', 'Invalid List Type specified in Request', { details: { ArgumentName: 'list-type', ArgumentValue: type } });
+  throw new S3Error('InvalidArgument', 'Invalid List Type specified in Request', {
+    details: { ArgumentName: 'list-type', ArgumentValue: type },
+  });
 }
 
 function listObjectsV2(context: S3Context): Answer {
@@ -88,7 +90,9 @@ export function listVersions(context: S3Context): Answer {
     MaxKeys: options.max,
     EncodingType: param(context, 'encoding-type'),
     IsTruncated: page.truncated,
-    Version: page.entries.filter((entry) => !entry.marker).map((entry) => ({ ...versionElement(entry, encode), ...contentElements(entry) })),
+    Version: page.entries
+      .filter((entry) => !entry.marker)
+      .map((entry) => ({ ...versionElement(entry, encode), ...contentElements(entry) })),
     DeleteMarker: page.entries.filter((entry) => entry.marker).map((entry) => versionElement(entry, encode)),
     CommonPrefixes: prefixElements(page, encode),
   });
@@ -97,8 +101,12 @@ export function listVersions(context: S3Context): Answer {
 function markerId({ services, bucketName }: S3Context, key: string, versionMarker: string): number | undefined {
   if (versionMarker === '') return undefined;
   // The version itself may be gone by now; its number is in its id.
-  const id = versionMarker === 'null' ? services.objects.find(services.buckets.get(bucketName), key, 'null')?.id : readVersionId(versionMarker);
-  if (id === undefined && versionMarker !== 'null') throw new S3Error('InvalidArgument', 'Invalid version id specified', { details: { ArgumentName: 'version-id-marker', ArgumentValue: versionMarker } });
+  const id =
+    versionMarker === 'null' ? services.objects.find(services.buckets.get(bucketName), key, 'null')?.id : readVersionId(versionMarker);
+  if (id === undefined && versionMarker !== 'null')
+    throw new S3Error('InvalidArgument', 'Invalid version id specified', {
+      details: { ArgumentName: 'version-id-marker', ArgumentValue: versionMarker },
+    });
   return id;
 }
 
@@ -115,7 +123,12 @@ function shown(delimiter: string, encode: Encode): string | undefined {
 }
 
 function objectElement(entry: ListedVersion, encode: Encode, withOwner: boolean): XmlElement {
-  return { Key: encode(entry.key), LastModified: new Date(entry.modified).toISOString(), ...contentElements(entry), ...(withOwner && { Owner: OWNER }) };
+  return {
+    Key: encode(entry.key),
+    LastModified: new Date(entry.modified).toISOString(),
+    ...contentElements(entry),
+    ...(withOwner && { Owner: OWNER }),
+  };
 }
 
 function versionElement(entry: ListedVersion, encode: Encode): XmlElement {

@@ -34,7 +34,9 @@ export async function completeUpload(context: S3Context): Promise<Answer> {
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   checkTotal(headers['x-amz-mp-object-size'], size);
   const checksum = wholeChecksum(upload, parts, headers);
-  const etag = `${createHash('md5').update(Buffer.concat(parts.map((part) => Buffer.from(part.etag, 'hex')))).digest('hex')}-${parts.length}`;
+  const etag = `${createHash('md5')
+    .update(Buffer.concat(parts.map((part) => Buffer.from(part.etag, 'hex'))))
+    .digest('hex')}-${parts.length}`;
   const body = renderResult(context, etag, checksum);
   const { versionId } = services.objects.put(
     bucket,
@@ -99,7 +101,12 @@ function chooseParts(held: Part[], wanted: WantedPart[]): Part[] {
   const small = chosen.slice(0, -1).find((part) => part.size < MIN_PART_BYTES);
   if (small) {
     throw new S3Error('EntityTooSmall', undefined, {
-      details: { PartNumber: String(small.number), ETag: small.etag, ProposedSize: String(small.size), MinSizeAllowed: String(MIN_PART_BYTES) },
+      details: {
+        PartNumber: String(small.number),
+        ETag: small.etag,
+        ProposedSize: String(small.size),
+        MinSizeAllowed: String(MIN_PART_BYTES),
+      },
     });
   }
   return chosen;

@@ -47,7 +47,9 @@ export function partNumberOf(context: S3Context): number {
   const text = param(context, 'partNumber') ?? '';
   const number = Number(text);
   if (/^\d{1,5}$/.test(text) && number >= 1 && number <= MAX_PARTS) return number;
-  throw new S3Error('InvalidArgument', 'Part number must be an integer between 1 and 10000, inclusive', { details: { ArgumentName: 'partNumber', ArgumentValue: text } });
+  throw new S3Error('InvalidArgument', 'Part number must be an integer between 1 and 10000, inclusive', {
+    details: { ArgumentName: 'partNumber', ArgumentValue: text },
+  });
 }
 
 /** PUT ?partNumber&uploadId: takes one part. */

@@ -35,14 +35,22 @@ export async function copyObject(context: S3Context): Promise<Answer> {
     { key, body: { segments: object.segments }, etag, size: object.size, attributes: checksum ? { ...attributes, checksum } : attributes },
     { event: 'ObjectCreated:Copy', requester, precondition },
   );
-  const body = renderXml('CopyObjectResult', { '@xmlns': XMLNS, LastModified: iso(modified), ETag: `"${etag}"`, ...checksumElements(checksum), ChecksumType: checksum?.type });
+  const body = renderXml('CopyObjectResult', {
+    '@xmlns': XMLNS,
+    LastModified: iso(modified),
+    ETag: `"${etag}"`,
+    ...checksumElements(checksum),
+    ChecksumType: checksum?.type,
+  });
   return { status: 200, headers: { ...sourceHeader(source), ...(versionId !== undefined && { 'x-amz-version-id': versionId }) }, body };
 }
 
 function readDirective(directive: string | undefined): boolean {
   if (directive === undefined || directive === 'COPY') return false;
   if (directive === 'REPLACE') return true;
-  throw new S3Error('InvalidArgument', 'Unknown metadata directive.', { details: { ArgumentName: 'x-amz-metadata-directive', ArgumentValue: directive } });
+  throw new S3Error('InvalidArgument', 'Unknown metadata directive.', {
+    details: { ArgumentName: 'x-amz-metadata-directive', ArgumentValue: directive },
+  });
 }
 
 // Storage class and redirect are never taken over from the source (S3 API reference, CopyObject).
@@ -81,7 +89,12 @@ export async function uploadPartCopy(context: S3Context): Promise<Answer> {
   const segments = cut(object.segments, range);
   const { md5: etag, checksum } = await digestSegments(context, segments, upload.algorithm);
   const modified = services.uploads.putPart(bucket, upload, { number, body: { segments }, size, etag, checksum });
-  const body = renderXml('CopyPartResult', { '@xmlns': XMLNS, LastModified: iso(modified), ETag: `"${etag}"`, ...checksumElements(checksum) });
+  const body = renderXml('CopyPartResult', {
+    '@xmlns': XMLNS,
+    LastModified: iso(modified),
+    ETag: `"${etag}"`,
+    ...checksumElements(checksum),
+  });
   return { status: 200, headers: sourceHeader(source), body };
 }
 
@@ -89,9 +102,13 @@ function readSourceRange(header: string | undefined, size: number): { start: num
   if (header === undefined) return { start: 0, end: size };
   const match = /^bytes=(\d+)-(\d+)$/.exec(header);
   if (!match || Number(match[1]) > Number(match[2])) {
-    throw new S3Error('InvalidArgument', 'The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy', {
-      details: { ArgumentName: 'x-amz-copy-source-range', ArgumentValue: header },
-    });
+    throw new S3Error(
+      'InvalidArgument',
+      'The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy',
+      {
+        details: { ArgumentName: 'x-amz-copy-source-range', ArgumentValue: header },
+      },
+    );
   }
   const end = Number(match[2]) + 1;
   if (end > size) throw new S3Error('InvalidRange', `Range specified is not valid for source object of size: ${size}`);

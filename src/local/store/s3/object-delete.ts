@@ -6,7 +6,10 @@ import { renderXml, type XmlElement } from '../xml.ts';
 import { writePrecondition } from './conditions.ts';
 import { type Answer, authorize, bucketOf, param, readXmlBody, type S3Context } from './context.ts';
 
-const Named = Type.Object({ Key: Type.String({ minLength: 1 }), VersionId: Type.Optional(Type.String()), ETag: Type.Optional(Type.String()) }, { additionalProperties: true });
+const Named = Type.Object(
+  { Key: Type.String({ minLength: 1 }), VersionId: Type.Optional(Type.String()), ETag: Type.Optional(Type.String()) },
+  { additionalProperties: true },
+);
 const document = Compile(
   Type.Object({
     Delete: Type.Object({ Object: Type.Union([Named, Type.Array(Named, { maxItems: 1000 })]), Quiet: Type.Optional(Type.String()) }),
@@ -59,7 +62,10 @@ export async function deleteObjects(context: S3Context): Promise<Answer> {
     }
   }
   const shown = quiet?.trim().toLowerCase() === 'true' ? [] : deleted;
-  return { status: 200, body: renderXml('DeleteResult', { '@xmlns': 'http://s3.amazonaws.com/doc/2006-03-01/', Deleted: shown, Error: errors }) };
+  return {
+    status: 200,
+    body: renderXml('DeleteResult', { '@xmlns': 'http://s3.amazonaws.com/doc/2006-03-01/', Deleted: shown, Error: errors }),
+  };
 }
 
 function actionFor(versionId: string | undefined): string {

@@ -1,11 +1,11 @@
 import { S3Error } from '../s3-error.ts';
 import { createBucket, deleteBucket, getLocation, getVersioning, headBucket, listBuckets, putVersioning } from './bucket-operations.ts';
+import { deleteSetting, getObjectTagging, getSetting, putSetting } from './bucket-settings.ts';
 import { type Answer, authorize, type S3Context } from './context.ts';
-import { getNotification, putNotification } from './notification.ts';
 import { listObjects, listVersions } from './lists.ts';
 import { abortUpload, createUpload, listParts, listUploads, uploadPart } from './multipart.ts';
 import { completeUpload } from './multipart-complete.ts';
-import { deleteSetting, getObjectTagging, getSetting, putSetting } from './bucket-settings.ts';
+import { getNotification, putNotification } from './notification.ts';
 import { copyObject, uploadPartCopy } from './object-copy.ts';
 import { deleteObject, deleteObjects } from './object-delete.ts';
 import { getObject, headObject } from './object-read.ts';

@@ -1,0 +1,15 @@
+import { parseWorkflow } from './src/schema/parse-workflow.ts';
+import { parseEvents } from './src/schema/s3-event.ts';
+const time = (name: string, f: () => unknown) => { f(); const t = process.cpuUsage(); for (let i = 0; i < 5; i++) f(); const u = process.cpuUsage(t); console.log(name, ((u.user + u.system) / 5000).toFixed(1), 'ms'); };
+const fields = '{"run":[{' + Array.from({ length: 6500 }, (_, i) => `"x${i}":1`).join(',') + '}]}';
+time('unknown fields ' + fields.length, () => parseWorkflow(fields));
+const hundred = '{"run":[' + Array.from({ length: 100 }, () => '{' + Array.from({ length: 60 }, (_, i) => `"xb${i}":1`).join(',') + '}').join(',') + ']}';
+time('100 entries ' + hundred.length, () => parseWorkflow(hundred));
+const dup = '{' + Array.from({ length: 9000 }, () => `"a":1`).join(',') + '}';
+time('dup', () => parseWorkflow(dup));
+const neither = '{"run":[' + Array.from({ length: 5000 }, (_, i) => `{"xb${i % 10}":1}`).join(',') + ']}';
+time('neither ' + neither.length, () => parseWorkflow(neither));
+time('event', () => parseEvents('['.repeat(1048576)));
+time('event str', () => parseEvents(JSON.stringify({a:'x'.repeat(1000000)})));
+time('commas', () => parseWorkflow('[' + ','.repeat(60000)));
+console.log(parseWorkflow("{'title': 'x'}"), parseWorkflow('{"run":[{"comand":"a"}]}'));

@@ -1,0 +1,186 @@
+// The whole local cloud, started as a user starts it: `autofiles start` in a process of its own, on a copy of an app.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseEnv } from 'node:util';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { isFinal, RunSummary, RunView } from '../../src/schema/run-view.ts';
+import { until } from './until.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const NODE = join(ROOT, 'node_modules', 'node', 'bin', 'node');
+const AUTOFILES = ['--disable-warning=ExperimentalWarning', join(ROOT, 'src', 'cli', 'main.ts')];
+
+/** Milliseconds; the machine may be busy with other tests. */
+const READY_MS = 100_000;
+const RUN_MS = 100_000;
+const STOP_MS = 45_000;
+const COMMAND_MS = 120_000;
+
+const runView = Compile(RunView);
+const runList = Compile(Type.Array(RunSummary));
+
+export interface Finished {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface LocalCloud {
+  /** The copy of the app. */
+  readonly app: string;
+  /** A folder of this cloud's own, beside the app. */
+  readonly folder: string;
+  /** What `.autofiles/env` has. */
+  readonly variables: Readonly<Record<string, string>>;
+  readonly pid: number;
+  /** All that the process has printed. */
+  printed(): string;
+  /** Runs a command in the app's folder, as after `set -a; . .autofiles/env`; `env` adds variables, undefined removes one. */
+  run(command: string, args: readonly string[], env?: Readonly<Record<string, string | undefined>>): Promise<Finished>;
+  /** Runs the `autofiles` command in the app's folder. */
+  autofiles(...args: readonly string[]): Promise<Finished>;
+  /** Writes a file of the app. */
+  write(path: string, text: string): Promise<void>;
+  /** `runs:info` of one run. */
+  info(runId: string): Promise<RunView>;
+  /** Waits until the newest run that the key's uploads have caused has ended. */
+  ended(key: string): Promise<RunView>;
+  /** SIGTERM; answers with the exit status when the process is gone and removes the folder. */
+  stop(): Promise<number | null>;
+}
+
+/** The folder of one of the project's examples. */
+export const exampleApp = (name: string) => join(ROOT, 'examples', name);
+
+/**
+ * Copies the app into a temporary folder, starts its cloud and waits until it is ready. `path` is the user's PATH, for
+ * the cloud and for all commands; `args` more arguments of `autofiles start`; `env` more variables of it; `prepare` may
+ * change the copy before the start.
+ */
+export async function startLocalCloud(options: {
+  app: string;
+  path?: string;
+  args?: readonly string[];
+  env?: Readonly<Record<string, string>>;
+  prepare?: (app: string) => Promise<void>;
+}): Promise<LocalCloud> {
+  const folder = await mkdtemp(join(tmpdir(), 'af-cloud-'));
+  const app = join(folder, basename(options.app));
+  const path = options.path ?? process.env['PATH'] ?? '';
+  let child: ChildProcess | undefined;
+  let printed = '';
+
+  const stop = async (): Promise<number | null> => {
+    try {
+      return child === undefined ? null : await end(child, () => printed);
+    } finally {
+      await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+    }
+  };
+
+  try {
+    await cp(options.app, app, { recursive: true, filter: (from) => basename(from) !== '.autofiles' });
+    await options.prepare?.(app);
+    child = spawn(NODE, [...AUTOFILES, 'start', '--app', app, ...(options.args ?? [])], {
+      cwd: ROOT,
+      env: { ...process.env, PATH: path, ...options.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const hear = (chunk: Buffer) => {
+      printed += chunk.toString('utf8');
+    };
+    child.stdout?.on('data', hear);
+    child.stderr?.on('data', hear);
+    await once(child, 'spawn');
+    const variables = await readyVariables(app, child, () => printed);
+    // nothing of the test's own environment: what a client needs stands in .autofiles/env
+    const clean = { PATH: path, HOME: folder, LANG: 'C.UTF-8', ...variables };
+
+    const run: LocalCloud['run'] = (command, args, env = {}) => finish(command, args, app, { ...clean, ...env });
+    const autofiles: LocalCloud['autofiles'] = (...args) => run(NODE, [...AUTOFILES, ...args]);
+    const info: LocalCloud['info'] = async (runId) => parsed(runView, await autofiles('runs:info', runId, '--json'));
+    return {
+      app,
+      folder,
+      variables,
+      pid: child.pid ?? 0,
+      printed: () => printed,
+      run,
+      autofiles,
+      write: (file, text) => writeFile(join(app, file), text),
+      info,
+      ended: async (key) => {
+        const summary = await until(
+          `a run of ${key} to end`,
+          async () => {
+            const runs = parsed(runList, await autofiles('runs', '--json'));
+            return runs.find(({ trigger, state }) => trigger.key === key && isFinal(state));
+          },
+          RUN_MS,
+        );
+        return await info(summary.id);
+      },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** `.autofiles/env` is written when all is ready. */
+async function readyVariables(app: string, child: ChildProcess, printed: () => string): Promise<Record<string, string>> {
+  const text = await until(
+    `${app}/.autofiles/env`,
+    async () => {
+      if (hasEnded(child)) throw new Error(`autofiles start ended with ${child.signalCode ?? child.exitCode}:\n${printed()}`);
+      return await readFile(join(app, '.autofiles', 'env'), 'utf8').catch(() => undefined);
+    },
+    READY_MS,
+  );
+  return Object.fromEntries(Object.entries(parseEnv(text)).map(([name, value]) => [name, value ?? '']));
+}
+
+/** Ends the process in order; when that hangs, at once and with an error. */
+async function end(child: ChildProcess, printed: () => string): Promise<number | null> {
+  if (hasEnded(child)) return child.exitCode;
+  child.kill('SIGTERM');
+  if (await ends(child, STOP_MS)) return child.exitCode;
+  // the second signal ends all five children at once
+  child.kill('SIGTERM');
+  if (!(await ends(child, 5_000))) child.kill('SIGKILL');
+  throw new Error(`autofiles start did not end within ${STOP_MS} ms of SIGTERM:\n${printed()}`);
+}
+
+async function ends(child: ChildProcess, ms: number): Promise<boolean> {
+  if (hasEnded(child)) return true;
+  return await once(child, 'exit', { signal: AbortSignal.timeout(ms) }).then(
+    () => true,
+    () => hasEnded(child),
+  );
+}
+
+const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;
+
+function finish(command: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Finished> {
+  return new Promise((resolve, reject) => {
+    const limits = { timeout: COMMAND_MS, maxBuffer: 50_000_000 };
+    const child = execFile(command, args, { cwd, env, ...limits }, (error, stdout, stderr) => {
+      if (error !== null && child.exitCode === null)
+        reject(new Error(`${command} ${args.join(' ')}: ${error.message}\n${stderr}`, { cause: error }));
+      else resolve({ status: child.exitCode ?? 0, stdout, stderr });
+    });
+  });
+}
+
+function parsed<T>(schema: { Check(value: unknown): value is T }, { status, stdout, stderr }: Finished): T {
+  if (status !== 0) throw new Error(`autofiles ended with status ${status}: ${stderr}`);
+  const value: unknown = JSON.parse(stdout);
+  if (!schema.Check(value)) throw new Error(`found JSON of another shape: ${stdout.slice(0, 500)}`);
+  return value;
+}

@@ -1,0 +1,84 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface RedisProxy {
+  readonly socket: string;
+  /** What clients send from now on waits for `release`: as if their process were frozen before the send. */
+  hold(): void;
+  release(): void;
+  /** Writes that wait. */
+  held(): number;
+  /** The next command reaches Redis and is executed, its reply is lost and the connection with it. Resolves when that has happened. */
+  loseNextReply(): Promise<void>;
+  /** Connections of clients so far. */
+  connections(): number;
+  close(): Promise<void>;
+}
+
+/** Stands between clients and a Redis on a unix socket. */
+export async function startRedisProxy(target: string): Promise<RedisProxy> {
+  const folder = await mkdtemp(join(tmpdir(), 'af-proxy-'));
+  const socket = join(folder, 'proxy.sock');
+  const open = new Set<Socket>();
+  let held: (() => void)[] | undefined;
+  let losing: { sent: boolean; done: () => void } | undefined;
+  let count = 0;
+
+  const server = createServer((client) => {
+    count += 1;
+    const redis = createConnection(target);
+    const end = () => {
+      client.destroy();
+      redis.destroy();
+    };
+    for (const side of [client, redis]) {
+      open.add(side);
+      side.on('error', end);
+      side.on('close', () => {
+        open.delete(side);
+        end();
+      });
+    }
+    client.on('data', (data) => {
+      if (losing !== undefined) losing.sent = true;
+      if (held === undefined) redis.write(data);
+      else held.push(() => redis.write(data));
+    });
+    redis.on('data', (data) => {
+      if (losing?.sent) {
+        const { done } = losing;
+        losing = undefined;
+        end();
+        done();
+      } else client.write(data);
+    });
+  });
+  server.listen(socket);
+  await once(server, 'listening');
+
+  return {
+    socket,
+    hold: () => {
+      held ??= [];
+    },
+    held: () => held?.length ?? 0,
+    release: () => {
+      const writes = held ?? [];
+      held = undefined;
+      for (const write of writes) write();
+    },
+    loseNextReply: () =>
+      new Promise<void>((done) => {
+        losing = { sent: false, done };
+      }),
+    connections: () => count,
+    close: async () => {
+      for (const side of open) side.destroy();
+      server.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
