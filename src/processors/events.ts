@@ -61,28 +61,32 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
       deps.log.info({ messageId: message.id, reason }, 'skipped a record');
     }
     // one record's trouble must not keep the others back; the message comes again for those that need it
-    const results = await Promise.allSettled(parsed.events.map((event) => decide(deps, event, message.receiveCount)));
+    const results = await Promise.allSettled(parsed.events.map((event) => decideAtLast(deps, event, message)));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     deps.failpoint('events.decided');
     return DONE;
   } catch (error) {
-    return await comeAgain(deps, message, error);
+    const againIn = Math.min(2 ** Math.min(message.receiveCount, 6), 60);
+    deps.log.warn({ messageId: message.id, receiveCount: message.receiveCount, againIn, error: messageOf(error) }, 'event not decided yet');
+    return { done: false, againIn };
   }
 }
 
-/** An event that cannot be decided now comes back soon; one that never can is set aside, visible, at last. */
-async function comeAgain(deps: EventDeps, message: QueueMessage, error: unknown): Promise<MessageVerdict> {
-  const againIn = Math.min(2 ** Math.min(message.receiveCount, 6), 60);
-  const outage = error instanceof Failure && error.retry;
-  deps.log.warn({ messageId: message.id, receiveCount: message.receiveCount, againIn, error: messageOf(error) }, 'event not decided yet');
-  if (outage || message.receiveCount < MAX_RECEIVES) return { done: false, againIn };
+/**
+ * An event that cannot be decided now throws, and comes back soon with its message; one that never can is set aside at
+ * last, where its owner sees it. An outage is nobody's fault and lasts as long as it lasts.
+ */
+async function decideAtLast(deps: EventDeps, event: ObjectCreated, message: QueueMessage): Promise<void> {
   try {
-    await deps.runs.decide(0, NOBODY, 'quarantined', { reason: messageOf(error), body: message.body.slice(0, 1000) });
-    return DONE;
-  } catch (again) {
-    deps.log.error({ messageId: message.id, error: messageOf(again) }, 'event not set aside either');
-    return { done: false, againIn };
+    await decide(deps, event, message.receiveCount);
+  } catch (error) {
+    const outage = error instanceof Failure && error.retry;
+    if (outage || message.receiveCount < MAX_RECEIVES) throw error;
+    const { bucket, key, versionId } = event;
+    const owner = (await deps.resources.ofBucket(bucket))?.id ?? NOBODY;
+    await deps.runs.decide(0, owner, 'quarantined', { reason: messageOf(error), bucket, key, version_id: versionId ?? '' });
+    deps.log.error({ bucket, key, error: messageOf(error) }, 'event set aside');
   }
 }
 

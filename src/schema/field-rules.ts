@@ -53,13 +53,13 @@ export function checkMembers(
   const names = [...properties.keys()];
   const meant = (name: string) => suggest(name, names, extras.synonyms);
   const unknown: string[] = [];
+  const expected = `one of ${names.filter((name) => name !== '$schema').join(', ')}`;
   for (const member of node.members) {
     const inside = pointerTo(pointer, member.name);
     const known = properties.get(member.name);
     const special = Object.hasOwn(extras.special ?? {}, member.name) ? extras.special?.[member.name] : undefined;
     if (known === undefined) {
       unknown.push(member.name);
-      const expected = `one of ${names.filter((name) => name !== '$schema').join(', ')}`;
       note(
         inside,
         member,

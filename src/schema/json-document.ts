@@ -29,6 +29,9 @@ export type JsonNode =
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
+/** Findings after which a text is not read any further. */
+const ENOUGH = 100;
+
 interface Reading {
   readonly tokens: readonly Token[];
   readonly findings: Finding[];
@@ -78,6 +81,8 @@ function peek(reading: Reading, pointer: string): Token {
 
 function note(reading: Reading, pointer: string, at: { readonly offset: number }, advice: Advice): void {
   reading.findings.push({ pointer, offset: at.offset, ...advice });
+  // Nobody reads on behind so many: go to the end.
+  if (reading.findings.length >= ENOUGH) reading.at = reading.tokens.length;
 }
 
 /** A fault behind which everything would be guessing. */

@@ -4,7 +4,7 @@ import { quote } from './fault.ts';
 import type { Token } from './json-tokens.ts';
 
 const PYTHON = 'this looks like a Python dict; send json.dumps(workflow)';
-const OTHER_FILE = 'ld_run says that the body is a workflow, such as {"run": [{"cmd": "…"}]}; to attach one to a file, send it as ld_code';
+const OTHER_FILE = 'a workflow looks like {"run": [{"cmd": "…"}]}; to attach one to a file, send it as ld_code instead of ld_run';
 const NAMES_AND_TEXTS = 'names and texts stand in double quotes';
 
 export interface Advice {

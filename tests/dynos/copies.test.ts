@@ -43,8 +43,8 @@ describe("the dynos' copies of the app", () => {
       await mkdir(join(platform.app, '.profile.d'));
       await writeFile(join(platform.app, '.profile.d', 'a.sh'), 'export ORDER=first\n');
       await writeFile(join(platform.app, '.profile.d', 'ignored.txt'), 'export ORDER=wrong\n');
-      expect(await platform.output('echo "$ORDER ${not_exported:-unset} $0 # x"; exit 4 # marker')).toEqual([
-        expect.stringMatching(/^first profile unset \S*bash # x$/),
+      expect(await platform.output('echo "$ORDER $not_exported. $0 # x"; exit 4 # marker')).toEqual([
+        expect.stringMatching(/^first profile \. \S*bash # x$/),
       ]);
       expect(await platform.logs({ dyno: 'run.1' })).toContainEqual(expect.stringContaining('exited with status 4'));
     });
@@ -53,7 +53,7 @@ describe("the dynos' copies of the app", () => {
   describe.runIf(namespaces)('in a mount namespace', () => {
     it('are seen at /app, which is HOME', async () => {
       const platform = await setup({ file: 'content' });
-      expect(await platform.output('pwd; echo $HOME; echo ~; cat /app/file; echo ${OLDPWD:-none}')).toEqual([
+      expect(await platform.output('pwd; echo $HOME; echo ~; cat /app/file; echo none$OLDPWD')).toEqual([
         '/app',
         '/app',
         '/app',

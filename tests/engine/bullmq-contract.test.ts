@@ -131,7 +131,12 @@ describe('ringing a parked job', () => {
 });
 
 describe('a park', () => {
-  const parkOnce = async (how: { seen?: (truth: string) => string; retry?: boolean; before?: (redis: Redis, id: string, runId: string) => Promise<unknown>; ms?: number }) => {
+  const parkOnce = async (how: {
+    seen?: (truth: string) => string;
+    retry?: boolean;
+    before?: (redis: Redis, id: string, runId: string) => Promise<unknown>;
+    ms?: number;
+  }) => {
     const world = await setup();
     const { redis, tasks, work, runs, accept } = world;
     const runId = await accept([{ cmd: 'a', timeout: 30 }]);

@@ -190,6 +190,7 @@ describe('bodies', () => {
       expect(etag).toBe(`"${createHash('md5').update(body).digest('hex')}"`);
     }
     await test.restart();
+    s3 = test.s3();
     for (const [index, body] of bodies.entries()) {
       const got = await s3.send(new GetObjectCommand({ Bucket: VERSIONED, Key: `body-${index}` }));
       expect(Buffer.from((await got.Body?.transformToByteArray()) ?? []).equals(body)).toBe(true);

@@ -11,6 +11,9 @@ export interface TestRedis {
   readonly pid: number;
   /** SIGKILL, then a new server on the same folder and socket. */
   crashAndRestart(): Promise<void>;
+  /** SIGKILL, and nothing answers until `restart`. */
+  crash(): Promise<void>;
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -32,15 +35,23 @@ export async function startRedis(): Promise<TestRedis> {
     return next;
   }
 
+  async function crash() {
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  }
+
   return {
     socket,
     get pid() {
       return child.pid ?? 0;
     },
     crashAndRestart: async () => {
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
+      await crash();
+      child = await launch();
+    },
+    crash,
+    restart: async () => {
       child = await launch();
     },
     stop: async () => {

@@ -19,7 +19,7 @@ const loud: Log = { debug: () => {}, info: () => {}, warn: (f, m) => console.war
 /** An engine of this test's own on the given Redis, with a scripted cloud around it. */
 export async function startTestEngine(redisServer: TestRedis, scripts: Record<string, Script>, overrides: Partial<EngineOptions> = {}) {
   const bucket = `ld-private-${randomUUID()}`;
-  const resource = randomUUID();
+  const resource: string = randomUUID();
   const cloud = new ScriptedCloud(bucket, scripts);
   const errors: Error[] = [];
   const redis = connect({ socket: redisServer.socket }, (error) => errors.push(error));

@@ -76,23 +76,20 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
   const stopper = createStopper(say);
   const over = new AbortController();
   let copy: AppCopy | undefined;
+  let slug: Slug | undefined;
 
   const start = async (client?: TLSSocket): Promise<DynoProcess | undefined> => {
     say(`Starting process with command \`${dyno.command}\``);
-    const slug = await deps.slugs.acquire();
-    try {
-      if (stopper.stopped()) return undefined;
-      copy = await deps.copies.make(dyno.id, slug);
-      if (stopper.stopped()) return undefined;
-      const env = { ...environmentOf(dyno, plan, copy.home, deps), ...copy.env };
-      const inCopy = copy.enter(deps.shell, shellArguments(slug, deps.shell, plan.command(slug.procfile)));
-      const started = await startProcess({ ...inCopy, env }, dyno, client, plan.attachment, deps);
-      recordProcess(dyno.id, started.pid, deps);
-      stopper.began(started);
-      return started;
-    } finally {
-      deps.slugs.release(slug);
-    }
+    slug = await deps.slugs.acquire();
+    if (stopper.stopped()) return undefined;
+    copy = await deps.copies.make(dyno.id, slug);
+    if (stopper.stopped()) return undefined;
+    const env = { ...environmentOf(dyno, plan, copy.home, deps), ...copy.env };
+    const inCopy = copy.enter(deps.shell, shellArguments(slug, deps.shell, plan.command(slug.procfile)));
+    const started = await startProcess({ ...inCopy, env }, dyno, client, plan.attachment, deps);
+    recordProcess(dyno.id, started.pid, deps);
+    stopper.began(started);
+    return started;
   };
   const comeUp = async (started: DynoProcess | undefined): Promise<void> => {
     if (started === undefined) return;
@@ -107,7 +104,16 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
     if (attachment === undefined) return gate.through(() => start());
     say('Awaiting client');
     const client = await attachment.client;
-    if (client !== undefined) return gate.through(() => start(client));
+    if (client !== undefined) {
+      try {
+        const process = await gate.through(() => start(client));
+        if (process === undefined) client.destroy();
+        return process;
+      } catch (error) {
+        client.destroy();
+        throw error;
+      }
+    }
     if (stopper.stopped()) return undefined;
     throw new SpawnFailure(128, 'Error R13 (Attach error) -> Failed to attach to process', undefined);
   };
@@ -137,6 +143,10 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
     .then(async () => {
       await copy?.remove();
       deps.state.removeDyno(dyno.id);
+    })
+    .finally(() => {
+      // Only now: a copy may be a view over the slug, not a copy of it.
+      if (slug !== undefined) deps.slugs.release(slug);
     })
     .catch((error: unknown) => {
       // The record stays, so that the next start of the platform tries again.

@@ -60,6 +60,7 @@ function target(rawPath: string, hostBucket: string | undefined): { bucketName: 
   if (hostBucket !== undefined) return { bucketName: hostBucket, key: decodePercent(path) };
   const slash = path.indexOf('/');
   if (slash < 0) return { bucketName: decodePercent(path), key: '' };
+  if (slash === 0) throw new S3Error('InvalidURI', "Couldn't parse the specified URI: it begins with two slashes and so names no bucket.");
   return { bucketName: decodePercent(path.slice(0, slash)), key: decodePercent(path.slice(slash + 1)) };
 }
 

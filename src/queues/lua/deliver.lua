@@ -3,7 +3,7 @@
 -- KEYS: run, history, delayed, marker, decisions
 -- ARGV: run id, channel, task, resource, version id, output (JSON), index of the task, step of the task
 local run, t = KEYS[1], ARGV[3]
-local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8])
+local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t)
 if not v[1] then return 'gone' end
 if v[2] ~= ARGV[4] then return 'foreign' end
 if not v[6] or tonumber(ARGV[7]) >= tonumber(v[6]) then return 'gone' end
@@ -19,14 +19,14 @@ local function list(what)
 end
 local first = v[5] and string.match(v[5], '^%d+|(.+)$')
 if first and cjson.decode(first).version_id == ARGV[5] then return 'duplicate' end
-local phase = v[3] or 'new'
-if settled(phase) or v[5] then
-  list('late_output')
-  return 'late'
-end
-if not (phase == 'intent' or phase == 'await' or phase == 'cool' or tonumber(v[4] or '1') > 1) then
+-- an intent may have been launched; one that was refused for certain is gone from the record
+if not (v[5] or v[7] or v[8] or tonumber(v[4] or '1') > 1) then
   list('refused_output')
   return 'unlaunched'
+end
+if settled(v[3]) or v[5] then
+  list('late_output')
+  return 'late'
 end
 redis.call('HSET', run, 'o:' .. t, now .. '|' .. ARGV[6])
 redis.call('HINCRBY', KEYS[5], 'output', 1)

@@ -41,7 +41,9 @@ local function settle(as, code, detail)
   unwatch()
   redis.call('HSET', run, 'p:' .. t, as)
   redis.call('HINCRBY', run, 'd' .. s, 1)
-  redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t, 'i:' .. t)
+  redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t)
+  -- a launch of unknown fate stays known: an output of it that comes now is late, not one of nowhere
+  if phase ~= 'intent' then redis.call('HDEL', run, 'i:' .. t) end
   if code then redis.call('HSET', run, 'e:' .. t, code .. '|' .. (detail or '')) end
   log(as, t, attempt, code and (code .. (detail ~= '' and ': ' .. detail or '')) or '')
 end

@@ -20,7 +20,9 @@ if ARGV[5] == 'lost' and tonumber(ARGV[7]) > 0 and not v[3] and redis.call('HINC
 end
 redis.call('HSET', run, 'p:' .. t, 'failed', 'e:' .. t, ARGV[8] .. '|' .. ARGV[9])
 redis.call('HINCRBY', run, 'd' .. string.match(t, '^%d+'), 1)
-redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dl:' .. t, 'x:' .. t)
+redis.call('HDEL', run, 'c:' .. t, 'dl:' .. t, 'x:' .. t)
+-- of what is given up as lost an output may still come: late, not one of nowhere
+if ARGV[5] == 'final' then redis.call('HDEL', run, 'i:' .. t) end
 log('failed', t, ARGV[4], ARGV[8] .. ': ' .. ARGV[9])
 if not v[3] then
   redis.call('HSET', run, 'failing', t .. '|' .. ARGV[8] .. '|' .. ARGV[9])
