@@ -8,6 +8,8 @@ import type { TaskPlan } from '../schema/workflow.ts';
 
 /** Milliseconds for the one HEAD at the end: a verdict is due within six seconds of its deadline. */
 const HEAD_DEADLINE_MS = 3_000;
+/** Milliseconds from a dyno's creation to the recorded launch at most: the POST's deadline and a clock's difference. */
+const LAUNCH_SLACK_MS = 15_000;
 /** Milliseconds for reading how a dyno ended; without an answer the verdict does without it. */
 const LOG_DEADLINE_MS = 1_500;
 
@@ -89,7 +91,11 @@ async function endOf(deps: OverdueDeps, ref: TaskRef, resource: Resource) {
   const dyno = await deps.runs.dynoOf(ref);
   if (dyno === undefined) return undefined;
   try {
-    return await deps.platform.endOf(resource.app, dyno.name, { deadline: LOG_DEADLINE_MS });
+    return await deps.platform.endOf(resource.app, dyno.name, {
+      deadline: LOG_DEADLINE_MS,
+      // the answer to the POST came after the dyno was made
+      after: dyno.launchedAt - LAUNCH_SLACK_MS,
+    });
   } catch (error) {
     deps.log.warn({ taskId: ref.id, dyno: dyno.name, error: messageOf(error) }, 'log of a dyno not read');
     return undefined;

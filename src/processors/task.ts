@@ -219,6 +219,8 @@ async function launch(
       return await refuse(outcome.heal ? 'heal' : 'final', Math.ceil(wait), words);
     }
     case 'unknown':
+      if (outcome.unsent)
+        return await refuse('heal', Math.ceil(HEAL_MIN_MS + deps.random() * HEAL_SPREAD_MS), `not sent: ${outcome.cause}`);
       deps.log.warn({ ...facts, cause: outcome.cause }, 'launch not answered');
       return 'unknown';
   }

@@ -323,12 +323,11 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       return state === null || state === undefined ? undefined : Number(depth ?? 0);
     },
 
-    /** The dyno of a task's current attempt. */
-    dynoOf: async (ref: TaskRef): Promise<{ id: string; name: string } | undefined> => {
+    /** The dyno of a task's current attempt. `launchedAt`: Redis' time in ms. */
+    dynoOf: async (ref: TaskRef): Promise<{ id: string; name: string; launchedAt: number } | undefined> => {
       const field = await redis.hget(keysOf(ref.runId).run(ref.runId), `dy:${ref.step}.${ref.index}`);
-      if (field === null) return undefined;
-      const bar = field.indexOf('|');
-      return { id: field.slice(0, bar), name: field.slice(bar + 1) };
+      const [id, name, launchedAt] = field?.split('|') ?? [];
+      return id === undefined || name === undefined ? undefined : { id, name, launchedAt: Number(launchedAt) };
     },
 
     /** The facts of a run that a launch hands to its dyno. */

@@ -29,6 +29,8 @@ describe('examples/node-starter', { timeout: 150_000 }, () => {
       { state: 'succeeded', attempt: 1 },
     ]);
     expect(placeOf(run, '0.0', 'succeeded')).toBeLessThan(placeOf(run, '1.0', 'intent'));
+    const { stdout } = await cloud.autofiles('runs', '--json');
+    expect(JSON.parse(stdout)).toContainEqual(expect.objectContaining({ id: run.id, state: 'succeeded', trigger: run.trigger }));
   });
 
   it('gets data in a group of three between two steps, each task proving itself with an output', async () => {

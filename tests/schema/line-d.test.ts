@@ -90,7 +90,7 @@ describe('buildLineD', () => {
     );
     const one = fc.record({ task_id: fc.constant('r0-0123456789abcdefghij.0.0'), name: text, key: text, state });
     const outputs = fc
-      .tuple(fc.array(one, { maxLength: 6 }), fc.nat({ max: 12 }))
+      .tuple(fc.array(one, { maxLength: 3 }), fc.nat({ max: 20 }))
       .map(([list, times]) => Array.from({ length: times }, () => list).flat());
     fc.assert(
       fc.property(text, text, text, outputs, (title, name, key, list) => {

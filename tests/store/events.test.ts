@@ -13,7 +13,13 @@ import {
   type S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
-import { CreateQueueCommand, DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand, type SQSClient } from '@aws-sdk/client-sqs';
+import {
+  CreateQueueCommand,
+  DeleteMessageCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { sendSigned } from './raw-request.ts';
 import { runStore, type TestStore } from './running-store.ts';
@@ -40,7 +46,8 @@ afterAll(async () => {
 beforeEach(async () => {
   queues += 1;
   queueUrl = (await sqs.send(new CreateQueueCommand({ QueueName: `events-${queues}` }))).QueueUrl ?? '';
-  queueArn = (await sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }))).Attributes?.['QueueArn'] ?? '';
+  queueArn =
+    (await sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }))).Attributes?.['QueueArn'] ?? '';
 });
 
 async function subscribe(...configurations: Partial<QueueConfiguration>[]): Promise<void> {
@@ -98,7 +105,9 @@ describe('an event', () => {
     await s3.send(new CopyObjectCommand({ Bucket: BUCKET, Key: 'copied', CopySource: `${BUCKET}/made` }));
     const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ Bucket: BUCKET, Key: 'parts' }));
     const { ETag } = await s3.send(new UploadPartCommand({ Bucket: BUCKET, Key: 'parts', UploadId, PartNumber: 1, Body: 'x' }));
-    await s3.send(new CompleteMultipartUploadCommand({ Bucket: BUCKET, Key: 'parts', UploadId, MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] } }));
+    await s3.send(
+      new CompleteMultipartUploadCommand({ Bucket: BUCKET, Key: 'parts', UploadId, MultipartUpload: { Parts: [{ PartNumber: 1, ETag }] } }),
+    );
     const marker = await s3.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'made' }));
     await s3.send(new DeleteObjectCommand({ Bucket: BUCKET, Key: 'made', VersionId }));
     const records = [];
@@ -122,8 +131,18 @@ describe('an event', () => {
 
   it('is sent for keys that pass the filter only', async () => {
     await subscribe(
-      { Id: 'pictures', Filter: { Key: { FilterRules: [{ Name: 'prefix', Value: 'in/' }, { Name: 'suffix', Value: '.jpg' }] } } },
-      { Id: 'rest', Events: ['s3:ObjectCreated:Copy'] },
+      {
+        Id: 'pictures',
+        Filter: {
+          Key: {
+            FilterRules: [
+              { Name: 'prefix', Value: 'in/' },
+              { Name: 'suffix', Value: '.jpg' },
+            ],
+          },
+        },
+      },
+      { Id: 'others', Filter: { Key: { FilterRules: [{ Name: 'prefix', Value: 'other/' }] } } },
     );
     for (const key of ['in/a.txt', 'out/a.jpg', 'in/a.jpg']) await put(key);
     const record = await nextRecord();
@@ -135,7 +154,12 @@ describe('an event', () => {
     await subscribe({ Id: 'x', Filter: { Key: { FilterRules: [{ Name: 'prefix', Value: 'a b/' }] } } });
     const shown = await s3.send(new GetBucketNotificationConfigurationCommand({ Bucket: BUCKET }));
     expect(shown.QueueConfigurations).toEqual([
-      { Id: 'x', QueueArn: queueArn, Events: ['s3:ObjectCreated:*'], Filter: { Key: { FilterRules: [{ Name: 'prefix', Value: 'a b/' }] } } },
+      {
+        Id: 'x',
+        QueueArn: queueArn,
+        Events: ['s3:ObjectCreated:*'],
+        Filter: { Key: { FilterRules: [{ Name: 'prefix', Value: 'a b/' }] } },
+      },
     ]);
     await subscribe();
     await put('a b/c');
@@ -170,7 +194,12 @@ describe('an event', () => {
     await put('exists');
     await nextRecord();
     await expect(s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'exists', Body: 'x', IfNoneMatch: '*' }))).rejects.toThrow();
-    await sendSigned(test.endpoint, { method: 'PUT', path: `/${BUCKET}/bad`, body: 'x', headers: { 'content-md5': '1B2M2Y8AsgTpgAmY7PhCfg==' } });
+    await sendSigned(test.endpoint, {
+      method: 'PUT',
+      path: `/${BUCKET}/bad`,
+      body: 'x',
+      headers: { 'content-md5': '1B2M2Y8AsgTpgAmY7PhCfg==' },
+    });
     expect(await counts()).toEqual([0, 0]);
   });
 });
@@ -189,7 +218,8 @@ describe('a configuration', () => {
     expect(await attempt(one, { ...one, Events: ['s3:ObjectCreated:Put'] })).toBe('InvalidArgument');
     expect(await attempt({ ...one, ...keyed('prefix', 'a') }, { ...one, ...keyed('prefix', 'ab') })).toBe('InvalidArgument');
     expect(await attempt({ ...one, ...keyed('prefix', 'a') }, { ...one, ...keyed('prefix', 'b') })).toBe('taken');
-    const topic = '<NotificationConfiguration><TopicConfiguration><Topic>arn</Topic><Event>s3:ObjectCreated:*</Event></TopicConfiguration></NotificationConfiguration>';
+    const topic =
+      '<NotificationConfiguration><TopicConfiguration><Topic>arn</Topic><Event>s3:ObjectCreated:*</Event></TopicConfiguration></NotificationConfiguration>';
     const answer = await sendSigned(test.endpoint, { method: 'PUT', path: `/${BUCKET}`, query: 'notification=', body: topic });
     expect([answer.status, answer.code]).toEqual([501, 'NotImplemented']);
     await subscribe();

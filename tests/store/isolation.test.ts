@@ -42,9 +42,19 @@ describe('a tenant', () => {
     for (const bucket of [THEIRS, 'no-such-bucket']) {
       for (const method of ['GET', 'PUT', 'DELETE']) doors.push({ method, path: `/${bucket}/file` });
       for (const method of ['GET', 'PUT', 'DELETE']) doors.push({ method, path: `/${bucket}` });
-      for (const query of ['versions=', 'uploads=', 'location=', 'versioning=', 'notification=', 'lifecycle=', 'policy=', 'publicAccessBlock='])
+      for (const query of [
+        'versions=',
+        'uploads=',
+        'location=',
+        'versioning=',
+        'notification=',
+        'lifecycle=',
+        'policy=',
+        'publicAccessBlock=',
+      ])
         doors.push({ path: `/${bucket}`, query });
-      for (const query of ['versioning=', 'notification=', 'lifecycle=', 'policy=', 'publicAccessBlock=']) doors.push({ method: 'PUT', path: `/${bucket}`, query });
+      for (const query of ['versioning=', 'notification=', 'lifecycle=', 'policy=', 'publicAccessBlock='])
+        doors.push({ method: 'PUT', path: `/${bucket}`, query });
       doors.push(
         { method: 'POST', path: `/${bucket}/file`, query: 'uploads=' },
         { method: 'PUT', path: `/${bucket}/file`, query: 'partNumber=1&uploadId=x' },

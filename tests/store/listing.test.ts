@@ -45,7 +45,9 @@ async function listAll(bucket: string, { prefix, delimiter, max }: Options) {
   let token: string | undefined;
   do {
     const page = await s3.send(new ListObjectsV2Command({ ...common, ContinuationToken: token }));
-    const names = [...(page.Contents ?? []), ...(page.CommonPrefixes ?? [])].map((entry) => ('Key' in entry ? entry.Key : 'Prefix' in entry ? entry.Prefix : '') ?? '');
+    const names = [...(page.Contents ?? []), ...(page.CommonPrefixes ?? [])].map(
+      (entry) => ('Key' in entry ? entry.Key : 'Prefix' in entry ? entry.Prefix : '') ?? '',
+    );
     expect(names.length).toBeLessThanOrEqual(max);
     expect(page.KeyCount).toBe(names.length);
     newer.push(...names.sort(bytewise));
@@ -56,7 +58,9 @@ async function listAll(bucket: string, { prefix, delimiter, max }: Options) {
   let marker: string | undefined;
   for (;;) {
     const page = await s3.send(new ListObjectsCommand({ ...common, Marker: marker }));
-    const names = [...(page.Contents ?? []), ...(page.CommonPrefixes ?? [])].map((entry) => ('Key' in entry ? entry.Key : 'Prefix' in entry ? entry.Prefix : '') ?? '').sort(bytewise);
+    const names = [...(page.Contents ?? []), ...(page.CommonPrefixes ?? [])]
+      .map((entry) => ('Key' in entry ? entry.Key : 'Prefix' in entry ? entry.Prefix : '') ?? '')
+      .sort(bytewise);
     older.push(...names);
     if (!page.IsTruncated) break;
     marker = page.NextMarker ?? names.at(-1);
@@ -82,7 +86,11 @@ describe('lists of objects', () => {
     await fc.assert(
       fc.asyncProperty(
         fc.uniqueArray(key, { maxLength: 25 }),
-        fc.record({ prefix: fc.constantFrom('', 'a', 'a/', '/', 'ä', '日'), delimiter: fc.constantFrom('', '/', 'b'), max: fc.integer({ min: 1, max: 8 }) }),
+        fc.record({
+          prefix: fc.constantFrom('', 'a', 'a/', '/', 'ä', '日'),
+          delimiter: fc.constantFrom('', '/', 'b'),
+          max: fc.integer({ min: 1, max: 8 }),
+        }),
         async (keys, options) => {
           const bucket = await bucketWith(keys);
           const expected = model(keys, options);
@@ -138,7 +146,8 @@ describe('lists of versions', () => {
     const expected: string[] = [];
     for (const key of ['a', 'b', 'c/1', 'c/2']) {
       const ids = key === 'b' ? ['null'] : [];
-      for (let n = 0; n < 3; n += 1) ids.unshift((await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: `${n}` }))).VersionId ?? '');
+      for (let n = 0; n < 3; n += 1)
+        ids.unshift((await s3.send(new PutObjectCommand({ Bucket: bucket, Key: key, Body: `${n}` }))).VersionId ?? '');
       if (key === 'a') ids.unshift((await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }))).VersionId ?? '');
       expected.push(...ids.map((id) => `${key} ${id}`));
     }
@@ -149,7 +158,11 @@ describe('lists of versions', () => {
         const page = await s3.send(new ListObjectVersionsCommand({ Bucket: bucket, MaxKeys: max, ...marker }));
         const entries = [...(page.DeleteMarkers ?? []), ...(page.Versions ?? [])];
         expect(entries.length).toBeLessThanOrEqual(max);
-        found.push(...entries.map((entry) => `${entry.Key} ${entry.VersionId}`).sort((left, right) => expected.indexOf(left) - expected.indexOf(right)));
+        found.push(
+          ...entries
+            .map((entry) => `${entry.Key} ${entry.VersionId}`)
+            .sort((left, right) => expected.indexOf(left) - expected.indexOf(right)),
+        );
         if (!page.IsTruncated) break;
         marker = { KeyMarker: page.NextKeyMarker, VersionIdMarker: page.NextVersionIdMarker };
       }

@@ -56,15 +56,23 @@ describe('a multipart upload', () => {
     const etags = await Promise.all([3, 1, 2].map(async (n) => [n, (await part('whole', id, n, bodies[n - 1] ?? '')).ETag] as const));
     const sorted = etags.sort(([a], [b]) => a - b).map(([PartNumber, ETag]) => ({ PartNumber, ETag }));
     const done = await complete('whole', id, sorted);
-    const digest = createHash('md5').update(Buffer.concat(bodies.map((body) => createHash('md5').update(body).digest()))).digest('hex');
+    const digest = createHash('md5')
+      .update(Buffer.concat(bodies.map((body) => createHash('md5').update(body).digest())))
+      .digest('hex');
     expect([done.ETag, done.VersionId?.length]).toEqual([`"${digest}-3"`, 32]);
     const whole = Buffer.concat(bodies);
     const got = await s3.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'whole' }));
     expect([got.Metadata, Buffer.from((await got.Body?.transformToByteArray()) ?? []).equals(whole)]).toEqual([{ ld_run: 'true' }, true]);
-    const across = await sendSigned(test.endpoint, { path: `/${BUCKET}/whole`, headers: { range: `bytes=${5 * MIB - 10}-${11 * MIB + 9}` } });
+    const across = await sendSigned(test.endpoint, {
+      path: `/${BUCKET}/whole`,
+      headers: { range: `bytes=${5 * MIB - 10}-${11 * MIB + 9}` },
+    });
     expect(across.body.equals(whole.subarray(5 * MIB - 10, 11 * MIB + 10))).toBe(true);
     const second = await s3.send(new GetObjectCommand({ Bucket: BUCKET, Key: 'whole', PartNumber: 2 }));
-    expect([second.PartsCount, Buffer.from((await second.Body?.transformToByteArray()) ?? []).equals(bodies[1] ?? Buffer.of())]).toEqual([3, true]);
+    expect([second.PartsCount, Buffer.from((await second.Body?.transformToByteArray()) ?? []).equals(bodies[1] ?? Buffer.of())]).toEqual([
+      3,
+      true,
+    ]);
   });
 
   it('is complete once, also when its client asks again', async () => {
@@ -138,7 +146,11 @@ describe('checksums', () => {
       parts.push({ PartNumber: index + 1, ETag });
     }
     await complete(key, id, parts, { ChecksumType: type });
-    const answer = await sendSigned(test.endpoint, { method: 'HEAD', path: `/${BUCKET}/${key}`, headers: { 'x-amz-checksum-mode': 'ENABLED' } });
+    const answer = await sendSigned(test.endpoint, {
+      method: 'HEAD',
+      path: `/${BUCKET}/${key}`,
+      headers: { 'x-amz-checksum-mode': 'ENABLED' },
+    });
     expect(answer.headers['x-amz-checksum-type']).toBe(type);
     return answer.headers[`x-amz-checksum-${algorithm.toLowerCase()}`];
   }
@@ -159,7 +171,12 @@ describe('checksums', () => {
 
   async function uploadRaw(algorithm: string): Promise<string | undefined> {
     const path = `/${BUCKET}/raw-${algorithm}`;
-    const begun = await sendSigned(test.endpoint, { method: 'POST', path, query: 'uploads=', headers: { 'x-amz-checksum-algorithm': algorithm } });
+    const begun = await sendSigned(test.endpoint, {
+      method: 'POST',
+      path,
+      query: 'uploads=',
+      headers: { 'x-amz-checksum-algorithm': algorithm },
+    });
     const id = /<UploadId>(.*)<\/UploadId>/.exec(begun.text)?.[1];
     const parts = [];
     for (const [index, body] of bodies.entries()) {
@@ -182,7 +199,9 @@ describe('checksums', () => {
   it('refuse a wrong whole', async () => {
     const id = await create('wrong', { ChecksumAlgorithm: 'CRC32', ChecksumType: 'FULL_OBJECT' });
     const { ETag } = await part('wrong', id, 1, 'x', { ChecksumAlgorithm: 'CRC32' });
-    expect(await fails(complete('wrong', id, [{ PartNumber: 1, ETag }], { ChecksumCRC32: 'AAAAAA==', ChecksumType: 'FULL_OBJECT' }))).toBe('BadDigest');
+    expect(await fails(complete('wrong', id, [{ PartNumber: 1, ETag }], { ChecksumCRC32: 'AAAAAA==', ChecksumType: 'FULL_OBJECT' }))).toBe(
+      'BadDigest',
+    );
   });
 });
 
@@ -222,7 +241,9 @@ describe('lists', () => {
     for (const number of [5, 1, 9]) await part('pages', id, number, `${number}`);
     const first = await s3.send(new ListPartsCommand({ Bucket: BUCKET, Key: 'pages', UploadId: id, MaxParts: 2 }));
     expect([first.Parts?.map((entry) => entry.PartNumber), first.IsTruncated, first.NextPartNumberMarker]).toEqual([[1, 5], true, '5']);
-    const rest = await s3.send(new ListPartsCommand({ Bucket: BUCKET, Key: 'pages', UploadId: id, PartNumberMarker: first.NextPartNumberMarker }));
+    const rest = await s3.send(
+      new ListPartsCommand({ Bucket: BUCKET, Key: 'pages', UploadId: id, PartNumberMarker: first.NextPartNumberMarker }),
+    );
     expect([rest.Parts?.map((entry) => [entry.PartNumber, entry.Size]), rest.IsTruncated]).toEqual([[[9, 1]], false]);
   });
 

@@ -96,7 +96,11 @@ describe('versions', () => {
     await setVersioning('Suspended');
     expect((await put('suspended', 'null one')).VersionId).toBe('null');
     await put('suspended', 'null two');
-    expect([await text('suspended'), await text('suspended', 'null'), await text('suspended', kept)]).toEqual(['null two', 'null two', 'kept']);
+    expect([await text('suspended'), await text('suspended', 'null'), await text('suspended', kept)]).toEqual([
+      'null two',
+      'null two',
+      'kept',
+    ]);
     const marker = await remove('suspended');
     expect([marker.DeleteMarker, marker.VersionId]).toEqual([true, 'null']);
     expect(await text('suspended', kept)).toBe('kept');
@@ -198,7 +202,8 @@ describe('bodies', () => {
   });
 
   it('leave no file behind when their last user is gone', async () => {
-    const files = async () => (await readdir(join(test.dir, 'blobs'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).length;
+    const files = async () =>
+      (await readdir(join(test.dir, 'blobs'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).length;
     const before = await files();
     await put('large', randomBytes(200_000), {}, PLAIN);
     await s3.send(new CopyObjectCommand({ Bucket: PLAIN, Key: 'large-copy', CopySource: `${PLAIN}/large` }));
@@ -272,7 +277,26 @@ describe('reading', () => {
 
 describe('keys', () => {
   it('of any characters come back as they went', async () => {
-    const keys = ['a//b', './a', '../a', 'a/..', '.', ' lead', 'trail ', 'tab\there', 'new\nline', '\u0001', '😀', '%41', 'a+b', 'q?x=1', 'h#x', 'é', 'e\u0301', '/'];
+    const keys = [
+      'a//b',
+      './a',
+      '../a',
+      'a/..',
+      '.',
+      ' lead',
+      'trail ',
+      'tab\there',
+      'new\nline',
+      '\u0001',
+      '😀',
+      '%41',
+      'a+b',
+      'q?x=1',
+      'h#x',
+      'é',
+      'e\u0301',
+      '/',
+    ];
     for (const key of keys) await put(key, key);
     for (const key of keys) expect([key, await text(key)]).toEqual([key, key]);
   });
@@ -305,7 +329,12 @@ describe('buckets', () => {
     await s3.send(
       new DeleteObjectsCommand({
         Bucket: 'short-lived',
-        Delete: { Objects: [{ Key: 'x', VersionId: version }, { Key: 'x', VersionId: marker.VersionId }] },
+        Delete: {
+          Objects: [
+            { Key: 'x', VersionId: version },
+            { Key: 'x', VersionId: marker.VersionId },
+          ],
+        },
       }),
     );
     await s3.send(new DeleteBucketCommand({ Bucket: 'short-lived' }));

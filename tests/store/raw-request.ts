@@ -18,7 +18,7 @@ export type RawRequest = {
   /** Headers sent but not signed. */
   unsigned?: Record<string, string>;
   /** Changes the signed request before it is sent. */
-  tamper?: (sent: { path: string; headers: Record<string, string>; body: Buffer }) => void;
+  tamper?: ((sent: { path: string; headers: Record<string, string>; body: Buffer }) => void) | undefined;
 };
 
 export type RawAnswer = { status: number; headers: Record<string, string>; body: Buffer; text: string; code: string | undefined };
@@ -52,7 +52,7 @@ export function sign(endpoint: string, request: RawRequest): Signed & { headers:
   const lines = names.map((name) => `${name}:${headers[name]?.trim().replace(/ +/g, ' ')}`);
   const canonical = [method, path, query, ...lines, '', names.join(';'), payload].join('\n');
   const scope = `${date.slice(0, 8)}/${region}/${service}/aws4_request`;
-  const key = scope.split('/').reduce((previous, part) => hmac(previous, part), Buffer.from(`AWS4${keys.secretAccessKey}`));
+  const key = scope.split('/').reduce<Buffer>((previous, part) => hmac(previous, part), Buffer.from(`AWS4${keys.secretAccessKey}`));
   const signature = hmac(key, `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical, 'hex')}`).toString('hex');
   headers['authorization'] =
     `AWS4-HMAC-SHA256 Credential=${keys.accessKeyId}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`;
@@ -78,7 +78,7 @@ export function presign(endpoint: string, request: RawRequest & { expires: numbe
     .join('&');
   const lines = names.map((name) => `${name}:${signed[name]}`);
   const canonical = [method, path, query, ...lines, '', names.join(';'), 'UNSIGNED-PAYLOAD'].join('\n');
-  const key = scope.split('/').reduce((previous, part) => hmac(previous, part), Buffer.from(`AWS4${keys.secretAccessKey}`));
+  const key = scope.split('/').reduce<Buffer>((previous, part) => hmac(previous, part), Buffer.from(`AWS4${keys.secretAccessKey}`));
   const signature = hmac(key, `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical, 'hex')}`).toString('hex');
   return `${path}?${query}&X-Amz-Signature=${signature}`;
 }

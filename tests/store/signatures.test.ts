@@ -71,7 +71,10 @@ describe('header signatures', () => {
   });
 
   it('refuses a signature made for another service', async () => {
-    const answer = await put('service', { service: 'sqs', headers: { 'x-amz-content-sha256': createHash('sha256').update('body').digest('hex') } });
+    const answer = await put('service', {
+      service: 'sqs',
+      headers: { 'x-amz-content-sha256': createHash('sha256').update('body').digest('hex') },
+    });
     expect(answer.code).toBe('AuthorizationHeaderMalformed');
   });
 
@@ -100,7 +103,10 @@ describe('who signs', () => {
     expect(await refused({ ...root, accessKeyId: 'AKIANOBODY' })).toEqual([403, 'InvalidAccessKeyId']);
     expect(await refused({ ...root, secretAccessKey: 'wrong' })).toEqual([403, 'SignatureDoesNotMatch']);
     expect(await refused({ ...session, sessionToken: `${session.sessionToken.slice(0, -1)}_` })).toEqual([400, 'InvalidToken']);
-    expect(await refused({ accessKeyId: session.accessKeyId, secretAccessKey: session.secretAccessKey })).toEqual([403, 'InvalidAccessKeyId']);
+    expect(await refused({ accessKeyId: session.accessKeyId, secretAccessKey: session.secretAccessKey })).toEqual([
+      403,
+      'InvalidAccessKeyId',
+    ]);
     expect(await refused({ ...root, sessionToken: 'needless' })).toEqual([400, 'InvalidToken']);
     expect(await refused(session)).toEqual([200, undefined]);
   });
@@ -145,7 +151,12 @@ describe('presigned addresses', () => {
   });
 
   it('carry signed metadata, and none besides', async () => {
-    const target = presign(test.endpoint, { method: 'PUT', path: `/${BUCKET}/pinned`, expires: 60, headers: { 'x-amz-meta-ld_run': 'true' } });
+    const target = presign(test.endpoint, {
+      method: 'PUT',
+      path: `/${BUCKET}/pinned`,
+      expires: 60,
+      headers: { 'x-amz-meta-ld_run': 'true' },
+    });
     const send = (headers: Record<string, string>) => sendRaw(test.endpoint, 'PUT', target, headers, Buffer.from('x'));
     expect((await send({ 'x-amz-meta-ld_run': 'true' })).status).toBe(200);
     expect((await send({ 'x-amz-meta-ld_run': 'false' })).code).toBe('SignatureDoesNotMatch');
@@ -155,7 +166,9 @@ describe('presigned addresses', () => {
 
   it('made by the JavaScript SDK put and get, metadata in the query included', async () => {
     const s3 = test.s3();
-    const url = await getSignedUrl(s3, new PutObjectCommand({ Bucket: BUCKET, Key: 'by sdk', Metadata: { ld_run: 'true' } }), { expiresIn: 60 });
+    const url = await getSignedUrl(s3, new PutObjectCommand({ Bucket: BUCKET, Key: 'by sdk', Metadata: { ld_run: 'true' } }), {
+      expiresIn: 60,
+    });
     const answer = await fetch(url, { method: 'PUT', body: 'from fetch' });
     expect([answer.status, await answer.text()]).toEqual([200, '']);
     const got = await fetch(await getSignedUrl(s3, new GetObjectCommand({ Bucket: BUCKET, Key: 'by sdk' }), { expiresIn: 60 }));

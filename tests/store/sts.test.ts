@@ -25,7 +25,9 @@ const fails = (call: Promise<unknown>) =>
     () => 'succeeded',
     (error: { name: string }) => error.name,
   );
-const keysOf = (made: { AccessKeyId?: string | undefined; SecretAccessKey?: string | undefined; SessionToken?: string | undefined } | undefined) => ({
+const keysOf = (
+  made: { AccessKeyId?: string | undefined; SecretAccessKey?: string | undefined; SessionToken?: string | undefined } | undefined,
+) => ({
   accessKeyId: made?.AccessKeyId ?? '',
   secretAccessKey: made?.SecretAccessKey ?? '',
   sessionToken: made?.SessionToken ?? '',
@@ -41,11 +43,14 @@ it('makes sessions with the fields that AWS gives, never the same twice', async 
   const hours = ((one.Credentials?.Expiration?.getTime() ?? 0) - Date.now()) / 3_600_000;
   expect(hours).toBeGreaterThan(11.9);
   expect(hours).toBeLessThanOrEqual(12);
-  for (const field of ['AccessKeyId', 'SecretAccessKey', 'SessionToken'] as const) expect(one.Credentials?.[field]).not.toBe(two.Credentials?.[field]);
+  for (const field of ['AccessKeyId', 'SecretAccessKey', 'SessionToken'] as const)
+    expect(one.Credentials?.[field]).not.toBe(two.Credentials?.[field]);
 });
 
 it('says who a credential is', async () => {
-  const { Credentials: made } = await test.sts().send(new GetFederationTokenCommand({ Name: 'somebody', Policy: tenantPolicy('sts-bucket') }));
+  const { Credentials: made } = await test
+    .sts()
+    .send(new GetFederationTokenCommand({ Name: 'somebody', Policy: tenantPolicy('sts-bucket') }));
   expect(await test.sts(keysOf(made)).send(new GetCallerIdentityCommand({}))).toMatchObject({
     Account: '000000000000',
     Arn: 'arn:aws:sts::000000000000:federated-user/somebody',
@@ -77,13 +82,21 @@ it('refuses what it cannot keep: durations, names, policies', async () => {
     ['ValidationError', { Policy: undefined }],
     ['MalformedPolicyDocumentException', { Policy: 'not json' }],
     ['MalformedPolicyDocumentException', { Policy: `${' '.repeat(2000)}${tenantPolicy('sts-bucket')}` }],
-    ['MalformedPolicyDocumentException', { Policy: JSON.stringify({ Statement: [{ Effect: 'Allow', NotAction: 's3:*', Resource: '*' }] }) }],
     [
       'MalformedPolicyDocumentException',
-      { Policy: JSON.stringify({ Statement: [{ Effect: 'Allow', Action: 's3:*', Resource: '*', Condition: { Bool: { 'aws:SecureTransport': 'true' } } }] }) },
+      { Policy: JSON.stringify({ Statement: [{ Effect: 'Allow', NotAction: 's3:*', Resource: '*' }] }) },
+    ],
+    [
+      'MalformedPolicyDocumentException',
+      {
+        Policy: JSON.stringify({
+          Statement: [{ Effect: 'Allow', Action: 's3:*', Resource: '*', Condition: { Bool: { 'aws:SecureTransport': 'true' } } }],
+        }),
+      },
     ],
   ];
-  for (const [name, change] of refused) expect([change, await fails(sts.send(new AssumeRoleCommand({ ...role, ...change })))]).toEqual([change, name]);
+  for (const [name, change] of refused)
+    expect([change, await fails(sts.send(new AssumeRoleCommand({ ...role, ...change })))]).toEqual([change, name]);
   expect(await fails(sts.send(new GetFederationTokenCommand({ Name: 'x' })))).toBe('ValidationError');
 });
 

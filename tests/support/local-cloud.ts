@@ -4,11 +4,12 @@ import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
-import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { isFinal, RunSummary, RunView } from '../../src/schema/run-view.ts';
+import { apiOf } from '../../src/cli/access.ts';
+import { RunView } from '../../src/schema/run-view.ts';
 import { until } from './until.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -22,7 +23,6 @@ const STOP_MS = 45_000;
 const COMMAND_MS = 120_000;
 
 const runView = Compile(RunView);
-const runList = Compile(Type.Array(RunSummary));
 
 export interface Finished {
   readonly status: number;
@@ -48,7 +48,7 @@ export interface LocalCloud {
   write(path: string, text: string): Promise<void>;
   /** `runs:info` of one run. */
   info(runId: string): Promise<RunView>;
-  /** Waits until the newest run that the key's uploads have caused has ended. */
+  /** Waits until the newest upload to the key has led to a run and that one has ended, and answers with its `runs:info`. */
   ended(key: string): Promise<RunView>;
   /** SIGTERM; answers with the exit status when the process is gone and removes the folder. */
   stop(): Promise<number | null>;
@@ -75,10 +75,13 @@ export async function startLocalCloud(options: {
   let child: ChildProcess | undefined;
   let printed = '';
 
+  // a test process that ends without its hooks must not leave a cloud behind
+  const leaveNothing = () => child?.kill('SIGTERM');
   const stop = async (): Promise<number | null> => {
     try {
       return child === undefined ? null : await end(child, () => printed);
     } finally {
+      process.off('exit', leaveNothing);
       await rm(folder, { recursive: true, force: true, maxRetries: 5 });
     }
   };
@@ -91,6 +94,7 @@ export async function startLocalCloud(options: {
       env: { ...process.env, PATH: path, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    process.once('exit', leaveNothing);
     const hear = (chunk: Buffer) => {
       printed += chunk.toString('utf8');
     };
@@ -103,7 +107,14 @@ export async function startLocalCloud(options: {
 
     const run: LocalCloud['run'] = (command, args, env = {}) => finish(command, args, app, { ...clean, ...env });
     const autofiles: LocalCloud['autofiles'] = (...args) => run(NODE, [...AUTOFILES, ...args]);
-    const info: LocalCloud['info'] = async (runId) => parsed(runView, await autofiles('runs:info', runId, '--json'));
+    const api = apiOf(variables);
+    const info: LocalCloud['info'] = async (runId) => {
+      const { status, stdout, stderr } = await autofiles('runs:info', runId, '--json');
+      if (status !== 0) throw new Error(`runs:info ended with status ${status}: ${stderr}`);
+      const run: unknown = JSON.parse(stdout);
+      if (!runView.Check(run)) throw new Error(`runs:info: found JSON of another shape: ${stdout.slice(0, 500)}`);
+      return run;
+    };
     return {
       app,
       folder,
@@ -115,15 +126,15 @@ export async function startLocalCloud(options: {
       write: (file, text) => writeFile(join(app, file), text),
       info,
       ended: async (key) => {
-        const summary = await until(
-          `a run of ${key} to end`,
-          async () => {
-            const runs = parsed(runList, await autofiles('runs', '--json'));
-            return runs.find(({ trigger, state }) => trigger.key === key && isFinal(state));
-          },
-          RUN_MS,
-        );
-        return await info(summary.id);
+        const ofKey = async () => {
+          const run = (await api.runs({})).find(({ trigger }) => trigger.key === key);
+          // asking all the time would slow down what it waits for
+          if (run === undefined) await pause(50);
+          return run;
+        };
+        const { id } = await until(`a run of ${key}`, ofKey, RUN_MS);
+        await api.follow(id, () => {}, AbortSignal.timeout(RUN_MS));
+        return await info(id);
       },
       stop,
     };
@@ -176,11 +187,4 @@ function finish(command: string, args: readonly string[], cwd: string, env: Node
       else resolve({ status: child.exitCode ?? 0, stdout, stderr });
     });
   });
-}
-
-function parsed<T>(schema: { Check(value: unknown): value is T }, { status, stdout, stderr }: Finished): T {
-  if (status !== 0) throw new Error(`autofiles ended with status ${status}: ${stderr}`);
-  const value: unknown = JSON.parse(stdout);
-  if (!schema.Check(value)) throw new Error(`found JSON of another shape: ${stdout.slice(0, 500)}`);
-  return value;
 }

@@ -4,8 +4,8 @@ import type { Answer } from './s3/context.ts';
 import type { S3Error } from './s3-error.ts';
 import { renderXml } from './xml.ts';
 
-/** Who a request is, for its answer, its events and the log. */
-export type RequestIds = { requestId: string; hostId: string };
+/** Who a request is, for its answer, its events and the log; when it came (milliseconds since 1970). */
+export type RequestIds = { requestId: string; hostId: string; time: number };
 
 /** Writes an answer. A HEAD gets the headers only; a streamed body is sent as fast as the client takes it. */
 export async function respond(req: IncomingMessage, res: ServerResponse, ids: RequestIds, answer: Answer): Promise<void> {
@@ -15,6 +15,8 @@ export async function respond(req: IncomingMessage, res: ServerResponse, ids: Re
   const bodyless = req.method === 'HEAD' || status === 304 || status === 204;
   const length = streamed?.length ?? whole?.length ?? 0;
   res.writeHead(status, {
+    // Ours, not Node's: clients set their clocks by it, and must meet the clock that judges their signatures.
+    date: new Date(ids.time).toUTCString(),
     'x-amz-request-id': ids.requestId,
     'x-amz-id-2': ids.hostId,
     ...(typeof body === 'string' && body !== '' && { 'content-type': 'application/xml' }),

@@ -13,6 +13,7 @@ export type ServerDeps = S3Service &
   Parameters<typeof serveSqs>[0] &
   Parameters<typeof serveSts>[0] &
   Parameters<typeof serveSwitch>[0] & {
+    now: () => number;
     /** Random bytes, for request ids. */
     random: (bytes: number) => Buffer;
     /** Told of every error that is the store's own fault. */
@@ -39,7 +40,7 @@ export function createStoreServer(deps: ServerDeps): Server {
 }
 
 async function serve(deps: ServerDeps, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const ids: RequestIds = { requestId: deps.random(8).toString('hex').toUpperCase(), hostId: deps.random(18).toString('base64') };
+  const ids: RequestIds = { requestId: deps.random(8).toString('hex').toUpperCase(), hostId: deps.random(18).toString('base64'), time: deps.now() };
   try {
     await respond(req, res, ids, await answerOf(deps, req, res, ids));
   } catch (error) {

@@ -76,6 +76,7 @@ export async function startStore(deps: StoreDeps): Promise<RunningStore> {
       messages,
       chaos,
       sts: { credentials, now, random: randomBytes },
+      now,
       random: randomBytes,
       onError: deps.onError,
     });

@@ -7,11 +7,11 @@ local id = ARGV[1] .. '.' .. t
 local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'dy:' .. t, 'o:' .. t, 'end')
 local dyno = ARGV[6] .. '|' .. ARGV[7]
 redis.call('HDEL', KEYS[5], '?' .. id .. '/' .. ARGV[4])
-if v[2] == ARGV[4] and v[1] == 'await' and v[3] == dyno then return 'ok' end
+if v[2] == ARGV[4] and v[1] == 'await' and v[3] and string.sub(v[3], 1, #dyno) == dyno then return 'ok' end
 if v[2] == ARGV[4] and v[1] == 'succeeded' then
   -- its output came before the answer to the POST: the dyno of a succeeded attempt lives on
   if not v[3] then
-    redis.call('HSET', run, 'dy:' .. t, dyno)
+    redis.call('HSET', run, 'dy:' .. t, dyno .. '|' .. now)
     log('launched', t, ARGV[4], ARGV[7])
   end
   return 'ok'
@@ -26,7 +26,8 @@ if v[1] == 'intent' then
   redis.call('HSET', KEYS[5], ARGV[6], id .. '|' .. ARGV[4] .. '|' .. ARGV[8] .. '|' .. ARGV[7])
   redis.call('SADD', KEYS[6], ARGV[10])
 end
-redis.call('HSET', run, 'dy:' .. t, dyno)
+-- names repeat over time: the moment of the launch tells whose log lines are whose
+redis.call('HSET', run, 'dy:' .. t, dyno .. '|' .. now)
 redis.call('HDEL', run, 'x:' .. t, 'c:' .. t, 'i:' .. t)
 log(ARGV[11] == '1' and 'adopted' or 'launched', t, ARGV[4], ARGV[7])
 if ARGV[9] == '1' then
