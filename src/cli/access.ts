@@ -19,8 +19,8 @@ export async function findAccess(env: NodeJS.ProcessEnv, app: string | undefined
     if (text !== undefined) return { ...env, ...parseEnv(text) };
   }
   throw new Failure(
-    'not_found',
-    `Found no running Autofiles (no .autofiles/env in ${folders.at(0)} or above). Start it with \`autofiles start\` or \`npm start\`, or name the app's folder with --app DIR.`,
+    'not_running',
+    `Found no .autofiles/env in ${folders.at(0)} or above. Start it with \`autofiles start\` or \`npm start\`, or name the app's folder with --app DIR.`,
   );
 }
 

@@ -33,7 +33,7 @@ export function createApi(access: { url: string; token: string }): Api {
       });
     } catch (cause) {
       if (init.signal?.aborted) throw cause;
-      throw new Failure('not_found', `Found no Autofiles at ${access.url}. Start it with \`autofiles start\`.`, { cause });
+      throw new Failure('not_running', `Nothing answers at ${access.url}. Start it with \`autofiles start\`.`, { cause });
     }
     if (response.ok) return response;
     const body: unknown = await response.json().catch(() => undefined);
@@ -58,7 +58,7 @@ export function createApi(access: { url: string; token: string }): Api {
             await onEntry(entry);
           }
         } catch (error) {
-          if (signal.aborted || (error instanceof Failure && error.code !== 'not_found')) throw error;
+          if (signal.aborted || (error instanceof Failure && error.code !== 'not_running')) throw error;
         }
         signal.throwIfAborted();
         await new Promise((resolve) => setTimeout(resolve, 200));

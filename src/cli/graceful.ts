@@ -1,5 +1,5 @@
 /** Milliseconds: Heroku kills 30 s after SIGTERM; everything is done before. */
-export const STOP_DEADLINE_MS = 25_000;
+const STOP_DEADLINE_MS = 25_000;
 
 /**
  * Ends the process well: on the first SIGTERM or SIGINT, or when its supervisor is gone, `stop` runs and the process

@@ -52,6 +52,8 @@ export async function startLocalCloud(deps: {
   const folder = await openAppFolder(deps.app);
   const identity = await readIdentity(folder);
   const unlock = await lockFolder(folder.lock);
+  // what a killed start left: whoever waits for the file waits for this start
+  await removeEnvFile(folder);
   const supervisor = createSupervisor({ say: deps.say });
   const ports = await choosePorts(identity.ports, deps.say);
   try {

@@ -23,7 +23,7 @@ const WORDS: Readonly<Record<string, string>> = {
   launched: 'dyno asked for',
   adopted: 'dyno found again',
   up: 'up',
-  exited: 'dyno ended, output awaited',
+  exited: 'dyno ended',
   output: 'output',
   late_output: 'later output',
   refused_output: 'output refused: never launched',

@@ -8,6 +8,8 @@ import type { TaskPlan } from '../schema/workflow.ts';
 
 /** Milliseconds for the one HEAD at the end: a verdict is due within six seconds of its deadline. */
 const HEAD_DEADLINE_MS = 3_000;
+/** Milliseconds for the one look at the dyno list at the end. */
+const LIST_DEADLINE_MS = 3_000;
 /** Milliseconds from a dyno's creation to the recorded launch at most: the POST's deadline and a clock's difference. */
 const LAUNCH_SLACK_MS = 15_000;
 /** Milliseconds for reading how a dyno ended; without an answer the verdict does without it. */
@@ -39,8 +41,11 @@ export async function lookOnceMore(
   const resource = await deps.resources.get(overdue.resource);
   if (resource === undefined) return { code: 'exited_without_output', detail: 'the add-on is not installed any more' };
   if (task.no_output) return await lookAtDyno(deps, overdue, resource, gone);
-  if (gone && deps.drained !== undefined && !(await deps.drained())) return 'extend';
-  if (await outputStands(deps, ref, resource)) return undefined;
+  if (gone && !(await isDrained(deps, ref))) return 'extend';
+  const output = await lookForOutput(deps, ref, resource);
+  if (output === 'found') return undefined;
+  // before the deadline nothing is lost by asking S3 again
+  if (gone && output === 'unanswered') return 'extend';
   if (!gone) return { code: 'timed_out', detail: `no output within ${task.timeout} s` };
   const end = await endOf(deps, ref, resource);
   const status = end?.status === undefined ? 'exited' : `exited ${end.status}`;
@@ -54,8 +59,11 @@ async function lookAtDyno(
   resource: Resource,
   gone: boolean,
 ): Promise<EnterOptions['verdict']> {
-  if (!gone) return { code: 'timed_out', detail: `not up within ${task.timeout} s` };
-  const end = await endOf(deps, ref, resource);
+  const listed = gone ? 'gone' : await lookAtList(deps, ref, resource);
+  const end = listed === 'up' || listed === 'not up' ? undefined : await endOf(deps, ref, resource);
+  if (listed === 'not up' || (listed === 'unanswered' && !end?.up)) {
+    return { code: 'timed_out', detail: `not up within ${task.timeout} s` };
+  }
   const failed = end?.status !== undefined && end.status !== 0;
   if (end !== undefined && !end.up && (failed || decision.detail.endsWith('|crashed'))) {
     return { code: 'dyno_crashed', detail: failed ? `exited ${end.status} before it was up` : 'crashed before it was up' };
@@ -65,14 +73,37 @@ async function lookAtDyno(
   return undefined;
 }
 
+/** Where the queue cannot tell, a grace is only a length of time. A queue that does not answer is not drained. */
+async function isDrained(deps: OverdueDeps, ref: TaskRef): Promise<boolean> {
+  if (deps.drained === undefined) return true;
+  try {
+    return await deps.drained();
+  } catch (error) {
+    deps.log.warn({ taskId: ref.id, error: messageOf(error) }, 'queue not asked');
+    return false;
+  }
+}
+
+/** The poller may not have come to it. */
+async function lookAtList(deps: OverdueDeps, ref: TaskRef, resource: Resource): Promise<'up' | 'not up' | 'gone' | 'unanswered'> {
+  try {
+    const [dyno, dynos] = await Promise.all([deps.runs.dynoOf(ref), deps.platform.list(resource.app, { deadline: LIST_DEADLINE_MS })]);
+    const listed = dynos.find(({ id }) => id === dyno?.id);
+    return listed === undefined ? 'gone' : listed.state === 'up' ? 'up' : 'not up';
+  } catch (error) {
+    deps.log.warn({ taskId: ref.id, error: messageOf(error) }, 'last look for a dyno failed');
+    return 'unanswered';
+  }
+}
+
 /** The event may be late or lost; the object itself is proof enough where the habit `out/<task_id>` was followed. */
-async function outputStands(deps: OverdueDeps, ref: TaskRef, resource: Resource): Promise<boolean> {
+async function lookForOutput(deps: OverdueDeps, ref: TaskRef, resource: Resource): Promise<'found' | 'absent' | 'unanswered'> {
   const key = `out/${ref.id}`;
   try {
     const head = await deps.store.head(resource.bucket, key, undefined, { deadline: HEAD_DEADLINE_MS });
-    if (head === undefined) return false;
+    if (head === undefined) return 'absent';
     const metadata = readMetadata(head.metadata);
-    if (metadata.taskId !== ref.id) return false;
+    if (metadata.taskId !== ref.id) return 'absent';
     const result = await deps.runs.deliver(ref.id, resource.id, {
       key,
       version_id: head.versionId,
@@ -80,10 +111,10 @@ async function outputStands(deps: OverdueDeps, ref: TaskRef, resource: Resource)
       size: head.size,
       ...(metadata.state === undefined ? {} : { state: metadata.state }),
     });
-    return result === 'ok' || result === 'duplicate';
+    return result === 'ok' || result === 'duplicate' ? 'found' : 'absent';
   } catch (error) {
     deps.log.warn({ taskId: ref.id, error: messageOf(error) }, 'last look for an output failed');
-    return false;
+    return 'unanswered';
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Dyno, DynoPlatform } from '../clients/ports.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { Runs } from '../queues/runs.ts';
-import type { Watch, Watched } from '../queues/watch.ts';
+import type { DynoToStop, Watch, Watched } from '../queues/watch.ts';
 import { readMarker } from '../schema/command.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
@@ -13,6 +13,12 @@ import { type Loop, startLoop } from './loop.ts';
 const DYNOS_PER_LOOK = 200;
 /** Dynos stopped in one turn. */
 const STOPS_PER_TURN = 50;
+/** Dynos of one look whose fate is written at the same time. */
+const NOTES_AT_ONCE = 100;
+/** Resources that are worked on at the same time. */
+const AT_ONCE = 20;
+/** Milliseconds that a poller which was killed keeps the others from looking: a little more than a list may take. */
+const ALONE_MS = 12_000;
 
 export interface PollDeps {
   readonly runs: Runs;
@@ -28,27 +34,48 @@ export interface PollDeps {
 /** Watches one shard's dynos until stopped. `nudge` makes it look at once. */
 export function startPolling(deps: PollDeps): Loop {
   const nextLook = new Map<string, number>();
-  return startLoop({
+  const busy = new Map<string, Promise<void>>();
+  /** Each resource is worked on by itself: an app that fails or does not answer keeps nobody else's dynos waiting. */
+  const apart = (what: 'look' | 'stop', resource: string, work: () => Promise<void>) => {
+    const name = `${what}:${resource}`;
+    if (busy.has(name) || busy.size >= AT_ONCE) return;
+    const working = work()
+      .catch((error: unknown) => deps.log.warn({ resource, error: messageOf(error) }, `${what} failed`))
+      .finally(() => busy.delete(name));
+    busy.set(name, working);
+  };
+  const lookAlone = async (resource: string) => {
+    const release = await deps.watch.alone(`poll:${resource}`, ALONE_MS);
+    if (release === undefined) return;
+    try {
+      const size = await deps.watch.count(resource);
+      nextLook.set(resource, deps.now() + (size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK)));
+      await look(deps, resource);
+    } finally {
+      await release();
+    }
+  };
+
+  const loop = startLoop({
     every: deps.pollMs,
     log: deps.log,
     name: 'poll',
     turn: async (signal) => {
-      await stopDynos(deps);
+      const stops = Map.groupBy(await deps.watch.toStop(STOPS_PER_TURN), ({ resource }) => resource);
+      for (const [resource, dynos] of stops) apart('stop', resource, () => stopDynos(deps, resource, dynos));
       for (const resource of await deps.watch.resources()) {
         if (signal.aborted) return;
-        if ((nextLook.get(resource) ?? 0) > deps.now()) continue;
-        const release = await deps.watch.alone(`poll:${resource}`, 30_000);
-        if (release === undefined) continue;
-        try {
-          const size = await deps.watch.count(resource);
-          nextLook.set(resource, deps.now() + (size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK)));
-          await look(deps, resource);
-        } finally {
-          await release();
-        }
+        if ((nextLook.get(resource) ?? 0) <= deps.now()) apart('look', resource, () => lookAlone(resource));
       }
     },
   });
+  return {
+    nudge: loop.nudge,
+    stop: async () => {
+      await loop.stop();
+      await Promise.all(busy.values());
+    },
+  };
 }
 
 async function look(deps: PollDeps, resourceId: string): Promise<void> {
@@ -64,17 +91,25 @@ async function look(deps: PollDeps, resourceId: string): Promise<void> {
     const marker = readMarker(dyno.command);
     if (marker !== undefined) byMarker.set(`${marker.taskId}/${marker.attempt}`, dyno);
   }
-  for (const one of watched) {
-    if (one.dyno === undefined) await adopt(deps, resourceId, one, byMarker.get(`${one.ref.id}/${one.attempt}`));
-    else await observe(deps, resourceId, one, one.dyno.id, byId.get(one.dyno.id));
+  // many at a time: one after the other, the ends of a thousand dynos would take seconds to be noted
+  for (let i = 0; i < watched.length; i += NOTES_AT_ONCE) {
+    await Promise.all(
+      watched.slice(i, i + NOTES_AT_ONCE).map(async (one) => {
+        if (one.dyno === undefined) await adopt(deps, resourceId, one, byMarker.get(`${one.ref.id}/${one.attempt}`));
+        else await observe(deps, resourceId, one, one.dyno.id, byId.get(one.dyno.id));
+      }),
+    );
   }
 }
 
 async function adopt(deps: PollDeps, resource: string, one: Watched, dyno: Dyno | undefined): Promise<void> {
-  if (dyno === undefined) return;
+  if (dyno === undefined) {
+    if (one.until !== undefined && deps.now() > one.until) await deps.watch.forget(resource, one);
+    return;
+  }
   const { ref, attempt, noOutput, timeout } = one;
-  deps.log.info({ taskId: ref.id, attempt, dyno: dyno.name }, 'adopted a dyno');
-  await deps.runs.launched({ ref, resource, attempt, timeout, noOutput, dyno, up: dyno.state === 'up', adopted: true });
+  const result = await deps.runs.launched({ ref, resource, attempt, timeout, noOutput, dyno, up: dyno.state === 'up', adopted: true });
+  deps.log.info({ taskId: ref.id, attempt, dyno: dyno.name, result }, 'found a dyno');
 }
 
 async function observe(deps: PollDeps, resource: string, one: Watched, dynoId: string, dyno: Dyno | undefined): Promise<void> {
@@ -84,15 +119,18 @@ async function observe(deps: PollDeps, resource: string, one: Watched, dynoId: s
 }
 
 /** What cannot be stopped now stays on the list; `time_to_live` ends it at the latest. */
-async function stopDynos(deps: PollDeps): Promise<void> {
-  for (const { member, resource: id, dyno } of await deps.watch.toStop(STOPS_PER_TURN)) {
-    const resource = await deps.resources.get(id);
+async function stopDynos(deps: PollDeps, resourceId: string, dynos: readonly DynoToStop[]): Promise<void> {
+  const resource = await deps.resources.get(resourceId);
+  for (const { member, dyno } of dynos) {
     try {
       if (resource !== undefined) await deps.platform.stop(resource.app, dyno.id);
       deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
     } catch (error) {
       deps.log.warn({ dyno: dyno.name, error: messageOf(error) }, 'dyno not stopped');
-      if (error instanceof Failure && error.retry) return;
+      if (error instanceof Failure && error.retry) {
+        await deps.watch.postponed(member, deps.now());
+        continue;
+      }
     }
     await deps.watch.stopped(member);
   }

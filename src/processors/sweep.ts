@@ -11,6 +11,8 @@ import { type Loop, startLoop } from './loop.ts';
 /** Milliseconds that a run is left to the ordinary way before the sweep looks at it. */
 const YOUNG_MS = 5_000;
 const PAGE = 200;
+/** Milliseconds that a sweeper which was killed keeps the others from sweeping; two at a time do no harm. */
+const ALONE_MS = 15_000;
 
 export interface SweepDeps {
   readonly runs: Runs;
@@ -28,7 +30,7 @@ export function startSweeping(deps: SweepDeps): Loop {
     every: deps.sweepMs,
     log: deps.log,
     turn: async (signal) => {
-      const release = await deps.watch.alone('sweep', Math.max(60_000, deps.sweepMs));
+      const release = await deps.watch.alone('sweep', Math.max(ALONE_MS, deps.sweepMs));
       if (release === undefined) return;
       try {
         await sweep(deps, signal);
@@ -40,7 +42,7 @@ export function startSweeping(deps: SweepDeps): Loop {
 }
 
 /** One pass over all runs that have not ended. Answers how many it had to move. */
-export async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
+async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
   const now = await deps.sweeping.clock();
   let moved = 0;
   let offset = 0;

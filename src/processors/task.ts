@@ -8,7 +8,7 @@ import type { Resources } from '../queues/resources.ts';
 import { type Decision, type EnterOptions, type Runs, refOf, type TaskRef } from '../queues/runs.ts';
 import { readTaskJob } from '../queues/tree.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
-import { Failure } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
 import { findDyno } from './adopt.ts';
@@ -72,7 +72,10 @@ export function createTaskProcessor(deps: TaskDeps) {
   const process = async (job: Job, token?: string): Promise<string> => {
     const ref = refOf(job.id ?? '');
     if (ref === undefined || token === undefined) throw new UnrecoverableError(`${job.id} is no task`);
-    const { resource, task } = readTaskJob(job.data);
+    // the job is only the bell: what cannot be read of it stands in the record
+    const planned = readTaskJob(job.data) ?? (await deps.runs.planned(ref));
+    if (planned === undefined) return 'gone';
+    const { resource, task } = planned;
     const activation: Activation = { ref, task, resource, job, token, heard: { cancel: false, output: false } };
     active.set(ref.id, activation);
     try {
@@ -134,7 +137,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
           resource,
           attempt: decision.attempt,
           kind: 'lost',
-          delay: 0,
+          delay: 2 * adoptAfter,
           retries: task.retries,
           code: 'launch_unknown',
           detail: 'The launch was not answered, and no such dyno appeared.',
@@ -179,11 +182,15 @@ async function launch(
   asked: number,
 ): Promise<'park' | 'again' | 'unknown'> {
   const { attempt } = decision;
-  const refuse = async (kind: 'heal' | 'final', delay: number, detail: string) => {
+  const refuse = async (kind: 'heal' | 'unsent' | 'final', delay: number, detail: string) => {
     await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
     return 'again' as const;
   };
-  const order = await launchOrder(deps, { ref, task, resource, attempt, now: decision.now });
+  const order = await launchOrder(deps, { ref, task, resource, attempt, now: decision.now }).catch(async (error: unknown) => {
+    // nothing was sent, so the attempt stays free; that it got nowhere counts
+    await refuse('unsent', 0, messageOf(error));
+    throw error;
+  });
   if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
   deps.failpoint('task.intent');
   if (heard.cancel) return await refuse('heal', 0, 'The run is being cancelled.');

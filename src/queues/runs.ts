@@ -3,12 +3,13 @@
 import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
 import { parseRunId, parseTaskId } from '../schema/ids.ts';
+import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { TaskPlan, Workflow, WorkflowPlan } from '../schema/workflow.ts';
 import { type ShardKeys, shardKeys } from './keys.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
 /** Milliseconds: records of ended runs outlive everything that SQS may redeliver (14 days). */
-export const DEFAULT_RETENTION_MS = 30 * 86_400_000;
+const DEFAULT_RETENTION_MS = 30 * 86_400_000;
 
 /** Activations in a row that may get nowhere before a task counts as poisoned (DESIGN §4). */
 const MAX_BARREN_ACTIVATIONS = 5;
@@ -228,12 +229,15 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       return reply === 'closed' ? 'closed' : 'ok';
     },
 
-    /** The launch was refused for certain, or is given up as lost. `delay`: milliseconds until the attempt is free again. */
+    /**
+     * The launch was refused for certain, was not sent, or is given up as lost. `delay`: milliseconds until the attempt is
+     * free again; for a lost one how long its dyno is still looked for.
+     */
     refused: async (o: {
       ref: TaskRef;
       resource: string;
       attempt: number;
-      kind: 'heal' | 'final' | 'lost';
+      kind: 'heal' | 'unsent' | 'final' | 'lost';
       delay: number;
       retries: number;
       code: 'launch_refused' | 'launch_unknown' | 'launch_lost';
@@ -328,6 +332,14 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       const field = await redis.hget(keysOf(ref.runId).run(ref.runId), `dy:${ref.step}.${ref.index}`);
       const [id, name, launchedAt] = field?.split('|') ?? [];
       return id === undefined || name === undefined ? undefined : { id, name, launchedAt: Number(launchedAt) };
+    },
+
+    /** The task as its record has it, for a job whose data cannot be read. undefined: no such run or task. */
+    planned: async (ref: TaskRef): Promise<{ resource: string; task: TaskPlan } | undefined> => {
+      const [resource, doc] = await redis.hmget(keysOf(ref.runId).run(ref.runId), 'resource', 'doc');
+      const parsed = parseWorkflow(doc ?? '');
+      const task = parsed.ok ? parsed.plan.steps[ref.step]?.tasks[ref.index] : undefined;
+      return resource === null || resource === undefined || task === undefined ? undefined : { resource, task };
     },
 
     /** The facts of a run that a launch hands to its dyno. */

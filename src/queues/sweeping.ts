@@ -68,6 +68,7 @@ function isDue(record: Readonly<Record<string, string>>, s: number, i: number, n
   if (record[`o:${t}`] !== undefined && phase !== 'cool') return true;
   if (record['failing'] !== undefined && released && (phase === 'new' || phase === 'backoff')) return true;
   if (phase === 'new' && i > 0 && s > 0 && released) return true;
+  if (phase === 'new' && i === 0 && s > 0 && Number(record[`d${s - 1}`] ?? 0) >= Number(record[`n${s - 1}`])) return true;
   const deadline = record[`dl:${t}`];
   return deadline !== undefined && now - Number(deadline) > OVERDUE_MS;
 }

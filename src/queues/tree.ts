@@ -1,7 +1,6 @@
 import type { FlowJob, JobsOptions } from 'bullmq';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { Failure } from '../schema/failures.ts';
 import { taskId } from '../schema/ids.ts';
 import { Backoff, type TaskPlan, type WorkflowPlan } from '../schema/workflow.ts';
 import { QUEUES } from './keys.ts';
@@ -13,7 +12,7 @@ const FIRST_STEP_PRIORITY = 10;
 const LATER_STEP_PRIORITY = 5;
 
 /** What a task's job carries: the resource and the task as planned, defaults left out to keep a waiting task small. */
-export const TaskJob = Type.Object({
+const TaskJob = Type.Object({
   resource: Type.String(),
   cmd: Type.String(),
   name: Type.Optional(Type.String()),
@@ -25,7 +24,7 @@ export const TaskJob = Type.Object({
   retries: Type.Optional(Type.Number()),
   backoff: Type.Optional(Backoff),
 });
-export type TaskJob = Static<typeof TaskJob>;
+type TaskJob = Static<typeof TaskJob>;
 
 const taskJob = Compile(TaskJob);
 const DEFAULT_BACKOFF = { type: 'exponential', delay: 1, max: 60 } as const;
@@ -48,9 +47,9 @@ function jobOf(resource: string, task: TaskPlan): TaskJob {
   return job;
 }
 
-/** Reads a task's job data back; what bull-board or another version may have put there is refused with Failure internal. */
-export function readTaskJob(data: unknown): { resource: string; task: TaskPlan } {
-  if (!taskJob.Check(data)) throw new Failure('internal', `A task's job carries ${JSON.stringify(data)?.slice(0, 200)}, expected a task.`);
+/** Reads a task's job data back; undefined for what bull-board or another version may have put there. */
+export function readTaskJob(data: unknown): { resource: string; task: TaskPlan } | undefined {
+  if (!taskJob.Check(data)) return undefined;
   const noOutput = data.no_output ?? false;
   return {
     resource: data.resource,

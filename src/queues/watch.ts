@@ -13,6 +13,8 @@ export interface Watched {
   readonly dyno: { readonly id: string; readonly name: string } | undefined;
   /** Seconds of the task's timeout, for a launch of unknown fate. */
   readonly timeout: number;
+  /** Milliseconds by Redis' clock until which a launch that was given up is looked for, so that its dyno can be stopped. */
+  readonly until: number | undefined;
 }
 
 export interface DynoToStop {
@@ -57,6 +59,16 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
       await redis.zrem(keys.stops, member);
     },
 
+    /** What cannot be stopped now goes behind all others. `at`: milliseconds since 1970. */
+    postponed: async (member: string, at: number): Promise<void> => {
+      await redis.zadd(keys.stops, 'XX', at, member);
+    },
+
+    /** Gives up a launch that never appeared. */
+    forget: async (resource: string, { ref, attempt }: Watched): Promise<void> => {
+      await redis.hdel(keys.watch(resource), `?${ref.id}/${attempt}`);
+    },
+
     /**
      * Makes this process the only one that does `what` in the shard for `ms` milliseconds. Answers with the way to give
      * it up early, or undefined when another one has it. Only a means against double work: nothing relies on it.
@@ -72,9 +84,12 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
   };
 }
 
-/** Fields: `<dyno id>` → `task|attempt|no_output|dyno name`, or `?<task>/<attempt>` → `task|attempt|no_output|timeout ms`. */
+/**
+ * Fields: `<dyno id>` → `task|attempt|no_output|dyno name`, or `?<task>/<attempt>` → `task|attempt|no_output|timeout ms`,
+ * with `|until ms` when that attempt was given up.
+ */
 function watchedOf(field: string, value: string): readonly Watched[] {
-  const [id, attempt, noOutput, last] = value.split('|');
+  const [id, attempt, noOutput, last, until] = value.split('|');
   const ref = refOf(id ?? '');
   if (ref === undefined) return [];
   const unknown = field.startsWith('?');
@@ -85,6 +100,7 @@ function watchedOf(field: string, value: string): readonly Watched[] {
       noOutput: noOutput === '1',
       dyno: unknown ? undefined : { id: field, name: last ?? '' },
       timeout: unknown ? Number(last) / 1000 : 0,
+      until: until === undefined ? undefined : Number(until),
     },
   ];
 }

@@ -10,7 +10,7 @@ interface FailureKind {
   readonly message: string;
 }
 
-export const FAILURES = {
+const FAILURES = {
   // what clients send
   workflow_invalid: { retry: false, status: 422, message: 'The workflow is not valid.' },
   workflow_too_large: { retry: false, status: 422, message: 'The workflow is too large.' },
@@ -33,6 +33,8 @@ export const FAILURES = {
   // the services around us
   redis_unavailable: { retry: true, status: 503, message: 'Redis does not answer.' },
   redis_unsafe: { retry: false, status: 500, message: 'This Redis may lose runs.' },
+  s3_refused: { retry: false, status: 502, message: 'S3 refused the call.' },
+  sts_unavailable: { retry: true, status: 503, message: 'STS does not answer.' },
   s3_unavailable: { retry: true, status: 503, message: 'S3 does not answer.' },
   sqs_unavailable: { retry: true, status: 503, message: 'SQS does not answer.' },
   heroku_unavailable: { retry: true, status: 503, message: 'The Heroku Platform API does not answer.' },
@@ -40,6 +42,7 @@ export const FAILURES = {
   bucket_unversioned: { retry: false, status: 409, message: 'The bucket is not versioned.' },
   // this machine
   config_invalid: { retry: false, status: 500, message: 'The configuration is not valid.' },
+  not_running: { retry: true, status: 503, message: 'Autofiles does not run here.' },
   start_failed: { retry: false, status: 500, message: 'A part of the local cloud did not start.' },
   deadline_exceeded: { retry: true, status: 504, message: 'The answer did not come in time.' },
   internal: { retry: false, status: 500, message: 'Something is wrong on our side.' },

@@ -28,6 +28,8 @@ interface Frame {
   readonly closer: string;
   /** `code`: commands, `quote`: a text in double quotes, `raw`: neither (arithmetic, a parameter's name and default). */
   readonly kind: 'code' | 'quote' | 'raw';
+  /** Here-documents that were pending when it began. */
+  readonly pending: number;
 }
 
 /**
@@ -50,13 +52,15 @@ function step(lexing: Lexing, stack: Frame[]): void {
     return;
   }
   if (closer !== '' && text.startsWith(closer, at)) {
-    stack.pop();
+    const ended = stack.pop();
+    // Between backquotes stands a script of its own, whose here-documents end with it.
+    if (closer === '`') lexing.pending = lexing.pending.slice(0, ended?.pending);
     lexing.at += closer.length;
     return;
   }
   const opened = openingAt(text, at, kind);
   if (opened !== undefined) {
-    stack.push(opened.frame);
+    stack.push({ ...opened.frame, pending: lexing.pending.length });
     lexing.at += opened.length;
   } else if (kind !== 'code') lexing.at += kind === 'quote' ? 1 : quotedLength(text, at);
   else if (text[at] === '\n') {
@@ -68,7 +72,7 @@ function step(lexing: Lexing, stack: Frame[]): void {
   else lexing.at += quotedLength(text, at);
 }
 
-function openingAt(text: string, at: number, kind: Frame['kind']): { frame: Frame; length: number } | undefined {
+function openingAt(text: string, at: number, kind: Frame['kind']): { frame: Omit<Frame, 'pending'>; length: number } | undefined {
   if (text.startsWith('$((', at)) return { frame: { closer: '))', kind: 'raw' }, length: 3 };
   if (text.startsWith('$(', at)) return { frame: { closer: ')', kind: 'code' }, length: 2 };
   if (text.startsWith('${', at)) return { frame: { closer: '}', kind: kind === 'quote' ? 'quote' : 'raw' }, length: 2 };
@@ -98,8 +102,10 @@ function readOperator(lexing: Lexing): void {
   while (text[at] === ' ' || text[at] === '\t') at += 1;
   const word = /(?:\\[\s\S]|'[^']*'|"(?:\\[\s\S]|[^"\\])*"|[^\s;&|()<>'"\\])+/y;
   word.lastIndex = at;
-  const [written = ''] = word.exec(text) ?? [];
-  lexing.at = at + written.length;
+  const [found = ''] = word.exec(text) ?? [];
+  lexing.at = at + found.length;
+  // A backslash before a line break takes both away, as everywhere outside single quotes.
+  const written = found.replaceAll('\\\n', '');
   if (written === '') return;
   const delimiter = written.replace(
     /\\([\s\S])|'([^']*)'|"((?:\\[\s\S]|[^"\\])*)"/g,

@@ -39,7 +39,7 @@ const orNull = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) =
 export const Problem = Type.Object({ code: Type.String(), message: Type.String() });
 export type Problem = Static<typeof Problem>;
 
-export const Output = Type.Object({
+const Output = Type.Object({
   key: Type.String(),
   version_id: Type.String(),
   etag: Type.String(),
@@ -47,7 +47,7 @@ export const Output = Type.Object({
   state: orNull(Type.String({ description: 'The text of ld_state' })),
   at: Time,
 });
-export type Output = Static<typeof Output>;
+type Output = Static<typeof Output>;
 
 export const TaskView = Type.Object({
   id: Type.String(),

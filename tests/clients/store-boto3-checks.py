@@ -3,8 +3,10 @@
 Nothing here knows where the store is: AWS_DATA_PATH redirects boto3. Credentials come from the environment, as the add-on
 gives them to an app: LD_… is this tenant's, OTHER_… another tenant's, OLD_… a session that has expired.
 """
+import contextlib
 import datetime
 import hashlib
+import importlib
 import io
 import os
 import sys
@@ -80,6 +82,36 @@ def http(url, method='GET', body=None, headers=None):
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()
+
+
+@contextlib.contextmanager
+def clock_behind(seconds):
+    """Lets botocore sign with a clock that is behind. It signs in Python, or in C when awscrt is installed; newer ones have one function for the time."""
+    late = datetime.timedelta(seconds=seconds)
+
+    class Past(datetime.datetime):
+        @classmethod
+        def utcnow(cls):
+            return datetime.datetime.utcnow() - late
+
+    class Shifted:
+        datetime, timedelta, timezone = Past, datetime.timedelta, datetime.timezone
+
+    changed = []
+    for name in ('botocore.auth', 'botocore.crt.auth'):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        for attribute, value in (('datetime', Shifted), ('get_current_datetime', lambda *_, **__: datetime.datetime.utcnow() - late)):
+            if hasattr(module, attribute):
+                changed.append((module, attribute, getattr(module, attribute)))
+                setattr(module, attribute, value)
+    try:
+        yield
+    finally:
+        for module, attribute, value in changed:
+            setattr(module, attribute, value)
 
 
 # --- keys
@@ -510,31 +542,8 @@ def presigned_for_another_key_refused():
 
 @check
 def presigned_expired_refused():
-    # botocore signs in Python, or in C when awscrt is installed; both take the time from their module's datetime.
-    import datetime as real
-    import botocore.auth
-    modules = [botocore.auth]
-    try:
-        import botocore.crt.auth
-        modules.append(botocore.crt.auth)
-    except ImportError:
-        pass
-
-    class Past(real.datetime):
-        @classmethod
-        def utcnow(cls):
-            return real.datetime.utcnow() - real.timedelta(seconds=120)
-
-    class Shifted:
-        datetime, timedelta, timezone = Past, real.timedelta, real.timezone
-
-    for module in modules:
-        module.datetime = Shifted
-    try:
+    with clock_behind(seconds=120):
         url = signed.generate_presigned_url('get_object', Params={'Bucket': BUCKET, 'Key': 'range'}, ExpiresIn=60)
-    finally:
-        for module in modules:
-            module.datetime = real
     status, body = http(url)
     assert status == 403 and b'Request has expired' in body, (status, body)
 

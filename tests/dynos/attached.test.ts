@@ -73,6 +73,16 @@ describe('attached runs', () => {
     ]);
   });
 
+  it('gives a pipe as input: /dev/stdin can be opened, and bash does not take it for a remote login', async () => {
+    const platform = await setup({ '.bashrc': 'echo sourced\n' });
+    const { client } = await platform.run('cat /dev/stdin');
+    client.socket.write('through\n');
+    await eventually('the echo', () => client.text().endsWith('through\n'));
+    client.socket.write('\u0004');
+    await client.closed;
+    expect(client.text()).toBe('rendezvous\r\nthrough\n');
+  });
+
   it('keeps two attached at once apart, and input that comes with the secret', async () => {
     const platform = await setup({});
     const [one, two] = await Promise.all([platform.run('read line; echo "one $line"'), platform.run('read line; echo "two $line"')]);

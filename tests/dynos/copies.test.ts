@@ -2,6 +2,8 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createNamespaceCopies } from '../../src/local/dynos/namespace-copies.ts';
 import { clientOf, eventually, folderWith, platformWith } from './platform.ts';
@@ -90,7 +92,7 @@ describe("the dynos' copies of the app", () => {
       for (const path of [app.path, state.path]) await chown(path, user, user);
       const child = fork(join(import.meta.dirname, '../../src/local/dynos/main.ts'), {
         execArgv: ['--disable-warning=ExperimentalWarning'],
-        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+        stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
         uid: user,
         gid: user,
         env: {
@@ -101,13 +103,14 @@ describe("the dynos' copies of the app", () => {
           AUTOFILES_DYNOS_TOKEN: 'secret-token',
         },
       });
-      const [{ port }] = await once(child, 'message', { signal: AbortSignal.timeout(30_000) });
+      const [{ port }] = await once(child, 'message', { signal: AbortSignal.timeout(60_000) });
       const client = clientOf(port);
       const [home = '', id, ...rest] = await client.output(
         'pwd; id -u; mkdir -p locked; chmod 0 locked; rm file; ls; touch /nope 2>&1 || echo refused',
       );
       child.kill('SIGTERM');
-      await once(child, 'exit');
+      const [complaints] = await Promise.all([text(child.stderr ?? Readable.from([])), once(child, 'exit')]);
+      expect(complaints).toBe('');
       expect(await readdir(join(state.path, 'copies'))).toEqual([]);
       // Where the kernel keeps user namespaces from ordinary users, the plain copy is what they get.
       expect(home === '/app' || home.startsWith(state.path)).toBe(true);

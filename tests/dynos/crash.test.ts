@@ -15,7 +15,7 @@ async function alive(pid: string | number): Promise<boolean> {
   }
 }
 
-describe('the platform as a process', () => {
+describe('the platform as a process', { timeout: 150_000 }, () => {
   const open: (() => unknown)[] = [];
   const setup = async () => {
     const app = await folderWith({});
@@ -41,7 +41,7 @@ describe('the platform as a process', () => {
     };
     const ready = async (): Promise<{ child: ChildProcess; client: ReturnType<typeof clientOf> }> => {
       const child = start();
-      const [message] = await once(child, 'message', { signal: AbortSignal.timeout(30_000) });
+      const [message] = await once(child, 'message', { signal: AbortSignal.timeout(60_000) });
       expect(message).toEqual({ ready: true, port: expect.any(Number) });
       return { child, client: clientOf(message.port) };
     };

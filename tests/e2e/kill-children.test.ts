@@ -54,7 +54,7 @@ describe('the local cloud', { timeout: 240_000 }, () => {
     const task = (name: string | undefined) => ({
       cmd: `mark ${name} 1`,
       no_output: true,
-      retries: 0,
+      retries: 2,
       timeout: 60,
       options: [`MARKS=${marks}`],
     });
@@ -112,7 +112,7 @@ describe('the local cloud', { timeout: 240_000 }, () => {
         60_000,
       );
       const run: RunView = await cloud.ended(key);
-      expect(run.state, JSON.stringify(run.history)).toBe('succeeded');
+      expect(run.state, JSON.stringify([run.error, run.history.slice(-12)])).toBe('succeeded');
       await expectStartedOnce(names);
       // and the next one is as if nothing had been
       const after = await save();

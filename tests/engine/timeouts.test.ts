@@ -232,12 +232,12 @@ describe.concurrent('wait_for', () => {
 
   it('is measured from the output: what has passed when the launch is answered has passed', async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const versionless = engine.upload([t('gated', { wait_for: 1 })]);
-    gates.set(`${versionless}.0.0`, promise);
-    const output = at(find(await seen(engine, versionless, 'output'), 'output'));
+    const runId = engine.upload([t('gated', { wait_for: 1 })]);
+    gates.set(`${runId}.0.0`, promise);
+    const output = at(find(await seen(engine, runId, 'output'), 'output'));
     await until('a second after the output', () => Date.now() > output + 1100);
     resolve();
-    const run = await engine.ended(versionless);
+    const run = await engine.ended(runId);
     expect(run.state).toBe('succeeded');
     expect(all(run, 'cooling')).toEqual([]);
   });
@@ -346,17 +346,14 @@ describe.concurrent('a cancel', () => {
   });
 
   it('of a launch of unknown fate stops the dyno when it appears after all', async () => {
-    const { promise, resolve } = Promise.withResolvers<void>();
     const runId = engine.upload([t('absent')]);
     await seen(engine, runId, 'intent');
     await until('the adoption', async () => (await engine.redis.hlen(shardKeys(0).watch(engine.resource))) > 0);
     await engine.runs.cancel(runId, 'test');
     expect((await engine.ended(runId)).state).toBe('cancelled');
-    const late = { ...appeared(`${runId}.0.0`, 1) };
+    const late = appeared(`${runId}.0.0`, 1);
     engine.cloud.dynos.set(late.id, late);
     await until('the stop', () => engine.cloud.stopped.includes(late.id));
-    resolve();
-    await promise;
   });
 });
 
@@ -483,9 +480,8 @@ describe.concurrent('dynos', () => {
       const others = await Promise.all([own.otherResource(), own.otherResource(), own.otherResource()]);
       for (const other of others) {
         own.cloud.brokenApps.add(other.app);
-        const waiting = own.cloud.put('in/w', JSON.stringify({ run: [t('silent')] }), { ld_run: 'true' }, other.bucket);
-        const theirs = own.cloud.put('in/x', JSON.stringify({ run: [t('silent', { timeout: 1 })] }), { ld_run: 'true' }, other.bucket);
-        expect(waiting).not.toBe(theirs);
+        own.upload([t('silent')], 'in/waits', other.bucket);
+        own.upload([t('silent', { timeout: 1 })], 'in/times-out', other.bucket);
       }
       await until('their timeouts', async () => (await own.redis.zcard(shardKeys(0).stops)) === others.length);
       const [slow, quick] = [own.upload([t('silent', { timeout: 1 })]), own.upload([t('exit3')])];
@@ -504,14 +500,7 @@ describe.concurrent('a task that nothing can be done with', () => {
   it('is poisoned after five activations that got nowhere, and only its run fails', async () => {
     await alone({}, async (own) => {
       const other = await own.otherResource();
-      const versionId = own.cloud.put(
-        'in/x',
-        JSON.stringify({ run: [t('silent', { retries: 5 }), t('ok')] }),
-        { ld_run: 'true' },
-        other.bucket,
-      );
-      const { runIdOf } = await import('../../src/queues/identity.ts');
-      const runId = runIdOf({ bucket: other.bucket, key: 'in/x', versionId }, 1);
+      const runId = own.upload([t('silent', { retries: 5 }), t('ok')], 'in/x', other.bucket);
       await seen(own, runId, 'launched');
       // what every activation of the next step needs is damaged
       await own.redis.hdel(resourceKey(other.id), 'app');

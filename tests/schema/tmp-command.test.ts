@@ -56,6 +56,11 @@ describe('withMarker', () => {
     ['cat <<A <<B\na\nA\nb'],
     ['cat <<EOF\na\\\nEOF\necho done'],
     ['cat <<EOF\n\\\nEOF\necho done'],
+    ['echo $(cat <<EOF)\nhello\nEOF\necho done'],
+    ['(cat <<EOF)\nhello'],
+    ['cat <<-EOF\\\n # note\n\tEOF\necho a'],
+    ['cat <<EO\\\nF\nhello\nEOF\necho done'],
+    ['echo `cat <<EOF`\necho done'],
     ['cat <<EOF | tr a-z A-Z\nhello'],
     ['cat <<EOF\nEOF \nhello'],
     ['cat <<EOF\n"unbalanced\nEOF\necho done'],
@@ -87,15 +92,17 @@ describe('withMarker', () => {
     fc.assert(
       fc.property(fc.array(piece, { minLength: 1, maxLength: 7 }), (pieces) => {
         const command = pieces.join('');
-        const plain = run(command);
-        // What bash cannot read (status 2, or a quote that swallows the marker) is broken with and without it.
-        const parses = spawnSync('bash', ['--norc', '-n', '-c', command], { encoding: 'utf8' });
-        fc.pre(parses.status === 0 && !/unexpected/.test(parses.stderr) && !plain.out.includes('\xff'));
         // Nothing but a backslash is a word or none to bash, depending on what it read before.
         fc.pre(!/(^|\n)\\$/.test(command));
+        // What bash cannot read is broken with and without a marker.
+        const parsed = spawnSync('bash', ['--norc', '-n', '-c', command], { encoding: 'utf8' });
+        fc.pre(parsed.status === 0 && !parsed.stderr.includes('unexpected'));
+        const plain = run(command);
+        // bash 5.1 writes a byte of its own for a backslash at the end of a here-document that is not closed.
+        fc.pre(!plain.out.includes('\xff'));
         expect(run(withMarker(command, TASK, 1))).toEqual(plain);
       }),
-      { numRuns: 2000 },
+      { numRuns: 3000 },
     );
   });
 });

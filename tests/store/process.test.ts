@@ -96,7 +96,8 @@ describe('kill -9', () => {
       const before = answered.length;
       const writers = Array.from({ length: 8 }, async () => {
         for (;;) {
-          const key = `k${(next += 1)}`;
+          next += 1;
+          const key = `k${next}`;
           // Every fifth body is large enough for a file of its own.
           const body = key.endsWith('5') ? Buffer.alloc(100_000, key) : key;
           const answer = await sendSigned(endpoint, { method: 'PUT', path: `/bucket/${key}`, body }).catch(() => undefined);

@@ -24,7 +24,7 @@ const COMMAND_MS = 120_000;
 
 const runView = Compile(RunView);
 
-export interface Finished {
+interface Finished {
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;

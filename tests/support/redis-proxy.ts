@@ -8,7 +8,11 @@ export interface RedisProxy {
   readonly socket: string;
   /** What clients send from now on waits for `release`: as if their process were frozen before the send. */
   hold(): void;
+  /** The same, from the first command on that contains the text. */
+  holdFrom(text: string): void;
   release(): void;
+  /** Whether a reply or message with the text went to a client. */
+  delivered(text: string): boolean;
   /** Writes that wait. */
   held(): number;
   /** The next command reaches Redis and is executed, its reply is lost and the connection with it. Resolves when that has happened. */
@@ -26,6 +30,8 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
   let held: (() => void)[] | undefined;
   let losing: { sent: boolean; done: () => void } | undefined;
   let count = 0;
+  let holdText: string | undefined;
+  let replies = '';
 
   const server = createServer((client) => {
     count += 1;
@@ -44,6 +50,10 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
     }
     client.on('data', (data) => {
       if (losing !== undefined) losing.sent = true;
+      if (holdText !== undefined && data.includes(holdText)) {
+        holdText = undefined;
+        held ??= [];
+      }
       if (held === undefined) redis.write(data);
       else held.push(() => redis.write(data));
     });
@@ -53,7 +63,10 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
         losing = undefined;
         end();
         done();
-      } else client.write(data);
+      } else {
+        replies += data.toString('latin1');
+        client.write(data);
+      }
     });
   });
   server.listen(socket);
@@ -64,6 +77,10 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
     hold: () => {
       held ??= [];
     },
+    holdFrom: (text) => {
+      holdText = text;
+    },
+    delivered: (text) => replies.includes(text),
     held: () => held?.length ?? 0,
     release: () => {
       const writes = held ?? [];

@@ -17,7 +17,11 @@ const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () 
 const loud: Log = { debug: () => {}, info: () => {}, warn: (f, m) => console.warn(m, f), error: (f, m) => console.error(m, f) };
 
 /** An engine of this test's own on the given Redis, with a scripted cloud around it. */
-export async function startTestEngine(redisServer: TestRedis, scripts: Record<string, Script>, overrides: Partial<EngineOptions> = {}) {
+export async function startTestEngine(
+  redisServer: Pick<TestRedis, 'socket'>,
+  scripts: Record<string, Script>,
+  overrides: Partial<EngineOptions> = {},
+) {
   const bucket = `ld-private-${randomUUID()}`;
   const resource: string = randomUUID();
   const cloud = new ScriptedCloud(bucket, scripts);
@@ -72,9 +76,9 @@ export async function startTestEngine(redisServer: TestRedis, scripts: Record<st
     options,
     show,
     /** Uploads a workflow; answers with the id of the run it will cause. */
-    upload: (run: unknown[], key = `in/${randomUUID()}`): string => {
-      const versionId = cloud.put(key, JSON.stringify({ run }), { ld_run: 'true' });
-      return runIdOf({ bucket, key, versionId }, options.shards);
+    upload: (run: unknown[], key = `in/${randomUUID()}`, into = bucket): string => {
+      const versionId = cloud.put(key, JSON.stringify({ run }), { ld_run: 'true' }, into);
+      return runIdOf({ bucket: into, key, versionId }, options.shards);
     },
     /** Another tenant of the same engine, with an app and a bucket of its own. */
     otherResource: async () => {

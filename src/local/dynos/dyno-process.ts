@@ -3,8 +3,8 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { OutputPipes } from './output-pipe.ts';
 import { onlyZombiesIn } from './process-identity.ts';
+import type { ProcessPipes } from './process-pipes.ts';
 
 /** A started process group: its leader is a shell in a session of its own, and its pid is the group's id. */
 export interface DynoProcess {
@@ -64,9 +64,15 @@ const groupPollMs = 20;
  */
 export async function startDynoProcess(
   command: ProcessCommand,
-  deps: { pipes: OutputPipes; output: OutputSink; input: 'ignore' | 'pipe' },
+  deps: { pipes: ProcessPipes; output: OutputSink; input: 'ignore' | 'pipe' },
 ): Promise<DynoProcess> {
-  const pipe = await deps.pipes.open();
+  const pipe = await deps.pipes.openOutput();
+  const input = deps.input === 'pipe' ? await deps.pipes.openInput() : undefined;
+  // The process has its own by then.
+  const close = (): void => {
+    closeSync(pipe.writeEnd);
+    if (input !== undefined) closeSync(input.readEnd);
+  };
   let child: ReturnType<typeof spawn>;
   try {
     child = spawn(command.file, command.args, {
@@ -75,18 +81,20 @@ export async function startDynoProcess(
       cwd: command.cwd,
       env: command.env,
       detached: true,
-      stdio: [deps.input, pipe.writeEnd, pipe.writeEnd],
+      stdio: [input?.readEnd ?? 'ignore', pipe.writeEnd, pipe.writeEnd],
     });
   } catch (error) {
-    closeSync(pipe.writeEnd);
+    close();
     pipe.done(false);
+    input?.writer.destroy();
     throw toSpawnFailure(error, command);
   }
-  closeSync(pipe.writeEnd);
+  close();
   const { pid } = child;
   if (pid === undefined) {
     const error = await new Promise<unknown>((resolve) => child.once('error', resolve));
     pipe.done(false);
+    input?.writer.destroy();
     throw toSpawnFailure(error, command);
   }
   let stopping = false;
@@ -116,14 +124,15 @@ export async function startDynoProcess(
     await Promise.race([allRead, delay(drainMs, undefined, { signal: cutOff.signal }).catch(() => undefined)]);
     cutOff.abort();
     pipe.done(drained);
+    input?.writer.destroy();
     deps.output.end();
     return status;
   });
   // A process that closes its input, or ends, makes writing fail; what was meant for it is then of no use to anybody.
-  child.stdin?.on('error', () => child.stdin?.destroy());
+  input?.writer.on('error', () => input.writer.destroy());
   const io: ProcessIo = {
-    write: (chunk) => void child.stdin?.write(chunk),
-    endInput: () => void child.stdin?.end(),
+    write: (chunk) => void (input?.writer.writable && input.writer.write(chunk)),
+    endInput: () => void input?.writer.end(),
     pause: () => void pipe.reader.pause(),
     resume: () => void pipe.reader.resume(),
   };

@@ -7,9 +7,9 @@ import { type DynoProcess, type ProcessCommand, SpawnFailure, startDynoProcess }
 import type { Gate } from './gate.ts';
 import type { LogStore } from './log-store.ts';
 import { createOutputLines } from './output-lines.ts';
-import type { OutputPipes } from './output-pipe.ts';
 import type { PlatformState } from './platform-state.ts';
 import { linuxIdentity, processIdentity } from './process-identity.ts';
+import type { ProcessPipes } from './process-pipes.ts';
 import type { Slug, SlugStore } from './slug.ts';
 import { createStopper } from './stopper.ts';
 import { startTerminalProcess, type Terminals } from './terminal-process.ts';
@@ -31,7 +31,7 @@ export interface RunDeps {
   state: PlatformState;
   slugs: SlugStore;
   copies: AppCopies;
-  pipes: OutputPipes;
+  pipes: ProcessPipes;
   /** Pseudo-terminals; undefined where this machine has none. */
   terminals: Terminals | undefined;
   log: LogStore;

@@ -12,8 +12,8 @@ import { localCertificate } from './local-ca.ts';
 import { createLogSessions } from './log-sessions.ts';
 import { createLogStore } from './log-store.ts';
 import { createOneOffs } from './one-offs.ts';
-import { createOutputPipes } from './output-pipe.ts';
 import { openPlatformState } from './platform-state.ts';
+import { createProcessPipes } from './process-pipes.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { reapOrphans } from './reap-orphans.ts';
 import { removeTree } from './remove-tree.ts';
@@ -96,7 +96,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     const chosen = await chooseCopies(copiesDir, deps.copies ?? 'auto');
     const app = { id: state.identity.appId, name: deps.appName };
     const slugs = createSlugStore({ appDir, dir: slugsDir, stateDir: dir, report: deps.report });
-    const pipes = createOutputPipes(join(dir, 'pipes'));
+    const pipes = createProcessPipes(join(dir, 'pipes'));
     const stopGraceMs = deps.stopGraceMs ?? 30_000;
     const launcher = createLauncher({
       ...deps,
@@ -194,6 +194,8 @@ function findShell(path: string): string {
 async function listen(fetch: Parameters<typeof createAdaptorServer>[0]['fetch'], port: number): Promise<{ server: Server; port: number }> {
   // createServer of node:http is the default, so the union's other members cannot occur.
   const server = createAdaptorServer({ fetch }) as Server;
+  // Node's 5 s would close a connection just when a client, on a busy machine, takes it up again: for a POST that is an answer nobody knows.
+  server.keepAliveTimeout = 120_000;
   await new Promise<void>((done, failed) => {
     server.once('error', failed);
     server.listen(port, '127.0.0.1', () => {

@@ -10,7 +10,7 @@ export type Segment = [blob: number, offset: number, length: number];
 export type StagedBody = { size: number; data?: Buffer; file?: string };
 
 /** Takes a body piece by piece. Write returns a promise only when it has to wait for the disk. */
-export type BodySink = {
+type BodySink = {
   write(chunk: Buffer): Promise<void> | undefined;
   /** Makes the body durable; for a file: fsync and rename into place. */
   finish(): Promise<StagedBody>;
@@ -61,7 +61,7 @@ export function openBlobs(deps: { db: Database; dir: string; id: () => string })
   function dropFile(file: string): void {
     const reader = readers.get(file);
     if (reader) reader.doomed = true;
-    else unlinkSync(join(root, file));
+    else rmSync(join(root, file), { force: true });
   }
 
   function unpin(file: string): void {
@@ -70,7 +70,7 @@ export function openBlobs(deps: { db: Database; dir: string; id: () => string })
     reader.count -= 1;
     if (reader.count > 0) return;
     readers.delete(file);
-    if (reader.doomed) unlinkSync(join(root, file));
+    if (reader.doomed) rmSync(join(root, file), { force: true });
   }
 
   function pin(file: string): void {

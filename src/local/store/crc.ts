@@ -1,7 +1,7 @@
 import { crc32 as zlibCrc32 } from 'node:zlib';
 
 /** A running cyclic redundancy check; `value` is the check of all bytes so far, as an unsigned number. */
-export type Crc = { update(bytes: Uint8Array): void; value(): bigint };
+type Crc = { update(bytes: Uint8Array): void; value(): bigint };
 
 type CrcKind = { bits: 32 | 64; polynomial: bigint; create: () => Crc };
 

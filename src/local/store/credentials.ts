@@ -19,7 +19,7 @@ export type Credential = {
 };
 
 /** A session to be made. */
-export type NewSession = {
+type NewSession = {
   accessKeyId: string;
   secretAccessKey: string;
   sessionToken: string;

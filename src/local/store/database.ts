@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite';
 
 /** A prepared statement whose rows have the shape R, as the statement's own column list says. */
-export type Query<R> = {
+type Query<R> = {
   /** The first row, or undefined. */
   get(...values: SQLInputValue[]): R | undefined;
   /** All rows. */

@@ -19,7 +19,7 @@ export type ListedVersion = {
 export type Page<T> = { entries: T[]; prefixes: string[]; truncated: boolean; last: { key: string; id?: number } | undefined };
 
 /** What to list. `after`: the last key (or common prefix) of the page before; with `id`, the last version of that key. */
-export type ListOptions = { prefix: string; delimiter: string; max: number; after?: { key: string; id?: number | undefined } | undefined };
+type ListOptions = { prefix: string; delimiter: string; max: number; after?: { key: string; id?: number | undefined } | undefined };
 
 /** Lists of objects and versions. */
 export type Listing = {

@@ -33,7 +33,7 @@ export type ObjectVersion = {
 };
 
 /** A body to become an object: one that was just received, or bytes that the store holds already. */
-export type NewBody = { staged: StagedBody } | { segments: Segment[] };
+type NewBody = { staged: StagedBody } | { segments: Segment[] };
 
 /** Checked against the current version in the transaction of the write itself. Throws S3Error to refuse it. */
 export type Precondition = (current: ObjectVersion | undefined) => void;
@@ -63,9 +63,9 @@ export type Objects = {
 };
 
 /** What a write made. `versionId` is absent in a bucket that never had versions. */
-export type PutResult = { versionId: string | undefined; modified: number };
+type PutResult = { versionId: string | undefined; modified: number };
 /** What a removal did: `deleteMarker` when a marker was made or removed. */
-export type RemoveResult = { deleteMarker: boolean; versionId: string | undefined };
+type RemoveResult = { deleteMarker: boolean; versionId: string | undefined };
 
 type VersionRow = {
   id: number;

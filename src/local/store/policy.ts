@@ -36,9 +36,6 @@ const document = Compile(Document);
 /** AWS' limit for an inline session policy, in characters (STS API reference, `Policy`). */
 const MAX_POLICY_CHARACTERS = 2048;
 
-/** The policy of a session made without one: it grants nothing. */
-export const emptyPolicy: Policy = { allows: () => false };
-
 /**
  * Reads a session policy: statements with Effect, Action and Resource, `*` and `?` as wild cards.
  * Throws PolicyError for anything else, a Condition for example, so that no restriction is ever overlooked.

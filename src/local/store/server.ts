@@ -40,7 +40,11 @@ export function createStoreServer(deps: ServerDeps): Server {
 }
 
 async function serve(deps: ServerDeps, req: IncomingMessage, res: ServerResponse): Promise<void> {
-  const ids: RequestIds = { requestId: deps.random(8).toString('hex').toUpperCase(), hostId: deps.random(18).toString('base64'), time: deps.now() };
+  const ids: RequestIds = {
+    requestId: deps.random(8).toString('hex').toUpperCase(),
+    hostId: deps.random(18).toString('base64'),
+    time: deps.now(),
+  };
   try {
     await respond(req, res, ids, await answerOf(deps, req, res, ids));
   } catch (error) {

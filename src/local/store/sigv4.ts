@@ -15,7 +15,7 @@ export type PayloadProtection =
   | { kind: 'chunks'; trailer: boolean; signing: ChunkSigning | undefined };
 
 /** A request whose signature is right. */
-export type Authenticated = { credential: Credential; payload: PayloadProtection; presigned: boolean };
+type Authenticated = { credential: Credential; payload: PayloadProtection; presigned: boolean };
 
 /** Verifies the signatures of requests. */
 export type Verifier = {

@@ -23,7 +23,7 @@ export type Upload = {
 export type Part = { number: number; size: number; etag: string; modified: number; checksum: Checksum | undefined; segments: Segment[] };
 
 /** A body to become a part. */
-export type NewPart = {
+type NewPart = {
   number: number;
   body: { staged: StagedBody } | { segments: Segment[] };
   size: number;
@@ -32,7 +32,7 @@ export type NewPart = {
 };
 
 /** Where a list of uploads begins: behind all uploads of a key, or behind one of them. */
-export type UploadMarker = { key: string; uploadId: string | undefined };
+type UploadMarker = { key: string; uploadId: string | undefined };
 
 /** The multipart uploads under way. */
 export type Uploads = {

@@ -1,7 +1,7 @@
 import { XMLBuilder, XMLParser, XMLValidator } from 'fast-xml-parser';
 
 /** A value that can be written as XML: text, a nested element, or a repeated element. Undefined is left out. */
-export type XmlValue = string | number | boolean | undefined | XmlElement | (string | XmlElement)[];
+type XmlValue = string | number | boolean | undefined | XmlElement | (string | XmlElement)[];
 /** Child elements by name; a name that begins with `@` is an attribute. */
 export type XmlElement = { [name: string]: XmlValue };
 

@@ -27,9 +27,16 @@ local function reply(action, ms, detail)
   return { action, math.ceil(ms or 0), attempt, view(state, cancel, failing, rel, out, death, grant), detail or '', now }
 end
 
-local function unwatch()
+-- A launch of unknown fate that is given up is looked for a while longer: should its dyno appear, it is stopped.
+local function unwatch(late)
   if dyno then redis.call('HDEL', KEYS[5], string.match(dyno, '^[^|]*')) end
-  redis.call('HDEL', KEYS[5], '?' .. id .. '/' .. attempt)
+  local unknown = '?' .. id .. '/' .. attempt
+  if not late then
+    redis.call('HDEL', KEYS[5], unknown)
+    return
+  end
+  redis.call('HSET', KEYS[5], unknown, id .. '|' .. attempt .. '|' .. ARGV[12] .. '|' .. ARGV[6] .. '|' .. (now + 2 * tonumber(ARGV[13])))
+  redis.call('SADD', KEYS[6], ARGV[17])
 end
 
 -- A dyno is stopped only when its attempt is closed as failed, timed out, superseded or cancelled.
@@ -38,7 +45,7 @@ local function stop_dyno()
 end
 
 local function settle(as, code, detail)
-  unwatch()
+  unwatch(as == 'skipped' and phase == 'intent')
   redis.call('HSET', run, 'p:' .. t, as)
   redis.call('HINCRBY', run, 'd' .. s, 1)
   redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t)
@@ -76,6 +83,11 @@ if settled(phase) then return reply('settled', 0, phase) end
 if v[16] then return { 'gone', 0, attempt, '', '', now } end
 
 -- 3. Cancelled: everything is skipped and its dyno stopped. Failing: what was launched is awaited, the rest is skipped.
+-- A task that cools has succeeded; a cancel ends the cooling and leaves its dyno alone.
+if cancel and phase == 'cool' then
+  settle('succeeded')
+  return reply('settled', 0, 'succeeded')
+end
 if cancel then
   stop_dyno()
   settle('skipped', 'cancelled', '')

@@ -1,14 +1,23 @@
 -- The platform definitely refused the launch, or it is given up as lost.
--- heal: time heals it; the attempt is free again after the delay. final: the task fails with the platform's words.
+-- heal: time heals it; the attempt is free again after the delay. unsent: the same, but the activation got nowhere.
+-- final: the task fails with the platform's words.
 -- lost: nothing appeared; a new attempt that uses up no retry (at most 3), or with retries 0 the task fails for good.
+-- Should the dyno appear within the delay after all, it is stopped.
 -- KEYS: run, history, watch   ARGV: run id, channel, task, attempt, kind, delay ms, retries, code, detail
 local run, t = KEYS[1], ARGV[3]
 local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'failing')
 if v[1] ~= 'intent' or v[2] ~= ARGV[4] then return 0 end
-redis.call('HDEL', KEYS[3], '?' .. ARGV[1] .. '.' .. t .. '/' .. ARGV[4])
-if ARGV[5] == 'heal' then
+local unknown = '?' .. ARGV[1] .. '.' .. t .. '/' .. ARGV[4]
+local watched = redis.call('HGET', KEYS[3], unknown)
+if watched and ARGV[5] == 'lost' then
+  redis.call('HSET', KEYS[3], unknown, watched .. '|' .. (now + tonumber(ARGV[6])))
+else
+  redis.call('HDEL', KEYS[3], unknown)
+end
+if ARGV[5] == 'heal' or ARGV[5] == 'unsent' then
   redis.call('HSET', run, 'p:' .. t, 'backoff', 'dl:' .. t, now + tonumber(ARGV[6]))
-  redis.call('HDEL', run, 'i:' .. t, 'c:' .. t)
+  redis.call('HDEL', run, 'i:' .. t)
+  if ARGV[5] == 'heal' then redis.call('HDEL', run, 'c:' .. t) end
   log('refused', t, ARGV[4], ARGV[9])
   return 1
 end

@@ -8,7 +8,7 @@ import { createWaiters } from './waiters.ts';
 export type MessageAttribute = { DataType: string; StringValue?: string; BinaryValue?: string };
 
 /** What travels beside the body: the client's attributes, and what the queue itself knows. */
-export type MessageExtras = { attributes?: Record<string, MessageAttribute>; traceHeader?: string; deadLetterSource?: string };
+type MessageExtras = { attributes?: Record<string, MessageAttribute>; traceHeader?: string; deadLetterSource?: string };
 
 /** A message handed out. Times in milliseconds since 1970. */
 export type DeliveredMessage = {
@@ -23,7 +23,7 @@ export type DeliveredMessage = {
 };
 
 /** How many messages can be had now, are being worked on, and wait for their delay. */
-export type MessageCounts = { visible: number; inFlight: number; delayed: number };
+type MessageCounts = { visible: number; inFlight: number; delayed: number };
 
 /** The messages of all queues. */
 export type Messages = {

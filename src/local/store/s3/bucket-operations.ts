@@ -3,7 +3,8 @@ import { Compile } from 'typebox/compile';
 import { ACCOUNT_ID } from '../credentials.ts';
 import { S3Error } from '../s3-error.ts';
 import { renderXml } from '../xml.ts';
-import { type Answer, bucketOf, mayDo, readXmlBody, type S3Context } from './context.ts';
+import { type Answer, bucketOf, mayDo, param, readXmlBody, type S3Context } from './context.ts';
+import { readCount } from './list-parameters.ts';
 
 const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/';
 const location = Compile(
@@ -21,19 +22,33 @@ const versioning = Compile(
 );
 const SMALL = 64 * 1024;
 
-/** GET /: the buckets that the credential may see. */
-export function listBuckets({ services, credential }: S3Context): Answer {
-  const buckets = services.buckets
+/** GET /: the buckets that the credential may see, in pages when `max-buckets` asks for them. */
+export function listBuckets(context: S3Context): Answer {
+  const { services, credential } = context;
+  const prefix = param(context, 'prefix') ?? '';
+  const token = param(context, 'continuation-token');
+  const after = token === undefined ? '' : Buffer.from(token, 'base64').toString('utf8');
+  const max = param(context, 'max-buckets') === undefined ? Number.POSITIVE_INFINITY : readCount(context, 'max-buckets');
+  const mine = services.buckets
     .list()
-    .filter(({ name }) => mayDo(credential, 's3:ListBucket', name) || mayDo(credential, 's3:ListAllMyBuckets', name))
-    .map(({ name, created }) => ({ Name: name, CreationDate: new Date(created).toISOString() }));
-  const owner = { ID: ACCOUNT_ID, DisplayName: 'autofiles-local' };
-  return { status: 200, body: renderXml('ListAllMyBucketsResult', { '@xmlns': XMLNS, Owner: owner, Buckets: { Bucket: buckets } }) };
+    .filter(({ name }) => name > after && name.startsWith(prefix))
+    .filter(({ name }) => mayDo(credential, 's3:ListBucket', name) || mayDo(credential, 's3:ListAllMyBuckets', name));
+  const page = mine.slice(0, max);
+  const last = page.at(-1);
+  const body = renderXml('ListAllMyBucketsResult', {
+    '@xmlns': XMLNS,
+    Owner: { ID: ACCOUNT_ID, DisplayName: 'autofiles-local' },
+    Buckets: { Bucket: page.map(({ name, created }) => ({ Name: name, CreationDate: new Date(created).toISOString() })) },
+    ContinuationToken: mine.length > page.length && last ? Buffer.from(last.name).toString('base64') : undefined,
+    Prefix: prefix === '' ? undefined : prefix,
+  });
+  return { status: 200, body };
 }
 
 /** PUT of a bucket. */
 export async function createBucket(context: S3Context): Promise<Answer> {
   const { services, headers, bucketName } = context;
+  if (headers['x-amz-acl'] !== undefined && headers['x-amz-acl'] !== 'private') throw new S3Error('AccessControlListNotSupported');
   if (headers['x-amz-bucket-object-lock-enabled'] !== undefined)
     throw new S3Error('NotImplemented', 'This local store has no object lock.');
   if (headers['content-length'] !== undefined && headers['content-length'] !== '0')

@@ -33,7 +33,9 @@ const RESPONSE_PARAMS = ['content-type', 'content-language', 'expires', 'cache-c
 const LIST_PARAMS = ['prefix', 'delimiter', 'encoding-type'];
 const READ_PARAMS = ['versionId', 'partNumber', ...RESPONSE_PARAMS];
 
-const serviceRoutes: Route[] = [{ method: 'GET', about: 'service', run: listBuckets }];
+const serviceRoutes: Route[] = [
+  { method: 'GET', about: 'service', params: ['max-buckets', 'continuation-token', 'prefix', 'bucket-region'], run: listBuckets },
+];
 
 const bucketRoutes: Route[] = [
   { method: 'PUT', about: 'bucket', action: 's3:CreateBucket', run: createBucket },
