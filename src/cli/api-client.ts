@@ -9,12 +9,15 @@ const DEADLINE_MS = 10_000;
 const runList = Compile(Type.Array(RunSummary));
 const runView = Compile(RunView);
 const historyEntry = Compile(HistoryEntrySchema);
+const started = Compile(Type.Object({ id: Type.String() }));
 const problemReply = Compile(Type.Object({ detail: Type.String() }));
 
 export interface Api {
   runs(query: Readonly<Record<string, string>>): Promise<readonly RunSummary[]>;
   run(id: string): Promise<RunView>;
   cancel(id: string): Promise<unknown>;
+  /** Runs an ended run again; answers with the new run's id. */
+  retry(id: string, order: { mode: string; step?: number; task?: string; workflow?: unknown }): Promise<string>;
   /** Calls back for every entry of the run's history, those before included; resolves when the run has ended. */
   follow(id: string, onEntry: (entry: HistoryEntry) => void | Promise<void>, signal: AbortSignal): Promise<void>;
 }
@@ -45,6 +48,10 @@ export function createApi(access: { url: string; token: string }): Api {
     runs: async (query) => parsed(runList, await (await call(`/v1/runs?${new URLSearchParams(query)}`)).json()),
     run: async (id) => parsed(runView, await (await call(`/v1/runs/${encodeURIComponent(id)}`)).json()),
     cancel: async (id) => await (await call(`/v1/runs/${encodeURIComponent(id)}/cancel`, { method: 'POST' })).json(),
+    retry: async (id, order) => {
+      const response = await call(`/v1/runs/${encodeURIComponent(id)}/retry`, { method: 'POST', body: JSON.stringify(order) });
+      return parsed(started, await response.json()).id;
+    },
     follow: async (id, onEntry, signal) => {
       let last = 0;
       for (;;) {

@@ -97,6 +97,35 @@ export function registerRunCommands(program: Command, deps: { env: NodeJS.Proces
     });
 
   program
+    .command('runs:retry <id>')
+    .description('run an ended run again, whole or in part, as a new run')
+    .option('--from <step>', 'only the steps from this one on, counted from 1')
+    .option('--task <id>', 'only this task')
+    .option('--failed', 'only what did not succeed')
+    .option('--workflow <file>', 'with this edited workflow')
+    .option('--wait', 'show the run until it ends; exit status 1 when it did not succeed')
+    .option('--app <dir>', "the app's folder")
+    .action(async (id: string, options: { from?: string; task?: string; failed?: true; workflow?: string; wait?: true; app?: string }) => {
+      if ([options.from, options.task, options.failed].filter((one) => one !== undefined).length > 1) {
+        throw new Failure('request_invalid', 'Found more than one of --from, --task and --failed, expected one or none (the whole run).');
+      }
+      const api = await openApi(options.app);
+      const mode = options.from !== undefined ? 'from' : options.task !== undefined ? 'task' : options.failed ? 'failed' : 'run';
+      const edited = options.workflow === undefined ? {} : { workflow: JSON.parse(await readFile(options.workflow, 'utf8')) as unknown };
+      const runId = await api.retry(id, {
+        mode,
+        ...(options.from === undefined ? {} : { step: Number(options.from) }),
+        ...(options.task === undefined ? {} : { task: options.task }),
+        ...edited,
+      });
+      print(runId);
+      if (!options.wait) return;
+      const { watchRun } = await import('./put.ts');
+      const run = await watchRun(api, runId, { say: print, signal: interrupted() });
+      process.exitCode = run.state === 'succeeded' ? 0 : 1;
+    });
+
+  program
     .command('validate <file>')
     .description('check a workflow without running it')
     .option('--json', 'print JSON')

@@ -1,12 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { serve } from '@hono/node-server';
 import { createApp } from '../http/app.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
 import { runIdOf } from '../queues/identity.ts';
+import { createPlanner } from '../queues/planner.ts';
+import { replay } from '../queues/replay.ts';
 import { createRuns } from '../queues/runs.ts';
 import { listRuns, readRun } from '../queues/views.ts';
 import { readConfig } from '../schema/config.ts';
 import { messageOf } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
 import { stopOnSignal, tellReady } from './graceful.ts';
 import { createLog } from './wiring.ts';
 
@@ -21,6 +25,9 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
   const redis = connect(config.redis, onError);
   const channel = await openChannel({ connection: redis, shards: config.shards, onError });
   const runs = createRuns({ redis });
+  const planners = Array.from({ length: config.shards }, (_, shard) =>
+    createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
+  );
   const app = createApp({
     token: config.apiToken,
     resource: config.resource ?? '',
@@ -33,6 +40,12 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
     list: (query) => listRuns(redis, { ...query, shards: config.shards }),
     runIdOf: (event) => runIdOf(event, config.shards),
     cancel: runs.cancel,
+    id: randomUUID,
+    retry: async (order) => {
+      const runId = await replay({ redis, runs }, { ...order, cap: config.runsPerMinute });
+      await planners[parseRunId(runId)?.shard ?? 0]?.defer(runId);
+      return runId;
+    },
     listen: channel.listen,
     log,
   });
@@ -51,6 +64,7 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
       if ('closeAllConnections' in server) setTimeout(() => server.closeAllConnections(), 1_000).unref();
       await closed;
       await channel.close();
+      await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();
     },
     (line) => log.info({}, line),

@@ -1,7 +1,11 @@
 import { type Context, Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
 import type { Transition } from '../queues/channel.ts';
+import type { Selection } from '../queues/replay.ts';
 import { Failure } from '../schema/failures.ts';
+import { parseTaskId } from '../schema/ids.ts';
 import { isFinal, type RunSummary, type RunView } from '../schema/run-view.ts';
 import { requireBearer } from './bearer.ts';
 
@@ -19,6 +23,10 @@ export interface RunsDeps {
   readonly show: (runId: string) => Promise<RunView | undefined>;
   readonly list: (query: { resource: string; limit: number; before?: number }) => Promise<readonly RunSummary[]>;
   readonly runIdOf: (event: { bucket: string; key: string; versionId: string }) => string;
+  /** Runs an ended run again and answers with the new run's id. */
+  readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
+  /** A new nonce. */
+  readonly id: () => string;
   readonly cancel: (runId: string, by: string) => Promise<string>;
   readonly listen: (onTransition: (transition: Transition) => void) => () => void;
 }
@@ -52,6 +60,13 @@ export function runsRoutes(deps: RunsDeps): Hono {
   routes.post('/runs/:id/cancel', async (c) => {
     const run = await own(c);
     return c.json({ id: run.id, state: await deps.cancel(run.id, 'api') });
+  });
+
+  routes.post('/runs/:id/retry', async (c) => {
+    const run = await own(c);
+    const order = readRetry(await c.req.text(), run.id);
+    const nonce = c.req.header('idempotency-key') ?? deps.id();
+    return c.json({ id: await deps.retry({ runId: run.id, nonce, ...order }) }, 202);
   });
 
   // Every entry of the history as an event with its number as id, from the one after Last-Event-ID on; ends with the run.
@@ -96,6 +111,47 @@ export function runsRoutes(deps: RunsDeps): Hono {
     });
   });
   return routes;
+}
+
+const RetryBody = Type.Object(
+  {
+    mode: Type.Optional(Type.Union([Type.Literal('run'), Type.Literal('from'), Type.Literal('task'), Type.Literal('failed')])),
+    step: Type.Optional(Type.Integer({ minimum: 1, description: 'With mode from: the first step to run again, counted from 1' })),
+    task: Type.Optional(Type.String({ description: 'With mode task: the id of the one task to run again' })),
+    workflow: Type.Optional(Type.Unknown({ description: 'An edited workflow in place of the run’s own' })),
+  },
+  { additionalProperties: false },
+);
+const retryBody = Compile(RetryBody);
+
+function readRetry(text: string, runId: string): { selection: Selection; workflow?: string } {
+  let body: unknown;
+  try {
+    body = text === '' ? {} : JSON.parse(text);
+  } catch (cause) {
+    throw new Failure('request_invalid', 'The body is not JSON.', { cause });
+  }
+  if (!retryBody.Check(body)) {
+    const [fault] = retryBody.Errors(body);
+    throw new Failure('request_invalid', `The body is wrong at ${fault?.instancePath || '/'}: ${fault?.message ?? 'not as expected'}.`);
+  }
+  const edited = body.workflow === undefined ? {} : { workflow: JSON.stringify(body.workflow) };
+  switch (body.mode ?? 'run') {
+    case 'run':
+      return { selection: { mode: 'run' }, ...edited };
+    case 'failed':
+      return { selection: { mode: 'failed' }, ...edited };
+    case 'from':
+      if (body.step === undefined)
+        throw new Failure('request_invalid', 'step: found nothing, expected the first step to run again, counted from 1.');
+      return { selection: { mode: 'from', step: body.step - 1 }, ...edited };
+    case 'task': {
+      const task = parseTaskId(body.task ?? '');
+      if (task === undefined || task.runId !== runId)
+        throw new Failure('request_invalid', `task: found ${JSON.stringify(body.task)}, expected the id of a task of run ${runId}.`);
+      return { selection: { mode: 'task', step: task.step, index: task.index }, ...edited };
+    }
+  }
 }
 
 function summaryOf({ steps: _steps, history: _history, ...summary }: RunView): RunSummary {

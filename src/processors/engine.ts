@@ -90,6 +90,15 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     log,
   });
 
+  // a thousand tasks whose dynos ended at the same time ask the queue once
+  let asking: Promise<boolean> | undefined;
+  const drained = () => {
+    asking ??= options.queue.drained(options.queueUrl).finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  };
+
   const tasks = createTaskProcessor({
     runs,
     resources,
@@ -97,7 +106,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     platform,
     parkings,
     listen: channel.listen,
-    ...(options.graceUntilDrained ? { drained: () => options.queue.drained(options.queueUrl) } : {}),
+    ...(options.graceUntilDrained ? { drained } : {}),
     adoptMarginMs: options.adoptMarginMs,
     graceMs: options.graceMs,
     nudge: () => {

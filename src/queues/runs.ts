@@ -137,6 +137,8 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       cap: number;
       /** How many runs led to this one, each by an output that started the next. */
       depth: number;
+      /** A run that runs an ended one again: which, how, and the fields of the tasks that count as done. */
+      again?: { of: string; how: string; kept: readonly (string | number)[] };
     }): Promise<string> => {
       const sizes = run.plan.steps.flatMap((step, k) => [`n${k}`, step.tasks.length]);
       return await record(run.runId, 'accepted', run.resource, run.trigger, run.cap, [
@@ -147,6 +149,7 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
         'steps',
         run.plan.steps.length,
         ...(run.depth > 0 ? ['depth', run.depth] : []),
+        ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, ...run.again.kept]),
         ...sizes,
       ]);
     },

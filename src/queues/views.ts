@@ -8,7 +8,22 @@ import { shardKeys } from './keys.ts';
 import { readOutput } from './runs.ts';
 
 const STATES: readonly RunState[] = ['accepted', 'running', 'succeeded', 'failed', 'cancelled', 'rejected'];
-const SUMMARY = ['state', 'title', 'resource', 'bucket', 'key', 'version', 'etag', 'size', 'at', 'end', 'failing', 'error'] as const;
+const SUMMARY = [
+  'state',
+  'title',
+  'resource',
+  'bucket',
+  'key',
+  'version',
+  'etag',
+  'size',
+  'at',
+  'end',
+  'failing',
+  'error',
+  'parent',
+  'how',
+] as const;
 
 const PHASES: Readonly<Record<string, TaskState>> = {
   new: 'waiting',
@@ -93,6 +108,7 @@ function summaryOf(id: string, record: Readonly<Record<string, string>>): RunSum
     created_at: isoOf(record['at']),
     ended_at: record['end'] === undefined ? null : isoOf(record['end']),
     error: problemOf(record['error'] ?? withoutTask(record['failing'])),
+    again: againOf(record['parent'], record['how']),
   };
 }
 
@@ -140,6 +156,11 @@ function problemOf(field: string | undefined): Problem | null {
   if (field === undefined) return null;
   const bar = field.indexOf('|');
   return bar < 0 ? { code: field, message: '' } : { code: field.slice(0, bar), message: field.slice(bar + 1) };
+}
+
+function againOf(of: string | undefined, how: string | undefined): RunSummary['again'] {
+  if (of === undefined || (how !== 'run' && how !== 'from' && how !== 'task' && how !== 'failed')) return null;
+  return { of, how };
 }
 
 /** `step.index|code|detail` without the task. */

@@ -100,7 +100,7 @@ function readOperator(lexing: Lexing): void {
   const dashed = text[lexing.at + 2] === '-';
   let at = lexing.at + (dashed ? 3 : 2);
   while (text[at] === ' ' || text[at] === '\t') at += 1;
-  const word = /(?:\\[\s\S]|'[^']*'|"(?:\\[\s\S]|[^"\\])*"|[^\s;&|()<>'"\\])+/y;
+  const word = /(?:\\[\s\S]|'[^']*'|"(?:\\[\s\S]|[^"\\])*"|[^ \t\n;&|()<>'"\\])+/y;
   word.lastIndex = at;
   const [found = ''] = word.exec(text) ?? [];
   lexing.at = at + found.length;

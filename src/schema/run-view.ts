@@ -47,7 +47,6 @@ const Output = Type.Object({
   state: orNull(Type.String({ description: 'The text of ld_state' })),
   at: Time,
 });
-type Output = Static<typeof Output>;
 
 export const TaskView = Type.Object({
   id: Type.String(),
@@ -85,6 +84,13 @@ const summary = {
   created_at: Time,
   ended_at: orNull(Time),
   error: orNull(Problem),
+  /** The run that this one runs again, and which of its tasks. */
+  again: orNull(
+    Type.Object({
+      of: Type.String(),
+      how: Type.Union([Type.Literal('run'), Type.Literal('from'), Type.Literal('task'), Type.Literal('failed')]),
+    }),
+  ),
 };
 
 export const RunSummary = Type.Object(summary);

@@ -91,7 +91,7 @@ describe('readJson', () => {
         if (others.length === 0) expect(root).toBeDefined();
         for (const finding of findings) expect(finding.offset).toBeLessThanOrEqual(text.length);
       }),
-      { numRuns: 10_000 },
+      { numRuns: 4000 },
     );
   });
 

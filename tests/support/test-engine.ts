@@ -7,6 +7,7 @@ import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
 import { readRun } from '../../src/queues/views.ts';
+import { parseRunId } from '../../src/schema/ids.ts';
 import type { Log } from '../../src/schema/log.ts';
 import { isFinal, type RunView } from '../../src/schema/run-view.ts';
 import type { TestRedis } from './redis-server.ts';
@@ -107,6 +108,8 @@ export async function startTestEngine(
       await until(
         `the end of ${runId}`,
         async () => {
+          // the whole record of a large run is too much to be read every few milliseconds
+          if ((await redis.hget(shardKeys(parseRunId(runId)?.shard ?? 0).run(runId), 'end')) === null) return undefined;
           const view = await show(runId);
           return view !== undefined && isFinal(view.state) && view;
         },

@@ -10,22 +10,20 @@ export type RequestIds = { requestId: string; hostId: string; time: number };
 /** Writes an answer. A HEAD gets the headers only; a streamed body is sent as fast as the client takes it. */
 export async function respond(req: IncomingMessage, res: ServerResponse, ids: RequestIds, answer: Answer): Promise<void> {
   const { status, headers = {}, body = '' } = answer;
-  const streamed = typeof body === 'object' && 'chunks' in body ? body : undefined;
-  const whole = streamed ? undefined : typeof body === 'string' ? Buffer.from(body) : (body as Buffer);
+  const content = typeof body === 'string' ? Buffer.from(body) : body;
   const bodyless = req.method === 'HEAD' || status === 304 || status === 204;
-  const length = streamed?.length ?? whole?.length ?? 0;
   res.writeHead(status, {
     // Ours, not Node's: clients set their clocks by it, and must meet the clock that judges their signatures.
     date: new Date(ids.time).toUTCString(),
     'x-amz-request-id': ids.requestId,
     'x-amz-id-2': ids.hostId,
     ...(typeof body === 'string' && body !== '' && { 'content-type': 'application/xml' }),
-    ...(!bodyless && { 'content-length': length }),
+    ...(!bodyless && { 'content-length': content.length }),
     ...headers,
   });
-  if (streamed) await sendChunks(res, streamed.chunks, bodyless);
-  else if (bodyless || length === 0) res.end();
-  else res.end(whole);
+  if (!Buffer.isBuffer(content)) await sendChunks(res, content.chunks, bodyless);
+  else if (bodyless || content.length === 0) res.end();
+  else res.end(content);
 }
 
 async function sendChunks(res: ServerResponse, chunks: AsyncGenerator<Buffer, void, void>, bodyless: boolean): Promise<void> {

@@ -103,7 +103,7 @@ function goneSignal(req: IncomingMessage, res: ServerResponse): AbortSignal {
   const gone = new AbortController();
   // Also fires after a normal answer, when nobody listens any more.
   res.once('close', () => gone.abort());
-  // not req.destroyed: a request whose body was read is destroyed too
+  // Not req.destroyed: a request whose body was read to its end counts as destroyed too.
   if (req.socket.destroyed) gone.abort();
   return gone.signal;
 }

@@ -39,7 +39,12 @@ export function renderXml(root: string, content: XmlElement): string {
 export function parseXml(text: string): unknown {
   if (/<!(DOCTYPE|ENTITY)/i.test(text)) return undefined;
   if (XMLValidator.validate(text) !== true) return undefined;
-  return parser.parse(text);
+  try {
+    return parser.parse(text);
+  } catch {
+    // The parser has limits of its own, on nesting for example: such a document is as good as malformed.
+    return undefined;
+  }
 }
 
 const named: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" };

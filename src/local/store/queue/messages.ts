@@ -92,10 +92,12 @@ export function openMessages(deps: { db: Database; queues: Queues; now: () => nu
 
   function takeReady(queue: Queue, max: number, visibilityMs: number): DeliveredMessage[] {
     const time = now();
+    sweep(queue, time);
+    // Most polls find nothing: they need no transaction.
+    if (!ready.get(queue.id, time, 1)) return [];
     const policy = redrivePolicy(queue.attributes);
     const grave = policy && queues.findByArn(policy.deadLetterTargetArn);
     return db.transaction(() => {
-      sweep(queue, time);
       const taken: DeliveredMessage[] = [];
       for (;;) {
         const rows = ready.all(queue.id, time, max - taken.length);
@@ -164,6 +166,7 @@ export function openMessages(deps: { db: Database; queues: Queues; now: () => nu
     },
     counts(queue) {
       const time = now();
+      sweep(queue, time);
       const hidden = countHidden.get(queue.id, time);
       const inFlight = hidden?.received ?? 0;
       return { visible: countVisible.get(queue.id, time)?.n ?? 0, inFlight, delayed: (hidden?.n ?? 0) - inFlight };

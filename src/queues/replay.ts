@@ -1,0 +1,118 @@
+// The four retry verbs: an ended run is run again as a new run, whole or in part. What is not selected counts as done in
+// the new run, with the outputs it had, so that later tasks find them.
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { Failure } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
+import { parseWorkflow } from '../schema/parse-workflow.ts';
+import type { WorkflowPlan } from '../schema/workflow.ts';
+import { shardKeys } from './keys.ts';
+import type { Runs } from './runs.ts';
+
+/** Which tasks run again: all, those from a step on (counted from 0), one (`step.index`), or those that did not succeed. */
+export type Selection =
+  | { readonly mode: 'run' }
+  | { readonly mode: 'from'; readonly step: number }
+  | { readonly mode: 'task'; readonly step: number; readonly index: number }
+  | { readonly mode: 'failed' };
+
+export interface ReplayOrder {
+  readonly runId: string;
+  readonly selection: Selection;
+  /** The text of an edited workflow; without it the run's own. */
+  readonly workflow?: string;
+  /** The same nonce names the same new run, so a repeated call starts nothing twice. */
+  readonly nonce: string;
+  readonly cap: number;
+}
+
+/**
+ * Records the new run and answers with its id; the caller has it planned. Throws Failure not_found, conflict (the run has
+ * not ended, nothing to run again, or an edited workflow does not fit what is kept) or workflow_invalid.
+ */
+export async function replay(deps: { redis: Redis; runs: Runs }, order: ReplayOrder): Promise<string> {
+  const shard = parseRunId(order.runId)?.shard;
+  const record = shard === undefined ? {} : await deps.redis.hgetall(shardKeys(shard).run(order.runId));
+  if (shard === undefined || record['state'] === undefined) throw new Failure('not_found', `Found no run ${order.runId}.`);
+  if (record['end'] === undefined) throw new Failure('conflict', `Run ${order.runId} has not ended. Wait for its end or cancel it first.`);
+  const parsed = parseWorkflow(order.workflow ?? record['doc'] ?? '');
+  if (!parsed.ok) {
+    if (order.workflow === undefined)
+      throw new Failure('conflict', `Run ${order.runId} was rejected and has no workflow that could run again. Send a corrected one.`);
+    throw new Failure('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
+  }
+  const { workflow, plan } = parsed;
+  const kept = keptTasks(record, plan, order);
+  const runId = `r${shard}-${replayDigits(order)}`;
+  const result = await deps.runs.accept({
+    runId,
+    resource: record['resource'] ?? '',
+    trigger: {
+      bucket: record['bucket'] ?? '',
+      key: record['key'] ?? '',
+      versionId: record['version'] ?? '',
+      etag: record['etag'] ?? '',
+      size: Number(record['size'] ?? 0),
+    },
+    workflow,
+    plan,
+    cap: order.cap,
+    depth: Number(record['depth'] ?? 0),
+    again: { of: order.runId, how: order.selection.mode, kept },
+  });
+  if (result === 'capped') throw new Failure('conflict', 'Too many runs were started in this minute. Try again in the next.');
+  return runId;
+}
+
+/** Fields of the new record for the tasks that count as done: their phase, their output, and how many of a step they are. */
+function keptTasks(record: Readonly<Record<string, string>>, plan: WorkflowPlan, order: ReplayOrder): readonly (string | number)[] {
+  const fields: (string | number)[] = [];
+  let selected = 0;
+  for (const [k, step] of plan.steps.entries()) {
+    let done = 0;
+    for (const i of step.tasks.keys()) {
+      const t = `${k}.${i}`;
+      if (isSelected(order.selection, k, i, record[`p:${t}`])) {
+        selected += 1;
+        continue;
+      }
+      done += 1;
+      fields.push(`p:${t}`, 'succeeded');
+      const output = record[`o:${t}`];
+      if (output !== undefined) fields.push(`o:${t}`, output);
+    }
+    if (done === 0) continue;
+    fields.push(`d${k}`, done);
+    if (Number(record[`n${k}`] ?? -1) !== step.tasks.length) {
+      throw new Failure(
+        'conflict',
+        `Step ${k + 1} is kept as it was and had ${record[`n${k}`] ?? 0} tasks, found ${step.tasks.length} in the edited workflow.`,
+      );
+    }
+  }
+  if (selected === 0)
+    throw new Failure('conflict', `Nothing of run ${order.runId} is selected: there is no such step or task, or all have succeeded.`);
+  return fields;
+}
+
+function isSelected(selection: Selection, step: number, index: number, phase: string | undefined): boolean {
+  switch (selection.mode) {
+    case 'run':
+      return true;
+    case 'from':
+      return step >= selection.step;
+    case 'task':
+      return step === selection.step && index === selection.index;
+    case 'failed':
+      return phase !== 'succeeded';
+  }
+}
+
+/** As long as the digits of a run that an event causes, from another domain: they never meet. */
+function replayDigits({ runId, nonce }: ReplayOrder): string {
+  const hash = createHash('sha256').update(`replay\u0000${runId}\u0000${nonce}`).digest();
+  return BigInt(`0x${hash.subarray(0, 16).toString('hex')}`)
+    .toString(36)
+    .padStart(20, '0')
+    .slice(-20);
+}

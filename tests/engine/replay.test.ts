@@ -1,0 +1,110 @@
+// The four retry verbs on a failed run with a group.
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createPlanner, type Planner } from '../../src/queues/planner.ts';
+import { replay, type Selection } from '../../src/queues/replay.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+
+let redis: TestRedis;
+let engine: TestEngine;
+let planner: Planner;
+let broken = true;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  engine = await startTestEngine(redis, {
+    ok: async (dyno) => {
+      await dyno.output(5, { ld_state: `made by ${dyno.post.taskId}` });
+      return dyno.accept();
+    },
+    fragile: async (dyno) => {
+      if (broken) dyno.exit(5, 1);
+      else await dyno.output(5);
+      return dyno.accept();
+    },
+  });
+  planner = createPlanner({ shard: 0, connection: engine.redis, onError: () => {}, failpoint: () => {} });
+});
+afterAll(async () => {
+  await planner.close();
+  await engine.stop();
+  await redis.stop();
+});
+
+const task = (cmd: string) => ({ cmd, timeout: 10, retries: 0 });
+const workflow = [task('ok'), { parallel: [task('ok'), task('fragile'), task('ok')] }, task('ok')];
+
+async function failedRun(): Promise<string> {
+  broken = true;
+  const runId = engine.upload(workflow);
+  expect((await engine.ended(runId)).state).toBe('failed');
+  broken = false;
+  return runId;
+}
+
+async function again(runId: string, selection: Selection, edited?: unknown) {
+  const order = { runId, selection, nonce: randomUUID(), cap: 1000, ...(edited === undefined ? {} : { workflow: JSON.stringify(edited) }) };
+  const next = await replay({ redis: engine.redis, runs: engine.runs }, order);
+  await planner.plan({ runId: next });
+  const run = await engine.ended(next);
+  const launched = engine.cloud.postsOf(next).map((post) => post.taskId.slice(next.length + 1));
+  return { run, launched: launched.sort() };
+}
+
+it('runs the whole of it again', async () => {
+  const runId = await failedRun();
+  const { run, launched } = await again(runId, { mode: 'run' });
+  expect(run.state).toBe('succeeded');
+  expect(launched).toEqual(['0.0', '1.0', '1.1', '1.2', '2.0']);
+  expect(run.again).toEqual({ of: runId, how: 'run' });
+});
+
+it('runs it again from a step on, with the outputs of the step before', async () => {
+  const runId = await failedRun();
+  const { run, launched } = await again(runId, { mode: 'from', step: 1 });
+  expect(run.state).toBe('succeeded');
+  expect(launched).toEqual(['1.0', '1.1', '1.2', '2.0']);
+  const lineD: unknown = JSON.parse(engine.cloud.postsOf(run.id)[0]?.order.env['line_D'] ?? '{}');
+  expect(lineD).toMatchObject({ outputs: [{ state: `made by ${runId}.0.0` }] });
+});
+
+it('runs only what did not succeed again', async () => {
+  const { run, launched } = await again(await failedRun(), { mode: 'failed' });
+  expect(run.state).toBe('succeeded');
+  expect(launched).toEqual(['1.1', '2.0']);
+  expect(run.steps[0]?.tasks[0]?.output?.key).toMatch(/^out\//);
+});
+
+it('runs only one task again', async () => {
+  const { run, launched } = await again(await failedRun(), { mode: 'task', step: 1, index: 1 });
+  expect(run.state).toBe('succeeded');
+  expect(launched).toEqual(['1.1']);
+});
+
+it('takes an edited workflow, and refuses one that does not fit what is kept', async () => {
+  const runId = await failedRun();
+  broken = true;
+  const mended = { run: [workflow[0], { parallel: [task('ok'), task('ok'), task('ok')] }, workflow[2]] };
+  expect((await again(runId, { mode: 'failed' }, mended)).run.state).toBe('succeeded');
+  const misfit = { run: [workflow[0], { parallel: [task('ok'), task('ok')] }, workflow[2]] };
+  await expect(again(runId, { mode: 'failed' }, misfit)).rejects.toThrow(/Step 2 is kept as it was and had 3 tasks, found 2/);
+});
+
+it('starts one new run however often the same call is repeated', async () => {
+  const runId = await failedRun();
+  const order = { runId, selection: { mode: 'run' } as const, nonce: 'the same', cap: 1000 };
+  const deps = { redis: engine.redis, runs: engine.runs };
+  const ids = await Promise.all([replay(deps, order), replay(deps, order), replay(deps, order)]);
+  expect(new Set(ids).size).toBe(1);
+});
+
+it('refuses a run that has not ended, one that is not there, and a selection of nothing', async () => {
+  const deps = { redis: engine.redis, runs: engine.runs };
+  const order = (runId: string, selection: Selection) => replay(deps, { runId, selection, nonce: 'n', cap: 1000 });
+  await expect(order('r0-00000000000000000000', { mode: 'run' })).rejects.toThrow('Found no run');
+  const runId = engine.upload([task('ok')]);
+  await engine.ended(runId);
+  await expect(order(runId, { mode: 'failed' })).rejects.toThrow('Nothing of run');
+  await expect(order(runId, { mode: 'from', step: 7 })).rejects.toThrow('Nothing of run');
+});
