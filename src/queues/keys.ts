@@ -15,6 +15,8 @@ export function shardKeys(shard: number) {
   const p = shardPrefix(shard);
   return {
     run: (runId: string) => `${p}:run:${runId}`,
+    /** The workflow's document, beside the record: a hash without long values takes half the memory. */
+    document: (runId: string) => `${p}:run:${runId}:d`,
     history: (runId: string) => `${p}:run:${runId}:h`,
     /** ZSET of runs that have not ended, score = accepted at (ms). */
     live: `${p}:live`,

@@ -84,7 +84,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
       const read = redis.pipeline();
       for (const runId of runIds) {
         const known = batch.find((request) => request.runId === runId)?.known !== undefined;
-        read.hmget(keys.run(runId), 'state', ...(known ? [] : ['resource', 'doc']));
+        read.hmget(keys.run(runId), 'state', ...(known ? [] : ['resource']));
       }
       const replies = (await read.exec()) ?? [];
       const results = new Map<string, PlanResult>();
@@ -92,12 +92,13 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
       for (const [i, runId] of runIds.entries()) {
         const [error, reply] = replies[i] ?? [new Failure('redis_unavailable', 'A pipeline came back short.'), null];
         if (error !== null) throw error;
-        const [state, resource, doc] = Array.isArray(reply) ? reply.map((x) => (typeof x === 'string' ? x : undefined)) : [];
+        const [state, resource] = Array.isArray(reply) ? reply.map((x) => (typeof x === 'string' ? x : undefined)) : [];
         if (state === undefined) results.set(runId, 'gone');
         else if (state === 'running') results.set(runId, 'planned');
         else if (state !== 'accepted') results.set(runId, 'ended');
         else {
-          const known = batch.find((request) => request.runId === runId)?.known ?? fromRecord(runId, resource, doc);
+          const known =
+            batch.find((request) => request.runId === runId)?.known ?? fromRecord(runId, resource, await redis.get(keys.document(runId)));
           trees.push({ runId, ...known });
           results.set(runId, 'planned');
         }
@@ -149,7 +150,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
   };
 }
 
-function fromRecord(runId: string, resource: string | undefined, doc: string | undefined): { resource: string; plan: WorkflowPlan } {
+function fromRecord(runId: string, resource: string | undefined, doc: string | null): { resource: string; plan: WorkflowPlan } {
   const parsed = parseWorkflow(doc ?? '');
   if (resource === undefined || !parsed.ok) throw new Failure('internal', `The record of run ${runId} holds no readable workflow.`);
   return { resource, plan: parsed.plan };

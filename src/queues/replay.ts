@@ -35,7 +35,7 @@ export async function replay(deps: { redis: Redis; runs: Runs }, order: ReplayOr
   const record = shard === undefined ? {} : await deps.redis.hgetall(shardKeys(shard).run(order.runId));
   if (shard === undefined || record['state'] === undefined) throw new Failure('not_found', `Found no run ${order.runId}.`);
   if (record['end'] === undefined) throw new Failure('conflict', `Run ${order.runId} has not ended. Wait for its end or cancel it first.`);
-  const parsed = parseWorkflow(order.workflow ?? record['doc'] ?? '');
+  const parsed = parseWorkflow(order.workflow ?? (await deps.redis.get(shardKeys(shard).document(order.runId))) ?? '');
   if (!parsed.ok) {
     if (order.workflow === undefined)
       throw new Failure('conflict', `Run ${order.runId} was rejected and has no workflow that could run again. Send a corrected one.`);

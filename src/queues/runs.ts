@@ -87,6 +87,7 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
     resource: string,
     trigger: Trigger,
     cap: number,
+    document: string,
     fields: readonly (string | number)[],
   ): Promise<string> => {
     const k = keysOf(runId);
@@ -100,7 +101,16 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       runScript(
         redis,
         'accept',
-        [k.run(runId), k.history(runId), k.live, k.index(resource), k.decisions(resource), k.rate(resource), k.quarantine(resource)],
+        [
+          k.run(runId),
+          k.history(runId),
+          k.live,
+          k.index(resource),
+          k.decisions(resource),
+          k.rate(resource),
+          k.quarantine(resource),
+          k.document(runId),
+        ],
         [
           runId,
           k.channel,
@@ -109,6 +119,7 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
           cap,
           retention,
           why,
+          document,
           'bucket',
           trigger.bucket,
           'key',
@@ -141,11 +152,9 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       again?: { of: string; how: string; kept: readonly (string | number)[] };
     }): Promise<string> => {
       const sizes = run.plan.steps.flatMap((step, k) => [`n${k}`, step.tasks.length]);
-      return await record(run.runId, 'accepted', run.resource, run.trigger, run.cap, [
+      return await record(run.runId, 'accepted', run.resource, run.trigger, run.cap, JSON.stringify(run.workflow), [
         'title',
         run.plan.title,
-        'doc',
-        JSON.stringify(run.workflow),
         'steps',
         run.plan.steps.length,
         ...(run.depth > 0 ? ['depth', run.depth] : []),
@@ -162,7 +171,8 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       code: string;
       detail: string;
       cap: number;
-    }): Promise<string> => await record(run.runId, 'rejected', run.resource, run.trigger, run.cap, ['error', `${run.code}|${run.detail}`]),
+    }): Promise<string> =>
+      await record(run.runId, 'rejected', run.resource, run.trigger, run.cap, '', ['error', `${run.code}|${run.detail}`]),
 
     /** The one decision of a task's activation. */
     enter: async (o: EnterOptions): Promise<Decision> => {
@@ -296,14 +306,21 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
     cancel: async (runId: string, by: string): Promise<string> => {
       const k = keysOf(runId);
       return await text(
-        runScript(redis, 'cancel', [k.run(runId), k.history(runId), k.delayed, k.marker, k.live], [runId, k.channel, by, retention]),
+        runScript(
+          redis,
+          'cancel',
+          [k.run(runId), k.history(runId), k.delayed, k.marker, k.live, k.document(runId)],
+          [runId, k.channel, by, retention],
+        ),
       );
     },
 
     /** Ends a run whose tasks have all settled. Answers its final state, `ended:<state>`, `open` or `gone`. */
     finish: async (runId: string): Promise<string> => {
       const k = keysOf(runId);
-      return await text(runScript(redis, 'finish', [k.run(runId), k.history(runId), k.live], [runId, k.channel, retention]));
+      return await text(
+        runScript(redis, 'finish', [k.run(runId), k.history(runId), k.live, k.document(runId)], [runId, k.channel, retention]),
+      );
     },
 
     /** Rings tasks (`step.index`) of a run; answers how many were parked. */
@@ -339,10 +356,11 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
 
     /** The task as its record has it, for a job whose data cannot be read. undefined: no such run or task. */
     planned: async (ref: TaskRef): Promise<{ resource: string; task: TaskPlan } | undefined> => {
-      const [resource, doc] = await redis.hmget(keysOf(ref.runId).run(ref.runId), 'resource', 'doc');
+      const k = keysOf(ref.runId);
+      const [resource, doc] = await Promise.all([redis.hget(k.run(ref.runId), 'resource'), redis.get(k.document(ref.runId))]);
       const parsed = parseWorkflow(doc ?? '');
       const task = parsed.ok ? parsed.plan.steps[ref.step]?.tasks[ref.index] : undefined;
-      return resource === null || resource === undefined || task === undefined ? undefined : { resource, task };
+      return resource === null || task === undefined ? undefined : { resource, task };
     },
 
     /** The facts of a run that a launch hands to its dyno. */
@@ -350,22 +368,15 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       ref: TaskRef,
     ): Promise<{ title: string; trigger: Trigger; before: readonly { index: number; name: string; output: OutputRef }[] } | undefined> => {
       const k = keysOf(ref.runId);
-      const base = await redis.hmget(
-        k.run(ref.runId),
-        'title',
-        'bucket',
-        'key',
-        'version',
-        'etag',
-        'size',
-        `n${ref.step - 1}`,
-        ...(ref.step > 0 ? ['doc'] : []),
-      );
-      const [title, bucket, key, versionId, etag, size, count, doc] = base;
+      const [base, doc] = await Promise.all([
+        redis.hmget(k.run(ref.runId), 'title', 'bucket', 'key', 'version', 'etag', 'size', `n${ref.step - 1}`),
+        ref.step > 0 ? redis.get(k.document(ref.runId)) : null,
+      ]);
+      const [title, bucket, key, versionId, etag, size, count] = base;
       if (bucket === null || bucket === undefined) return undefined;
       const fields = Array.from({ length: Number(count ?? 0) }, (_, i) => `o:${ref.step - 1}.${i}`);
       const outputs = fields.length === 0 ? [] : await redis.hmget(k.run(ref.runId), ...fields);
-      const names = doc === null || doc === undefined ? [] : taskNames(doc, ref.step - 1);
+      const names = doc === null ? [] : taskNames(doc, ref.step - 1);
       const before = outputs.flatMap((value, index) => {
         const output = value === null ? undefined : readOutput(value);
         return output === undefined ? [] : [{ index, name: names[index] ?? '', output: output.ref }];

@@ -7,7 +7,7 @@ const read = (name: string) => readFileSync(new URL(`${name}.lua`, folder), 'utf
 const prelude = read('prelude');
 
 const KEY_COUNTS = {
-  accept: 7,
+  accept: 8,
   planned: 1,
   enter: 7,
   recheck: 4,
@@ -15,8 +15,8 @@ const KEY_COUNTS = {
   refused: 3,
   deliver: 5,
   observe: 5,
-  cancel: 5,
-  finish: 3,
+  cancel: 6,
+  finish: 4,
   ring: 4,
   quarantine: 2,
   prune: 2,

@@ -42,10 +42,18 @@ export async function readRun(redis: Redis, runId: string): Promise<RunView | un
   const parts = parseRunId(runId);
   if (parts === undefined) return undefined;
   const keys = shardKeys(parts.shard);
-  const [record, history] = await Promise.all([redis.hgetall(keys.run(runId)), redis.lrange(keys.history(runId), 0, -1)]);
+  const [record, history, document] = await Promise.all([
+    redis.hgetall(keys.run(runId)),
+    redis.lrange(keys.history(runId), 0, -1),
+    redis.get(keys.document(runId)),
+  ]);
   const summary = summaryOf(runId, record);
   if (summary === undefined) return undefined;
-  return { ...summary, steps: stepsOf(runId, record), history: history.map((entry, i) => historyEntryOf(runId, i + 1, JSON.parse(entry))) };
+  return {
+    ...summary,
+    steps: stepsOf(runId, record, document),
+    history: history.map((entry, i) => historyEntryOf(runId, i + 1, JSON.parse(entry))),
+  };
 }
 
 /**
@@ -112,8 +120,8 @@ function summaryOf(id: string, record: Readonly<Record<string, string>>): RunSum
   };
 }
 
-function stepsOf(runId: string, record: Readonly<Record<string, string>>): StepView[] {
-  const parsed = record['doc'] === undefined ? undefined : parseWorkflow(record['doc']);
+function stepsOf(runId: string, record: Readonly<Record<string, string>>, document: string | null): StepView[] {
+  const parsed = document === null ? undefined : parseWorkflow(document);
   if (parsed === undefined || !parsed.ok) return [];
   return parsed.plan.steps.map((step, k) => ({
     name: step.name,

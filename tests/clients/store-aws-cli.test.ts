@@ -106,7 +106,12 @@ describe('sync', () => {
   it('pages through more keys than one list holds', async () => {
     const s3 = test.s3();
     const keys = Array.from({ length: 1100 }, (_, index) => `many/${index}`);
-    await Promise.all(keys.map((key) => s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: key, Body: '' }))));
+    const writers = Array.from({ length: 20 }, async (_, first) => {
+      for (let index = first; index < keys.length; index += 20) {
+        await s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: keys[index], Body: 'x', ContentLength: 1 }));
+      }
+    });
+    await Promise.all(writers);
     const listed = await aws('s3', 'ls', `s3://${BUCKET}/many/`);
     expect(listed.trimEnd().split('\n').length).toBe(keys.length);
     await aws('s3', 'rm', `s3://${BUCKET}/many`, '--recursive', '--quiet');

@@ -27,7 +27,7 @@ export async function listens(port: number, waitMs: number, signal: AbortSignal)
 }
 
 /** Whether something accepts connections there right now. */
-export function accepts(port: number, host: string): Promise<boolean> {
+function accepts(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host });
     socket.once('connect', () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 const entry = /^([A-Za-z0-9_-]+):\s*(.+?)\s*$/;
 
 /** The Procfile's process types and their commands; other lines (blank, `#`) are passed over. */
-export function parseProcfile(source: string): Map<string, string> {
+function parseProcfile(source: string): Map<string, string> {
   const types = new Map<string, string>();
   for (const line of source.split(/\r?\n/)) {
     const found = entry.exec(line);

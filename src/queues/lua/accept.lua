@@ -1,7 +1,7 @@
 -- An upload becomes a run, once. The record is the dedupe memory: a second call answers with its state.
--- KEYS: run, history, live, index, decisions, rate, quarantine
+-- KEYS: run, history, live, index, decisions, rate, quarantine, document
 -- ARGV: run id, channel, resource, state (accepted|rejected), cap per minute, retention of a rejected run (ms),
---       quarantine entry (JSON), then field, value, field, value …
+--       quarantine entry (JSON), document or '', then field, value, field, value …
 local state = redis.call('HGET', KEYS[1], 'state')
 if state then return state end
 local minute = KEYS[6] .. ':' .. math.floor(now / 60000)
@@ -14,8 +14,9 @@ if count > tonumber(ARGV[5]) then
   return 'capped'
 end
 local fields = { 'state', ARGV[4], 'resource', ARGV[3], 'at', now, 'rel', 0 }
-for k = 8, #ARGV do fields[#fields + 1] = ARGV[k] end
+for k = 9, #ARGV do fields[#fields + 1] = ARGV[k] end
 redis.call('HSET', KEYS[1], unpack(fields))
+if ARGV[8] ~= '' then redis.call('SET', KEYS[8], ARGV[8]) end
 redis.call('ZADD', KEYS[4], now, ARGV[1])
 redis.call('HINCRBY', KEYS[5], ARGV[4] == 'rejected' and 'rejected' or 'run', 1)
 log(ARGV[4])

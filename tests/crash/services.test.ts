@@ -1,0 +1,96 @@
+// Redis, the store or the workers are killed in the middle of many runs; all runs end right, and no attempt is launched
+// twice.
+import { afterEach, describe, expect, it } from 'vitest';
+import { until } from '../support/until.ts';
+import { type CrashWorld, startWorld } from './crash-world.ts';
+import type { DynoScript } from './heroku-stub.ts';
+
+const scripts: Record<string, DynoScript> = {
+  ok: (dyno) => dyno.output(100 + ((dyno.taskId.charCodeAt(6) * 37) % 400)),
+};
+
+const t = (cmd: string, more: Record<string, unknown> = {}) => ({ cmd, timeout: 120, retries: 2, ...more });
+const group = (...tasks: unknown[]) => ({ parallel: tasks });
+const shape = [t('ok'), group(t('ok'), t('ok'), t('ok')), t('ok', { wait_for: 1 }), t('ok')];
+const TASKS = 6;
+const RUNS = 8;
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const clean of cleanups.splice(0).reverse()) await clean();
+});
+
+async function setup(options: { storeProcess?: true } = {}): Promise<CrashWorld> {
+  const world = await startWorld(scripts, options);
+  cleanups.push(() => world.stop());
+  return world;
+}
+
+const uploadAll = async (world: CrashWorld) => await Promise.all(Array.from({ length: RUNS }, () => world.upload(shape)));
+const launched = (world: CrashWorld, count: number) => until(`${count} launches`, () => world.stub.ledger().length >= count, 30_000);
+
+/** All runs succeeded, and each task was launched as often as its attempts say. */
+async function expectAllWell(world: CrashWorld, runIds: readonly string[]): Promise<void> {
+  for (const runId of runIds) {
+    const run = await world.ended(runId, 45_000);
+    { let prev=0; for (const e of run.history) { const at=Date.parse(e.at); if (prev && at-prev>3000) console.log('GAP', at-prev, JSON.stringify(e), e.n); prev=at; } }
+    expect(run.state, JSON.stringify(run.history.slice(-20))).toBe('succeeded');
+    await world.expectSound(run);
+    expect(world.launches(runId).length).toBeGreaterThanOrEqual(TASKS);
+  }
+  const T0=Date.now(); await world.drained(); console.log('drained', Date.now()-T0);
+}
+
+describe('in the middle of many runs', () => {
+  it('redis is killed twice and comes back from its append-only file', async () => {
+    const world = await setup();
+    await world.startWorker();
+    const runIds = await uploadAll(world);
+    for (const progress of [RUNS / 2, RUNS * 3]) {
+      await launched(world, progress);
+      await world.redisServer.crashAndRestart();
+    }
+    await expectAllWell(world, runIds);
+  });
+
+  it('the store, and the queue in it, is killed twice', async () => {
+    const world = await setup({ storeProcess: true });
+    await world.startWorker();
+    const runIds = await uploadAll(world);
+    for (const progress of [RUNS / 2, RUNS * 3]) {
+      await launched(world, progress);
+      await world.crashStore();
+    }
+    await expectAllWell(world, runIds);
+    // an answered launch was never taken for a failed one: nothing was started anew because the store was away
+    expect(world.stub.ledger()).toHaveLength(RUNS * TASKS);
+  });
+
+  it('a worker is told to stop and ends well while another one goes on', async () => {
+    const world = await setup();
+    const first = await world.startWorker();
+    const runIds = await uploadAll(world);
+    await launched(world, RUNS);
+    const survivor = await world.startSurvivor();
+    first.signal('SIGTERM');
+    const T0=Date.now(); expect(await first.ended).toBe('0'); console.log('graceful', Date.now()-T0);
+    await expectAllWell(world, runIds);
+    expect(world.stub.ledger()).toHaveLength(RUNS * TASKS);
+    await survivor.stop();
+  });
+
+  it('workers are killed one after the other, wherever they are', async () => {
+    const world = await setup();
+    const runIds = await uploadAll(world);
+    for (const progress of [3, 12, 20, 30]) {
+      const victim = await world.startWorker();
+      await launched(world, progress);
+      victim.signal('SIGKILL');
+      expect(await victim.ended).toBe('SIGKILL');
+      await world.passVisibility();
+    }
+    const survivor = await world.startSurvivor();
+    await expectAllWell(world, runIds);
+    await survivor.stop();
+  });
+});
