@@ -63,7 +63,7 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
       // streams that follow a run would keep the server open for ever
       if ('closeAllConnections' in server) setTimeout(() => server.closeAllConnections(), 1_000).unref();
       await closed;
-      await channel.close();
+      channel.close();
       await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();
     },

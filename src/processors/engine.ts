@@ -68,7 +68,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const shards = Array.from({ length: options.shards }, (_, shard) => shard);
   const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError, failpoint }));
   const parkings = shards.map((shard) => createParking({ shard, connection: redis, onError, failpoint }));
-  const channel = await openChannel({ connection: redis, shards: options.shards, onError });
+  const channel = await openChannel({ connection: redis, shards: options.shards, only: 'wakes', onError });
   const { store, platform } = options;
 
   const loops = shards.map((shard) => {
@@ -160,7 +160,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker
       await within(left(), Promise.all(workers.map((worker) => worker.close())));
       tasks.close();
-      await channel.close();
+      channel.close();
       await within(left(), Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]));
       redis.disconnect();
       log.info({}, 'engine stopped');

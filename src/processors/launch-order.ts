@@ -1,6 +1,6 @@
 import type { LaunchOrder } from '../clients/ports.ts';
 import type { Resources } from '../queues/resources.ts';
-import type { Runs, TaskRef } from '../queues/runs.ts';
+import type { RunFacts, TaskRef } from '../queues/runs.ts';
 import { withMarker } from '../schema/command.ts';
 import { taskId } from '../schema/ids.ts';
 import { buildLineD } from '../schema/line-d.ts';
@@ -11,18 +11,15 @@ const TIDY_UP_S = 120;
 /** Seconds: the longest life of a one-off dyno, given to those that nobody waits for (heroku.md §2.2). */
 const LONGEST_LIFE_S = 86_400;
 
-/** What a task's dyno is started with; undefined when its resource or run is gone. `now`: Redis' time in ms. */
+/** What a task's dyno is started with; undefined when its resource is gone. `now`: Redis' time in ms. */
 export async function launchOrder(
-  deps: { runs: Runs; resources: Resources },
-  task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number; now: number },
+  deps: { resources: Resources },
+  task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number; now: number; facts: RunFacts },
 ): Promise<(LaunchOrder & { app: string }) | undefined> {
-  const { ref, task: plan, attempt } = task;
-  const [resource, credentials, facts] = await Promise.all([
-    deps.resources.get(task.resource),
-    deps.resources.credentials(task.resource),
-    deps.runs.facts(ref),
-  ]);
-  if (resource === undefined || facts === undefined) return undefined;
+  const { ref, task: plan, attempt, facts } = task;
+  const found = await deps.resources.launchable(task.resource);
+  if (found === undefined) return undefined;
+  const { resource, credentials } = found;
   const lineD = buildLineD({
     task_id: ref.id,
     run_id: ref.runId,

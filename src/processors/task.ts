@@ -60,11 +60,11 @@ interface Activation {
 /** The processor of the task queue. `close` ends its listening. */
 export function createTaskProcessor(deps: TaskDeps) {
   const active = new Map<string, Activation>();
-  const stopListening = deps.listen(({ runId, entry }) => {
-    if (entry.what === 'cancelling') {
+  const stopListening = deps.listen(({ runId, what, task }) => {
+    if (what === 'cancelling') {
       for (const activation of active.values()) if (activation.ref.runId === runId) activation.heard.cancel = true;
-    } else if (entry.what === 'output' && entry.task !== null) {
-      const activation = active.get(entry.task);
+    } else if (what === 'output' && task !== undefined) {
+      const activation = active.get(task);
       if (activation !== undefined) activation.heard.output = true;
     }
   });
@@ -186,11 +186,14 @@ async function launch(
     await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
     return 'again' as const;
   };
-  const order = await launchOrder(deps, { ref, task, resource, attempt, now: decision.now }).catch(async (error: unknown) => {
-    // nothing was sent, so the attempt stays free; that it got nowhere counts
-    await refuse('unsent', 0, messageOf(error));
-    throw error;
-  });
+  if (decision.facts === undefined) throw new Failure('internal', `Task ${ref.id} is to be launched without its facts.`);
+  const order = await launchOrder(deps, { ref, task, resource, attempt, now: decision.now, facts: decision.facts }).catch(
+    async (error: unknown) => {
+      // nothing was sent, so the attempt stays free; that it got nowhere counts
+      await refuse('unsent', 0, messageOf(error));
+      throw error;
+    },
+  );
   if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
   deps.failpoint('task.intent');
   if (heard.cancel) return await refuse('heal', 0, 'The run is being cancelled.');

@@ -1,26 +1,34 @@
 import type { Redis } from 'ioredis';
-import type { HistoryEntry } from '../schema/run-view.ts';
 import { shardKeys } from './keys.ts';
-import { historyEntryOf } from './views.ts';
 
 export interface Transition {
   readonly runId: string;
-  readonly entry: HistoryEntry;
+  /** Number of its entry in the run's history. */
+  readonly n: number;
+  readonly what: string;
+  /** Task id; undefined for what concerns the whole run. */
+  readonly task: string | undefined;
 }
 
 export interface Channel {
-  /** Calls back on every transition of every run; answers with the way to stop that. */
+  /** Calls back on every transition; answers with the way to stop that. */
   listen(onTransition: (transition: Transition) => void): () => void;
-  close(): Promise<void>;
+  close(): void;
 }
 
 /**
- * Every transition is published as it is written. Losing any message, or all of them, costs latency only: whoever
- * listens also reads the record. Uses a connection of its own, since a subscribed one can do nothing else.
+ * Every transition is published as it is written; `only: 'wakes'` hears outputs and cancels alone. Losing any message, or
+ * all of them, costs latency only: whoever listens also reads the record. Uses a connection of its own, since a
+ * subscribed one can do nothing else.
  */
-export async function openChannel(deps: { connection: Redis; shards: number; onError: (error: Error) => void }): Promise<Channel> {
+export async function openChannel(deps: {
+  connection: Redis;
+  shards: number;
+  only?: 'wakes';
+  onError: (error: Error) => void;
+}): Promise<Channel> {
   // ioredis' own resubscription leaves its failure unhandled, which would end the process
-  const redis = deps.connection.duplicate({ autoResubscribe: false });
+  const redis = deps.connection.duplicate({ autoResubscribe: false, enableAutoPipelining: false });
   redis.on('error', deps.onError);
   const listeners = new Set<(transition: Transition) => void>();
   redis.on('message', (_channel: string, message: string) => {
@@ -28,7 +36,7 @@ export async function openChannel(deps: { connection: Redis; shards: number; onE
     const transition = readTransition(message);
     if (transition !== undefined) for (const listener of listeners) listener(transition);
   });
-  const channels = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard).channel);
+  const channels = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard)[deps.only === 'wakes' ? 'wakes' : 'channel']);
   await redis.subscribe(...channels);
   redis.on('ready', () => {
     redis.subscribe(...channels).catch(deps.onError);
@@ -38,21 +46,24 @@ export async function openChannel(deps: { connection: Redis; shards: number; onE
       listeners.add(onTransition);
       return () => listeners.delete(onTransition);
     },
-    close: async () => {
+    close: () => {
       listeners.clear();
       redis.disconnect();
-      await Promise.resolve();
     },
   };
 }
 
-/** What is none of ours is passed over. */
+/** `[run id, n, [ms, what, task, attempt, detail]]` as prelude.lua writes it; what is none of ours is passed over. */
 function readTransition(message: string): Transition | undefined {
+  let parsed: unknown;
   try {
-    const parsed: unknown = JSON.parse(message);
-    if (!Array.isArray(parsed) || typeof parsed[0] !== 'string' || typeof parsed[1] !== 'number') return undefined;
-    return { runId: parsed[0], entry: historyEntryOf(parsed[0], parsed[1], parsed[2]) };
+    parsed = JSON.parse(message);
   } catch {
-    return undefined; // no JSON, or a time that is none
+    return undefined;
   }
+  if (!Array.isArray(parsed)) return undefined;
+  const [runId, n, entry] = parsed;
+  if (typeof runId !== 'string' || typeof n !== 'number' || !Array.isArray(entry)) return undefined;
+  const [, what, task] = entry;
+  return { runId, n, what: String(what), task: typeof task === 'string' && task !== '' ? `${runId}.${task}` : undefined };
 }

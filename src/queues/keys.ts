@@ -38,6 +38,8 @@ export function shardKeys(shard: number) {
     lock: (what: string) => `${p}:lock:${what}`,
     /** Pub/sub channel of every transition in the shard. */
     channel: `${p}:events`,
+    /** The same for outputs and cancels alone: what a task processor wants to hear. */
+    wakes: `${p}:events:wakes`,
     delayed: `${p}:${QUEUES.task}:delayed`,
     marker: `${p}:${QUEUES.task}:marker`,
     job: (queue: QueueName, id: string) => `${p}:${queue}:${id}`,

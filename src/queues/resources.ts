@@ -34,14 +34,20 @@ export type Resources = ReturnType<typeof createResources>;
 /** The records of installed add-ons. Credentials are sealed at rest. */
 export function createResources(deps: { redis: Redis; sealer: Sealer; now: () => number }) {
   const { redis, sealer, now } = deps;
+  /** The last sealed text of each resource and what was in it: opening it again for every launch would be waste. */
+  const lastOpened = new Map<string, { sealed: string; credentials: ResourceCredentials }>();
   const byBucket = new Map<string, { until: number; resource: Resource | undefined }>();
 
-  const get = async (id: string): Promise<Resource | undefined> => {
-    const record = await redis.hgetall(resourceKey(id));
-    if (Object.keys(record).length === 0) return undefined;
-    const { credentials: _sealed, ...plain } = record;
-    if (!resource.Check(plain)) throw new Failure('internal', `The record of resource ${id} is damaged.`);
-    return plain;
+  const get = async (id: string): Promise<Resource | undefined> => readResource(id, await redis.hgetall(resourceKey(id)));
+
+  const opened = (id: string, sealed: string | undefined): ResourceCredentials | undefined => {
+    if (sealed === undefined) return undefined;
+    const last = lastOpened.get(id);
+    if (last?.sealed === sealed) return last.credentials;
+    const parsed: unknown = JSON.parse(sealer.open(id, sealed));
+    if (!credentials.Check(parsed)) throw new Failure('internal', `The credentials of resource ${id} are damaged.`);
+    lastOpened.set(id, { sealed, credentials: parsed });
+    return parsed;
   };
 
   return {
@@ -76,13 +82,23 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       await redis.hset(resourceKey(id), 'credentials', sealer.seal(id, JSON.stringify(next)));
     },
 
-    /** The credentials that dynos get; undefined before the first were issued. */
-    credentials: async (id: string): Promise<ResourceCredentials | undefined> => {
-      const sealed = await redis.hget(resourceKey(id), 'credentials');
-      if (sealed === null) return undefined;
-      const parsed: unknown = JSON.parse(sealer.open(id, sealed));
-      if (!credentials.Check(parsed)) throw new Failure('internal', `The credentials of resource ${id} are damaged.`);
-      return parsed;
+    /** The resource with the credentials that its dynos get; undefined when it is gone. */
+    launchable: async (id: string): Promise<{ resource: Resource; credentials: ResourceCredentials | undefined } | undefined> => {
+      const record = await redis.hgetall(resourceKey(id));
+      const found = readResource(id, record);
+      return found === undefined ? undefined : { resource: found, credentials: opened(id, record['credentials']) };
     },
+
+    /** The credentials that dynos get; undefined before the first were issued. */
+    credentials: async (id: string): Promise<ResourceCredentials | undefined> =>
+      opened(id, (await redis.hget(resourceKey(id), 'credentials')) ?? undefined),
   };
+}
+
+/** undefined: no such record. Throws Failure internal for a damaged one. */
+function readResource(id: string, record: Readonly<Record<string, string>>): Resource | undefined {
+  if (Object.keys(record).length === 0) return undefined;
+  const { credentials: _sealed, ...plain } = record;
+  if (!resource.Check(plain)) throw new Failure('internal', `The record of resource ${id} is damaged.`);
+  return plain;
 }

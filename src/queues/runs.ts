@@ -39,6 +39,15 @@ export interface Decision {
   readonly detail: string;
   /** Redis' time of the decision. */
   readonly now: number;
+  /** With `launch`: what the dyno is told of its run. */
+  readonly facts?: RunFacts;
+}
+
+export interface RunFacts {
+  readonly title: string;
+  readonly trigger: Trigger;
+  /** Outputs of the step before, by the index of their task. */
+  readonly before: readonly { readonly index: number; readonly name: string; readonly output: OutputRef }[];
 }
 
 export interface TaskRef {
@@ -183,7 +192,7 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       const reply = await runScript(
         redis,
         'enter',
-        [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.watch(resource), k.watched, k.stops],
+        [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.watch(resource), k.watched, k.stops, k.document(ref.runId)],
         [
           ref.runId,
           k.channel,
@@ -205,7 +214,7 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
           o.first ? MAX_BARREN_ACTIVATIONS : 0,
         ],
       );
-      return decisionOf(reply);
+      return decisionOf(reply, ref);
     },
 
     /** The platform accepted the launch, or an unknown one was found. `closed`: its dyno is to be stopped. */
@@ -362,31 +371,6 @@ export function createRuns(deps: { redis: Redis; retention?: number }) {
       const task = parsed.ok ? parsed.plan.steps[ref.step]?.tasks[ref.index] : undefined;
       return resource === null || task === undefined ? undefined : { resource, task };
     },
-
-    /** The facts of a run that a launch hands to its dyno. */
-    facts: async (
-      ref: TaskRef,
-    ): Promise<{ title: string; trigger: Trigger; before: readonly { index: number; name: string; output: OutputRef }[] } | undefined> => {
-      const k = keysOf(ref.runId);
-      const [base, doc] = await Promise.all([
-        redis.hmget(k.run(ref.runId), 'title', 'bucket', 'key', 'version', 'etag', 'size', `n${ref.step - 1}`),
-        ref.step > 0 ? redis.get(k.document(ref.runId)) : null,
-      ]);
-      const [title, bucket, key, versionId, etag, size, count] = base;
-      if (bucket === null || bucket === undefined) return undefined;
-      const fields = Array.from({ length: Number(count ?? 0) }, (_, i) => `o:${ref.step - 1}.${i}`);
-      const outputs = fields.length === 0 ? [] : await redis.hmget(k.run(ref.runId), ...fields);
-      const names = doc === null ? [] : taskNames(doc, ref.step - 1);
-      const before = outputs.flatMap((value, index) => {
-        const output = value === null ? undefined : readOutput(value);
-        return output === undefined ? [] : [{ index, name: names[index] ?? '', output: output.ref }];
-      });
-      return {
-        title: title ?? '',
-        trigger: { bucket, key: key ?? '', versionId: versionId ?? '', etag: etag ?? '', size: Number(size ?? 0) },
-        before,
-      };
-    },
   };
 }
 
@@ -414,8 +398,8 @@ function taskNames(doc: string, step: number): readonly string[] {
 
 const ACTIONS: readonly Decision['action'][] = ['gone', 'settled', 'park', 'retry', 'check', 'adopt', 'launch', 'failed'];
 
-function decisionOf(reply: unknown): Decision {
-  if (!Array.isArray(reply) || reply.length !== 6) throw new Failure('internal', `enter answered ${JSON.stringify(reply)}.`);
+function decisionOf(reply: unknown, ref: TaskRef): Decision {
+  if (!Array.isArray(reply) || reply.length < 6) throw new Failure('internal', `enter answered ${JSON.stringify(reply)}.`);
   const action = ACTIONS.find((known) => known === reply[0]);
   if (action === undefined) throw new Failure('internal', `enter answered with the action ${String(reply[0])}.`);
   return {
@@ -425,5 +409,17 @@ function decisionOf(reply: unknown): Decision {
     seen: String(reply[3]),
     detail: String(reply[4]),
     now: Number(reply[5]),
+    ...(Array.isArray(reply[6]) ? { facts: factsOf(reply[6].map(String), ref) } : {}),
   };
+}
+
+/** As enter.lua's facts() writes them. */
+function factsOf(reply: readonly string[], ref: TaskRef): RunFacts {
+  const [title = '', bucket = '', key = '', versionId = '', etag = '', size, document = '', ...outputs] = reply;
+  const names = document === '' ? [] : taskNames(document, ref.step - 1);
+  const before = outputs.flatMap((field, index) => {
+    const output = field === '' ? undefined : readOutput(field);
+    return output === undefined ? [] : [{ index, name: names[index] ?? '', output: output.ref }];
+  });
+  return { title, trigger: { bucket, key, versionId, etag, size: Number(size ?? 0) }, before };
 }

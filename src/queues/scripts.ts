@@ -9,7 +9,7 @@ const prelude = read('prelude');
 const KEY_COUNTS = {
   accept: 8,
   planned: 1,
-  enter: 7,
+  enter: 8,
   recheck: 4,
   launched: 7,
   refused: 3,

@@ -254,11 +254,10 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
         const last = Math.max(0, ...placesOf(run, k - 1, ['succeeded', 'failed', 'skipped']));
         for (const intent of placesOf(run, k, ['intent'])) expect(intent).toBeGreaterThan(last);
       }
-      await until(
-        'no job left',
-        async () => (await redis.keys(`{af0}:*${run.id}*`)).every((key) => key === keys.run(run.id) || key === keys.history(run.id)),
-        30_000,
-      );
+      const left = async () => (await redis.keys(`{af0}:*${run.id}*`)).filter((key) => !key.includes(':run:'));
+      await until('no job left', async () => (await left()).length === 0, 30_000).catch(async (cause: unknown) => {
+        throw new Error(`left behind: ${(await left()).join(' ')}`, { cause });
+      });
       // launches that were given up are looked for a while longer, and that is all
       await until(
         'no dyno watched',

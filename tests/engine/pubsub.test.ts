@@ -9,7 +9,10 @@ import type { Script } from '../support/scripted-cloud.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
-const { channel } = shardKeys(0);
+const { wakes } = shardKeys(0);
+
+/** The poller reads resources too; here the preparation of a launch is to be the only one. */
+const NO_POLLING = { pollMs: 3_600_000 };
 
 /** Lets the answer to a launch wait until a test says so. */
 const gates = new Map<string, Promise<unknown>>();
@@ -71,7 +74,7 @@ async function setup(
   }
 }
 
-const subscribers = async (redis: Redis) => Number((await redis.pubsub('NUMSUB', channel))[1]);
+const subscribers = async (redis: Redis) => Number((await redis.pubsub('NUMSUB', wakes))[1]);
 
 /** Nobody can subscribe from now on, and whoever has is cut off. */
 async function cutChannel(redis: Redis): Promise<void> {
@@ -171,8 +174,10 @@ describe('with pub/sub', () => {
 
   it('a cancel that is heard while a launch is being prepared sends no POST', async () => {
     await setup(async ({ engine, proxy }) => {
-      // what the preparation reads first after the intent
-      proxy.holdFrom('credentials');
+      // whose bucket it is is remembered from here on: the next to read the resource is the preparation, after the intent
+      await engine.ended(engine.upload([t('ok')]));
+      engine.cloud.posts.length = 0;
+      proxy.holdFrom('af:resource:');
       const runId = engine.upload([t('ok'), t('ok')]);
       await until('the preparation', () => proxy.held() > 0);
       await until('the intent', async () => (await engine.show(runId))?.history.some((entry) => entry.what === 'intent'));
@@ -182,12 +187,12 @@ describe('with pub/sub', () => {
       proxy.release();
       expect((await engine.ended(runId)).state).toBe('cancelled');
       expect(engine.cloud.posts).toEqual([]);
-    });
+    }, NO_POLLING);
   });
 
   it('a message that is none of ours is passed over', async () => {
     await setup(async (world) => {
-      for (const nonsense of ['hello', '[]', '["x",1,["never"]]', '{"a":1}']) await world.redis.publish(channel, nonsense);
+      for (const nonsense of ['hello', '[]', '["x",1,["never"]]', '{"a":1}']) await world.redis.publish(wakes, nonsense);
       const taskId = await outputDuringThePost(world, true);
       expect(await lifeOf(world.redis, taskId)).not.toContain('delayed');
     });

@@ -1,11 +1,11 @@
 -- The one decision of a task's activation (DESIGN §4). However often the tree, a wake-up, a sweep or a zombie rings,
 -- this script alone decides, and it writes what it decided.
--- KEYS: run, history, delayed, marker, watch, watched, stops
+-- KEYS: run, history, delayed, marker, watch, watched, stops, document
 -- ARGV: 1 run id, 2 channel, 3 step, 4 index, 5 token of this activation, 6 timeout ms, 7 wait_for ms, 8 retries,
 --       9 backoff type, 10 backoff delay ms, 11 backoff max ms, 12 no_output 0|1, 13 adopt after ms, 14 grace ms,
 --       15 verdict: '' | 'extend' | failure code, 16 verdict detail, 17 resource,
 --       18 activations without progress allowed, 0 = this call is not the first of its activation
--- Reply: action, ms, attempt, seen, detail, now
+-- Reply: action, ms, attempt, seen, detail, now; with launch also the facts that the dyno is told
 local run, s, i = KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = ARGV[3] .. '.' .. ARGV[4]
 local id = ARGV[1] .. '.' .. t
@@ -21,6 +21,25 @@ if s > 0 and i == 0 and gate and rel < s then
   rel = s
   redis.call('HSET', run, 'rel', s)
   for y = 1, tonumber(v[13]) - 1 do wake(KEYS[3], KEYS[4], ARGV[1] .. '.' .. s .. '.' .. y) end
+end
+
+-- What a dyno is told of its run: title and trigger, and for a later step the outputs of the step before and the document
+-- (which has the names of its tasks).
+local function facts()
+  local found = redis.call('HMGET', run, 'title', 'bucket', 'key', 'version', 'etag', 'size')
+  for k = 1, 6 do found[k] = found[k] or '' end
+  if s == 0 then return found end
+  found[7] = redis.call('GET', KEYS[8]) or ''
+  local fields = {}
+  for y = 0, tonumber(v[14] or '0') - 1 do fields[y + 1] = 'o:' .. (s - 1) .. '.' .. y end
+  if #fields > 0 then
+    for y, output in ipairs(redis.call('HMGET', run, unpack(fields))) do found[7 + y] = output or '' end
+  end
+  return found
+end
+
+local function launch()
+  return { 'launch', 0, attempt, view(state, cancel, failing, rel, out, death, grant), '', now, facts() }
 end
 
 local function reply(action, ms, detail)
@@ -144,7 +163,7 @@ end
 -- 7. Somebody's intent: its POST may have been sent. It is never sent again; the dyno is looked for.
 if phase == 'intent' then
   local token, since = string.match(v[10] or '', '^([^|]*)|(%d+)')
-  if token == ARGV[5] then return reply('launch') end
+  if token == ARGV[5] then return launch() end
   local lost = tonumber(since) + tonumber(ARGV[13])
   redis.call('HSET', KEYS[5], '?' .. id .. '/' .. attempt, id .. '|' .. attempt .. '|' .. ARGV[12] .. '|' .. ARGV[6])
   redis.call('SADD', KEYS[6], ARGV[17])
@@ -157,4 +176,4 @@ if phase == 'backoff' and now < tonumber(v[11]) then return reply('park', tonumb
 redis.call('HSET', run, 'p:' .. t, 'intent', 'a:' .. t, attempt, 'i:' .. t, ARGV[5] .. '|' .. now)
 redis.call('HDEL', run, 'dl:' .. t)
 log('intent', t, attempt)
-return reply('launch')
+return launch()

@@ -10,7 +10,9 @@ end
 local function log(what, task, attempt, detail)
   local entry = cjson.encode({ now, what, task or '', tonumber(attempt) or 0, detail or '' })
   local n = redis.call('RPUSH', KEYS[2], entry)
-  redis.call('PUBLISH', ARGV[2], '["' .. ARGV[1] .. '",' .. n .. ',' .. entry .. ']')
+  local message = '["' .. ARGV[1] .. '",' .. n .. ',' .. entry .. ']'
+  redis.call('PUBLISH', ARGV[2], message)
+  if what == 'output' or what == 'cancelling' then redis.call('PUBLISH', ARGV[2] .. ':wakes', message) end
 end
 
 -- Rings a parked task. A parked task stands in BullMQ's delayed set; a score of 0 makes it due by any clock, and
