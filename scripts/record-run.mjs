@@ -10,15 +10,18 @@ const run = spawnSync('npm', ['start', '--silent', '--', '--once'], { cwd: root,
 if (run.status !== 0) throw new Error(`npm start ended with status ${run.status}: ${run.stderr}`);
 
 const ready = run.stderr.split('\n').filter((line) => line.startsWith('Ready'));
-const lines = ['$ npm start -- --once', ...ready, ...run.stdout.trimEnd().split('\n')].map((line) => (line.length > 110 ? `${line.slice(0, 109)}…` : line));
+const lines = ['$ npm start -- --once', ...ready, ...run.stdout.trimEnd().split('\n')].map((line) =>
+  line.length > 110 ? `${line.slice(0, 109)}…` : line,
+);
 const LINE = 20;
 const PAD = 18;
 const width = PAD * 2 + 110 * 8;
 const height = PAD * 2 + lines.length * LINE + 24;
-const escape = (text) => text.replace(/[&<>]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[c] ?? c);
-const colour = (line) => (line.startsWith('$') ? '#e6edf3' : /succeeded/.test(line) ? '#7ee787' : / \| /.test(line) ? '#79c0ff' : '#c9d1d9');
+const escaped = (text) => text.replace(/[&<>]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[c] ?? c);
+const colour = (line) =>
+  line.startsWith('$') ? '#e6edf3' : /succeeded/.test(line) ? '#7ee787' : / \| /.test(line) ? '#79c0ff' : '#c9d1d9';
 const text = lines
-  .map((line, i) => `<text x="${PAD}" y="${PAD + 36 + i * LINE}" fill="${colour(line)}" xml:space="preserve">${escape(line)}</text>`)
+  .map((line, i) => `<text x="${PAD}" y="${PAD + 36 + i * LINE}" fill="${colour(line)}" xml:space="preserve">${escaped(line)}</text>`)
   .join('\n');
 writeFileSync(
   join(root, 'docs', 'images', 'run.svg'),

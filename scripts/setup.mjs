@@ -22,7 +22,9 @@ findRedis();
 
 /** Runs `npm ci` unless node_modules already stands for exactly this lock. */
 function installPackages() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   const stamp = join(root, 'node_modules', '.autofiles-lock');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
   say('set-up: installing the locked packages (once, about a minute) …');
@@ -30,7 +32,9 @@ function installPackages() {
   const env = { ...process.env, NODE_ENV: 'development' };
   const npm = process.env.npm_execpath;
   const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  const run = npm ? spawnSync(process.execPath, [npm, ...args], { cwd: root, env, stdio: ['ignore', 2, 2] }) : spawnSync('npm', args, { cwd: root, env, stdio: ['ignore', 2, 2] });
+  const run = npm
+    ? spawnSync(process.execPath, [npm, ...args], { cwd: root, env, stdio: ['ignore', 2, 2] })
+    : spawnSync('npm', args, { cwd: root, env, stdio: ['ignore', 2, 2] });
   if (run.status !== 0) stop('`npm ci` failed; its words are above. Is the npm registry reachable?');
   if (!existsSync(join(root, 'node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node'))) {
     stop('the `node` package has no binary: its install script did not run. Allow it with `npm rebuild node --ignore-scripts=false`.');

@@ -16,7 +16,7 @@ import { startEngine } from '../../src/processors/engine.ts';
 import { provision } from '../../src/processors/provision.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { runIdOf } from '../../src/queues/identity.ts';
-import { shardKeys } from '../../src/queues/keys.ts';
+import { QUEUES, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { readRun } from '../../src/queues/views.ts';
@@ -229,6 +229,17 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
       clock.ahead += VISIBILITY_MS;
       for (let n = 0; n < 3; n += 1)
         await sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: '{"Event":"s3:TestEvent"}' }));
+    },
+
+    /**
+     * A worker that waits for jobs is handed BullMQ's marker; frozen, it keeps it, and the next one looks by itself only
+     * after ten seconds. This gives the marker back as often as it takes, until `stop` is called.
+     */
+    giveMarkersBack: (): (() => void) => {
+      const timer = setInterval(() => {
+        for (const queue of Object.values(QUEUES)) redis.zadd(`${shardPrefix(0)}:${queue}:marker`, 0, '0').catch(() => {});
+      }, 100);
+      return () => clearInterval(timer);
     },
 
     /** SIGKILL of the store's process, and a new one on the same folder and port, later than any message is hidden. */

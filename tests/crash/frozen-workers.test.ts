@@ -29,7 +29,11 @@ async function takeOver(failpoint: string, run: unknown[]) {
   await zombie.frozen();
   await world.passVisibility();
   const survivor = await world.startSurvivor();
-  cleanups.push(() => survivor.stop());
+  const stop = world.giveMarkersBack();
+  cleanups.push(async () => {
+    stop();
+    await survivor.stop();
+  });
   /** The zombie goes on, sees the end of whatever it was at, and stops as it is told. */
   const awaken = () => zombie.signal('SIGCONT');
   const endZombie = async () => {
@@ -117,6 +121,7 @@ describe.concurrent('a worker that is lost between the intent and the launch', (
       await zombie.frozen();
       await world.passVisibility();
       const survivor = await world.startSurvivor();
+      const stop = world.giveMarkersBack();
       await somethingLaunched(world, runId, 1);
       zombie.signal('SIGCONT');
       const run = await world.ended(runId);
@@ -126,6 +131,7 @@ describe.concurrent('a worker that is lost between the intent and the launch', (
       expect(world.launches(runId)).toEqual([`${runId}.0.0/2`, `${runId}.1.0/1`]);
       expect(run.history.filter(({ what }) => what === 'lost')).toHaveLength(1);
       await world.expectSound(run);
+      stop();
       await survivor.stop();
     } finally {
       await world.stop();
