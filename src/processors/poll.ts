@@ -17,8 +17,8 @@ const STOPS_PER_TURN = 50;
 const NOTES_AT_ONCE = 100;
 /** Resources that are worked on at the same time. */
 const AT_ONCE = 20;
-/** Milliseconds that a poller which was killed keeps the others from looking: a little more than a list may take. */
-const ALONE_MS = 12_000;
+/** Milliseconds that a poller which was killed keeps the others from looking; two looks at a time do no harm. */
+const ALONE_MS = 3_000;
 
 export interface PollDeps {
   readonly runs: Runs;

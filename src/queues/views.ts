@@ -86,7 +86,7 @@ export async function listRuns(
 }
 
 /** One entry of the history as the scripts write it: `[ms, what, task, attempt, detail]`. */
-export function historyEntryOf(runId: string, n: number, entry: unknown): HistoryEntry {
+function historyEntryOf(runId: string, n: number, entry: unknown): HistoryEntry {
   const [ms, what, task, attempt, detail] = Array.isArray(entry) ? entry : [];
   return {
     n,
