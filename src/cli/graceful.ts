@@ -28,7 +28,18 @@ export function stopOnSignal(stop: (deadline: number) => Promise<void>, say: (li
   };
   process.on('SIGTERM', () => begin('SIGTERM'));
   process.on('SIGINT', () => begin('SIGINT'));
-  if (process.connected) process.once('disconnect', () => begin('supervisor gone'));
+  onOrphaned = () => begin('supervisor gone');
+}
+
+/** What happens when the supervisor is gone: until there is something to stop well, the process simply ends. */
+let onOrphaned: () => void = () => process.exit(1);
+
+/**
+ * Ends this process when its supervisor ends, in whatever way. To be called first of all: a supervisor that dies while
+ * this process is still starting is noticed too.
+ */
+export function endWithSupervisor(): void {
+  if (process.channel !== undefined) process.once('disconnect', () => onOrphaned());
 }
 
 /** Tells a supervisor, if there is one, that this process works. */

@@ -11,7 +11,7 @@ import { listRuns, readRun } from '../queues/views.ts';
 import { readConfig } from '../schema/config.ts';
 import { messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
-import { stopOnSignal, tellReady } from './graceful.ts';
+import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { createLog } from './wiring.ts';
 
 /** Milliseconds that Redis may take to answer the readiness check. */
@@ -19,6 +19,7 @@ const READY_MS = 2_000;
 
 /** `autofiles web`: the HTTP side. */
 export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
+  endWithSupervisor();
   const config = readConfig(env);
   const log = createLog(config, 'web');
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');

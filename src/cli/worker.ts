@@ -5,11 +5,12 @@ import { readConfig } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { readFailpoint } from './failpoint.ts';
-import { stopOnSignal, tellReady } from './graceful.ts';
+import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { createClients, createLog } from './wiring.ts';
 
 /** `autofiles worker`: consumers, planner, task processors, poller, sweeper in one process. */
 export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
+  endWithSupervisor();
   const config = readConfig(env);
   const log = createLog(config, 'worker');
   const clients = createClients(config);

@@ -28,7 +28,7 @@ export async function openChannel(deps: {
   onError: (error: Error) => void;
 }): Promise<Channel> {
   // ioredis' own resubscription leaves its failure unhandled, which would end the process
-  const redis = deps.connection.duplicate({ autoResubscribe: false, enableAutoPipelining: false });
+  const redis = deps.connection.duplicate({ autoResubscribe: false });
   redis.on('error', deps.onError);
   const listeners = new Set<(transition: Transition) => void>();
   redis.on('message', (_channel: string, message: string) => {

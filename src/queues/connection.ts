@@ -16,7 +16,6 @@ const MAX_RECONNECT_DELAY_MS = 2_000;
 export function connect(address: RedisAddress, onError: (error: Error) => void, options: ConnectionOptions = {}): Redis {
   const all = {
     maxRetriesPerRequest: null,
-    enableAutoPipelining: true,
     retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 6), MAX_RECONNECT_DELAY_MS),
     ...options,
     replyMapping: 'legacy' as const,

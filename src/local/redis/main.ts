@@ -50,7 +50,11 @@ const stop = () => {
 };
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
-if (process.connected) process.once('disconnect', stop);
+if (process.send !== undefined) {
+  process.once('disconnect', stop);
+  // it may have gone before this line
+  if (!process.connected) stop();
+}
 
 const until = Date.now() + START_MS;
 while (!(await answers(socket))) {

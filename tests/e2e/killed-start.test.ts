@@ -1,0 +1,74 @@
+// kill -9 of `autofiles start` itself, when it is ready and while it is still starting: no process is left behind, and the
+// next start on the same folder works.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/until.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_000 }, () => {
+  let app: string;
+  beforeAll(async () => {
+    app = await mkdtemp(join(tmpdir(), 'af-killed-'));
+    await writeFile(join(app, 'Procfile'), 'work: true\n');
+  });
+  afterAll(async () => {
+    await until('the last of its processes', async () => (await processes()).length === 0, 60_000);
+    await rm(app, { recursive: true, force: true });
+  });
+
+  function start(...args: string[]): { child: ChildProcess; printed: () => string } {
+    const node = join(root, 'node_modules', 'node', 'bin', 'node');
+    const main = join(root, 'src', 'cli', 'main.ts');
+    const child = spawn(node, ['--disable-warning=ExperimentalWarning', main, 'start', '--app', app, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on('data', (data: Buffer) => {
+        printed += data.toString();
+      });
+    }
+    return { child, printed: () => printed };
+  }
+
+  /** Processes that were started with this app's folder in their environment or command line. */
+  async function processes(): Promise<string[]> {
+    const found: string[] = [];
+    for (const pid of await readdir('/proc')) {
+      if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+      const read = async (name: string) => await readFile(`/proc/${pid}/${name}`, 'latin1').catch(() => '');
+      if (((await read('environ')) + (await read('cmdline'))).includes(app)) found.push(pid);
+    }
+    return found;
+  }
+
+  async function kill(child: ChildProcess): Promise<void> {
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+    await until('its children to end', async () => (await processes()).length === 0, 60_000);
+  }
+
+  it('leaves nothing behind when it was still starting', async () => {
+    const { child } = start();
+    // the children are there, and none is ready yet or all are: any moment will do
+    await until('some of its children', async () => (await processes()).length >= 4, 60_000);
+    await kill(child);
+  });
+
+  it('leaves nothing behind when it was ready, and the next start runs', async () => {
+    const first = start();
+    await until('the first start', () => first.printed().includes('Ready after'), 90_000);
+    await kill(first.child);
+    const second = start('--once');
+    const [status] = await once(second.child, 'exit');
+    expect(status, second.printed()).toBe(0);
+    expect(second.printed()).toContain('Do Step 2');
+  });
+});
