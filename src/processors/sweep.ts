@@ -64,7 +64,7 @@ async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
 }
 
 async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'fine' | 'moved' | 'ended'> {
-  const { state, due, settled, root } = await deps.sweeping.inspect(runId, now);
+  const { state, due, lost, settled, root } = await deps.sweeping.inspect(runId, now);
   if (state === undefined) {
     await deps.sweeping.forget(runId);
     return 'ended';
@@ -78,6 +78,11 @@ async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'f
     await deps.runs.finish(runId);
     deps.log.warn({ runId }, 'sweep ended a run');
     return 'ended';
+  }
+  if (lost.length > 0) {
+    await deps.planner.restore(runId, lost);
+    deps.log.warn({ runId, lost: lost.length }, 'sweep restored lost jobs');
+    return 'moved';
   }
   if (due.length === 0) return 'fine';
   const rung = await deps.runs.ring(runId, due);

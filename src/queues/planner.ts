@@ -1,12 +1,13 @@
 import { FlowProducer, Queue } from 'bullmq';
-import { type ChainableCommander, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { WorkflowPlan } from '../schema/workflow.ts';
+import { FencedRedis, isOutage } from './fenced-redis.ts';
 import { QUEUES, type ShardKeys, shardKeys, shardPrefix } from './keys.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
-import { treeOf } from './tree.ts';
+import { lostTask, treeOf } from './tree.ts';
 
 /** Trees per MULTI: enough to save round trips, few enough to keep Redis free for others (a tree is 0.1–0.4 ms). */
 const BATCH = 50;
@@ -25,6 +26,11 @@ export interface Planner {
   plan(request: PlanRequest): Promise<PlanResult>;
   /** Hands the run to whoever has time: a `plan` job of the same id. */
   defer(runId: string): Promise<void>;
+  /**
+   * Adds the jobs of tasks (`step.index`) again that somebody removed. The record decides what they do, so one that was not
+   * lost after all changes nothing.
+   */
+  restore(runId: string, tasks: readonly string[]): Promise<void>;
   /** Requests not answered yet. */
   pending(): number;
   close(): Promise<void>;
@@ -46,6 +52,8 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
   defineScripts(redis);
   const plans = new Queue(QUEUES.plan, { connection: deps.connection, prefix });
   plans.on('error', deps.onError);
+  const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix });
+  tasks.on('error', deps.onError);
 
   interface Waiting extends PlanRequest {
     resolve(result: PlanResult): void;
@@ -71,8 +79,8 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
       if (isScriptUnknown(error) && !scriptsLoaded) {
         await loadScripts(redis).catch(deps.onError);
         await planBatch(batch, true);
-        // One changed record aborts the whole MULTI: the others get a MULTI of their own.
-      } else if (batch.length > 1 && error instanceof FenceLost) for (const request of batch) await planBatch([request]);
+        // One changed or damaged record spoils the whole MULTI: the others get a MULTI of their own.
+      } else if (batch.length > 1 && !isOutage(error)) for (const request of batch) await planBatch([request]);
       else for (const request of batch) request.reject(asFailure(error));
     }
   };
@@ -140,11 +148,28 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
         { jobId: runId, attempts: 1_000_000, backoff: { type: 'fixed', delay: 200 }, removeOnComplete: true, removeOnFail: true },
       );
     },
+    restore: async (runId, lost) => {
+      const [resource, doc] = await Promise.all([
+        deps.connection.hget(keys.run(runId), 'resource'),
+        deps.connection.get(keys.document(runId)),
+      ]);
+      const known = fromRecord(runId, resource ?? undefined, doc);
+      for (const task of lost) {
+        const job = lostTask(runId, known.resource, known.plan, task);
+        if (job === undefined) continue;
+        const { queue: parentQueue, id } = job.parent;
+        // a parent that still waits for this child must hear of its end
+        const parent =
+          (await deps.connection.exists(keys.job(parentQueue, id))) === 1 ? { parent: { id, queue: `${prefix}:${parentQueue}` } } : {};
+        await tasks.add(job.name, job.data, { ...job.opts, ...parent });
+      }
+    },
     pending: () => open,
     close: async () => {
       await working?.catch(deps.onError);
       await flows.close();
       await plans.close();
+      await tasks.close();
       redis.disconnect();
     },
   };
@@ -162,54 +187,5 @@ function plannedArguments(keys: ShardKeys, runId: string): readonly string[] {
 
 /** What a caller can tell apart: Redis away is an outage, which passes. */
 function asFailure(error: unknown): unknown {
-  return error instanceof Error && error.name === 'MaxRetriesPerRequestError'
-    ? new Failure('redis_unavailable', 'The connection broke while a tree was being made.', { cause: error })
-    : error;
-}
-
-class FenceLost extends Error {
-  override readonly name = 'FenceLost';
-}
-
-/**
- * A connection whose MULTI also says that the trees stand, that refuses a MULTI whose WATCH was on another connection, and
- * that tells an aborted EXEC, or one in which a script failed, from a good one (BullMQ would trip over the null of the
- * first and overlook the second).
- */
-class FencedRedis extends Redis {
-  /** Puts the last words into a MULTI and answers how many they are. */
-  planned: (transaction: ChainableCommander) => number = () => 0;
-  private watchedOn: unknown;
-
-  /** Watches the keys: the next MULTI does nothing when one of them changes before it. */
-  async fenceOff(keys: readonly string[]): Promise<void> {
-    await this.watch(...keys);
-    this.watchedOn = this.stream;
-  }
-
-  async fenceIn(): Promise<void> {
-    this.planned = () => 0;
-    const stands = this.watchedOn === this.stream && this.status === 'ready';
-    this.watchedOn = undefined;
-    // a connection that broke took its watches with it
-    if (stands) await this.unwatch();
-  }
-
-  // biome-ignore lint/suspicious/noExplicitAny: ioredis overloads multi() by its argument; every overload passes through
-  override multi(...args: any[]): any {
-    const transaction: ChainableCommander = super.multi(...args);
-    const exec = transaction.exec.bind(transaction);
-    transaction.exec = async () => {
-      if (this.status !== 'ready' || this.watchedOn !== this.stream) throw new FenceLost('the connection broke after the watch');
-      const count = this.planned(transaction);
-      const replies = await exec();
-      if (replies === null) throw new FenceLost('a run changed while its tree was being made');
-      for (const [error] of replies) if (error !== null) throw error;
-      for (const [, word] of replies.slice(replies.length - count)) {
-        if (word !== 'planned') throw new Failure('internal', `A tree came out ${String(word)}, expected all of its jobs.`);
-      }
-      return replies;
-    };
-    return transaction;
-  }
+  return isOutage(error) ? new Failure('redis_unavailable', 'The connection broke while a tree was being made.', { cause: error }) : error;
 }

@@ -10,6 +10,8 @@ export interface Findings {
   readonly state: string | undefined;
   /** Tasks (`step.index`) that should move. */
   readonly due: readonly string[];
+  /** Tasks that should move and have no job any more: somebody cleaned a queue. */
+  readonly lost: readonly string[];
   /** All tasks have settled. */
   readonly settled: boolean;
   /** The root job exists. */
@@ -21,6 +23,14 @@ export type Sweeping = ReturnType<typeof createSweeping>;
 export function createSweeping(deps: { redis: Redis; shard: number }) {
   const { redis } = deps;
   const keys = shardKeys(deps.shard);
+
+  const withoutJob = async (runId: string, tasks: readonly string[]): Promise<readonly string[]> => {
+    if (tasks.length === 0) return [];
+    const pipeline = redis.pipeline();
+    for (const task of tasks) pipeline.exists(keys.job(QUEUES.task, `${runId}.${task}`));
+    const replies = (await pipeline.exec()) ?? [];
+    return tasks.filter((_, i) => replies[i]?.[1] === 0);
+  };
 
   return {
     /** Redis' time in milliseconds. */
@@ -42,22 +52,37 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
       const [record, root] = await Promise.all([redis.hgetall(keys.run(runId)), redis.exists(keys.job(QUEUES.finish, runId))]);
       const state = record['state'];
       const due: string[] = [];
+      const doubtful: string[] = [];
       let open = 0;
       for (let s = 0; s < Number(record['steps'] ?? 0); s += 1) {
         for (let i = 0; i < Number(record[`n${s}`] ?? 0); i += 1) {
           const t = `${s}.${i}`;
           if (isSettled(record[`p:${t}`])) continue;
           open += 1;
-          if (isDue(record, s, i, now)) due.push(t);
+          const overdue = isDue(record, s, i, now);
+          if (overdue) due.push(t);
+          if (overdue || isItsTurn(record, s, i)) doubtful.push(t);
         }
       }
-      return { state, due, settled: open === 0, root: root === 1 };
+      const lost = state === 'running' ? await withoutJob(runId, doubtful) : [];
+      return { state, due, lost, settled: open === 0, root: root === 1 };
     },
   };
 }
 
 function isSettled(phase: string | undefined): boolean {
   return phase === 'succeeded' || phase === 'failed' || phase === 'skipped';
+}
+
+/** Whether nothing but the task's own job has to move it: it may wait in a queue, but must not be missing there. */
+function isItsTurn(record: Readonly<Record<string, string>>, s: number, i: number): boolean {
+  const phase = record[`p:${s}.${i}`] ?? 'new';
+  return (phase === 'new' || phase === 'intent') && isOpen(record, s);
+}
+
+/** Whether the step before has settled. */
+function isOpen(record: Readonly<Record<string, string>>, s: number): boolean {
+  return s === 0 || Number(record[`d${s - 1}`] ?? 0) >= Number(record[`n${s - 1}`]);
 }
 
 function isDue(record: Readonly<Record<string, string>>, s: number, i: number, now: number): boolean {
@@ -68,7 +93,7 @@ function isDue(record: Readonly<Record<string, string>>, s: number, i: number, n
   if (record[`o:${t}`] !== undefined && phase !== 'cool') return true;
   if (record['failing'] !== undefined && released && (phase === 'new' || phase === 'backoff')) return true;
   if (phase === 'new' && i > 0 && s > 0 && released) return true;
-  if (phase === 'new' && i === 0 && s > 0 && Number(record[`d${s - 1}`] ?? 0) >= Number(record[`n${s - 1}`])) return true;
+  if (phase === 'new' && i === 0 && s > 0 && isOpen(record, s)) return true;
   const deadline = record[`dl:${t}`];
   return deadline !== undefined && now - Number(deadline) > OVERDUE_MS;
 }

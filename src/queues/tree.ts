@@ -75,6 +75,23 @@ const jobOptions: JobsOptions = {
   removeOnFail: true,
 };
 
+function taskNode(jobId: string, resource: string, task: TaskPlan, opts: JobsOptions) {
+  return {
+    name: task.name === '' ? (task.cmd.split(/\s/, 1)[0] ?? task.cmd) : task.name,
+    data: jobOf(resource, task),
+    opts: { ...jobOptions, jobId, ignoreDependencyOnFailure: true, ...opts },
+  };
+}
+
+/** A task's job by itself, for one that was lost from its tree, and which job of which queue is its parent there. */
+export function lostTask(runId: string, resource: string, plan: WorkflowPlan, task: string) {
+  const [k = 0, i = 0] = task.split('.').map(Number);
+  const planned = plan.steps[k]?.tasks[i];
+  if (planned === undefined) return undefined;
+  const parent = k + 1 < plan.steps.length ? { queue: QUEUES.task, id: taskId(runId, k + 1, 0) } : { queue: QUEUES.finish, id: runId };
+  return { ...taskNode(taskId(runId, k, i), resource, planned, {}), parent };
+}
+
 /**
  * The job tree of a workflow (DESIGN §4): step k's first task, its leader, is the parent of all tasks of step k−1; the
  * other tasks of step k stand far ahead until the leader releases them. Added once, never added to.
@@ -84,16 +101,11 @@ export function treeOf(runId: string, resource: string, plan: WorkflowPlan): Flo
   for (const [k, step] of plan.steps.entries()) {
     const before = children;
     children = step.tasks.map((task, i) => ({
-      name: task.name === '' ? (task.cmd.split(/\s/, 1)[0] ?? task.cmd) : task.name,
-      queueName: QUEUES.task,
-      data: jobOf(resource, task),
-      opts: {
-        ...jobOptions,
-        jobId: taskId(runId, k, i),
-        ignoreDependencyOnFailure: true,
+      ...taskNode(taskId(runId, k, i), resource, task, {
         priority: k === 0 ? FIRST_STEP_PRIORITY : LATER_STEP_PRIORITY,
         ...(k > 0 && i > 0 ? { delay: FAR_AHEAD_MS } : {}),
-      },
+      }),
+      queueName: QUEUES.task,
       ...(k > 0 && i === 0 ? { children: before } : {}),
     }));
   }

@@ -325,6 +325,17 @@ describe('making a tree', () => {
     expect(await world.redis.exists(keys.job(QUEUES.task, `${next}.0.0`))).toBe(1);
   });
 
+  it('keeps a damaged record from spoiling the batch that it is in', async () => {
+    const world = await setup();
+    const [good, bad, fine] = [await world.accept(), await world.accept(), await world.accept()] as const;
+    await world.redis.set(keys.document(bad), 'nonsense');
+    const planner = world.planner();
+    const outcomes = await Promise.allSettled([good, bad, fine].map((runId) => planner.plan({ runId })));
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(await world.redis.hget(keys.run(bad), 'state')).toBe('accepted');
+    for (const runId of [good, fine]) expect(await world.redis.exists(keys.job(QUEUES.finish, runId))).toBe(1);
+  });
+
   it('makes the tree also when the scripts were forgotten between two plans', async () => {
     const world = await setup();
     const planner = world.planner();

@@ -1,6 +1,7 @@
 // Whatever a workflow looks like, its tree runs every task exactly once and in order.
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listRuns } from '../../src/queues/views.ts';
 import { taskId } from '../../src/schema/ids.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
@@ -114,5 +115,30 @@ describe('any valid small workflow', () => {
       }),
       { numRuns: 30, endOnFailure: true },
     );
+  });
+});
+
+describe('runs that are spread over shards', () => {
+  it('are worked on by two engines as if by one', async () => {
+    const server = await startRedis();
+    const spread = await startTestEngine(server, scripts, { shards: 3, graceMs: 50 });
+    try {
+      await spread.anotherEngine();
+      const shape = [{ cmd: 'ok' }, { parallel: [{ cmd: 'ok' }, { cmd: 'instant' }, { cmd: 'exit_first' }] }, { cmd: 'ok' }];
+      const runIds = Array.from({ length: 40 }, () => spread.upload(shape));
+      expect(new Set(runIds.map((runId) => runId.split('-')[0]))).toEqual(new Set(['r0', 'r1', 'r2']));
+      for (const runId of runIds) {
+        expect((await spread.ended(runId)).state).toBe('succeeded');
+        const posts = spread.cloud.postsOf(runId).map((post) => `${post.taskId}/${post.attempt}`);
+        expect(new Set(posts).size).toBe(posts.length);
+        expect(posts).toHaveLength(5);
+        await until('no job left', async () => (await spread.leftovers(runId)).length === 0);
+      }
+      const page = await listRuns(spread.redis, { resource: spread.resource, shards: 3, limit: 100 });
+      expect(new Set(page.map((run) => run.id))).toEqual(new Set(runIds));
+    } finally {
+      await spread.stop();
+      await server.stop();
+    }
   });
 });

@@ -373,6 +373,20 @@ describe.concurrent('a launch of unknown fate', () => {
     expect(at(find(run, 'failed')) - at(find(run, 'intent'))).toBeGreaterThanOrEqual(11_000 + engine.options.adoptMarginMs);
   });
 
+  it('is none when not a byte of it was sent: the same attempt is launched when time has healed that', async () => {
+    let tries = 0;
+    engine.cloud.scripts['unreachable'] = async (dyno) => {
+      tries += 1;
+      if (tries === 1) return { outcome: 'unknown', cause: 'ECONNREFUSED', unsent: true };
+      await dyno.output(5);
+      return dyno.accept();
+    };
+    const run = await engine.ended(engine.upload([t('unreachable')]));
+    expect(run.state).toBe('succeeded');
+    expect(engine.cloud.postsOf(run.id).map((post) => post.attempt)).toEqual([1, 1]);
+    expect([all(run, 'refused').length, all(run, 'lost').length, all(run, 'launched').length]).toEqual([1, 0, 1]);
+  });
+
   it('with retries becomes a new attempt that uses up none of them', async () => {
     await alone(SOON_LOST, async (own) => {
       const runId = own.upload([t('absent_first', { retries: 1 })]);

@@ -19,7 +19,7 @@ end
 -- the marker wakes a worker, which moves due jobs to the wait list by BullMQ's own script. The truth was written
 -- before in this same script, so record and bell are one atom. A task that is not parked needs no bell: an active
 -- one compares what it saw when it parks (recheck.lua), a waiting one reads the record when it runs.
--- tests/queues/bullmq-contract.test.ts holds this against the pinned version.
+-- tests/engine/bullmq-contract.test.ts holds this against the pinned version.
 local function wake(delayed, marker, id)
   if redis.call('ZSCORE', delayed, id) then
     redis.call('ZADD', delayed, 0, id)

@@ -1,0 +1,159 @@
+// What the sweep puts right: whoever cleans, promotes or empties BullMQ's queues by hand, as an operator's dashboard lets
+// one do, delays a run and never ends or doubles it.
+import { Queue } from 'bullmq';
+import { describe, expect, it } from 'vitest';
+import { QUEUES, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
+import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
+import type { RunView } from '../../src/schema/run-view.ts';
+import { startRedis } from '../support/redis-server.ts';
+import type { Script } from '../support/scripted-cloud.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const scripts: Record<string, Script> = {
+  ok: async (dyno) => {
+    await dyno.output(5);
+    return dyno.accept();
+  },
+  silent: (dyno) => dyno.accept(),
+};
+
+const t = (cmd: string, more: Record<string, unknown> = {}) => ({ cmd, timeout: 3600, retries: 0, ...more });
+const group = (...tasks: unknown[]) => ({ parallel: tasks });
+
+async function setup(test: (world: { engine: TestEngine; tasks: Queue; finish: Queue }) => Promise<void>): Promise<void> {
+  const server = await startRedis();
+  const engine = await startTestEngine(server, scripts, { sweepMs: 200 });
+  const prefix = shardPrefix(0);
+  const tasks = new Queue(QUEUES.task, { connection: engine.redis, prefix });
+  const finish = new Queue(QUEUES.finish, { connection: engine.redis, prefix });
+  try {
+    await test({ engine, tasks, finish });
+  } finally {
+    await tasks.close();
+    await finish.close();
+    await engine.stop();
+    await server.stop();
+  }
+}
+
+const parked = (engine: TestEngine, taskId: string) =>
+  until(`${taskId} to be parked`, async () => (await engine.redis.zscore(shardKeys(0).delayed, taskId)) !== null);
+
+/** Ended right, each task launched once, and nothing left. */
+async function expectWhole(engine: TestEngine, runId: string, posts: number): Promise<RunView> {
+  const run = await engine.ended(runId, 40_000);
+  expect(run.state, JSON.stringify(run.history)).toBe('succeeded');
+  const launched = engine.cloud.postsOf(runId).map((post) => `${post.taskId}/${post.attempt}`);
+  expect(launched).toHaveLength(posts);
+  expect(new Set(launched).size).toBe(posts);
+  await until('no job left', async () => (await engine.leftovers(runId)).length === 0);
+  expect(await engine.redis.zscore(shardKeys(0).live, runId)).toBeNull();
+  return run;
+}
+
+const output = (engine: TestEngine, runId: string, task: string) =>
+  engine.cloud.put(`out/${task}`, 'x', { ld_task_id: `${runId}.${task}` });
+
+describe.concurrent('a run goes on', () => {
+  it('when the waiting jobs of its tasks were cleaned away', async () => {
+    await setup(async ({ engine, tasks }) => {
+      const runId = engine.upload([group(t('silent'), t('silent')), group(t('ok'), t('ok'), t('ok')), t('ok')]);
+      for (const task of ['0.0', '0.1']) await parked(engine, `${runId}.${task}`);
+      expect(await tasks.clean(0, 1000, 'delayed')).toHaveLength(4);
+      for (const task of ['0.0', '0.1']) output(engine, runId, task);
+      await expectWhole(engine, runId, 6);
+    });
+  });
+
+  it('when all of its jobs were removed at once', async () => {
+    await setup(async ({ engine, tasks, finish }) => {
+      const runId = engine.upload([t('silent'), group(t('ok'), t('ok')), t('ok')]);
+      await parked(engine, `${runId}.0.0`);
+      await tasks.obliterate({ force: true });
+      await finish.obliterate({ force: true });
+      output(engine, runId, '0.0');
+      await expectWhole(engine, runId, 4);
+    });
+  });
+
+  it('when its tasks were removed and its root stands and waits for them', async () => {
+    await setup(async ({ engine, tasks }) => {
+      const runId = engine.upload([t('silent'), t('ok')]);
+      await parked(engine, `${runId}.0.0`);
+      await tasks.obliterate({ force: true });
+      output(engine, runId, '0.0');
+      await expectWhole(engine, runId, 2);
+    });
+  });
+
+  it('when its root was removed with all that hangs on it', async () => {
+    await setup(async ({ engine, finish }) => {
+      const runId = engine.upload([t('silent'), t('ok')]);
+      await parked(engine, `${runId}.0.0`);
+      await finish.remove(runId);
+      output(engine, runId, '0.0');
+      await expectWhole(engine, runId, 2);
+    });
+  });
+
+  it('to its end as cancelled when somebody emptied the queues first', async () => {
+    await setup(async ({ engine, tasks, finish }) => {
+      const runId = engine.upload([t('silent'), group(t('ok'), t('ok')), t('ok')]);
+      await parked(engine, `${runId}.0.0`);
+      await tasks.obliterate({ force: true });
+      await finish.obliterate({ force: true });
+      await engine.runs.cancel(runId, 'test');
+      const run = await engine.ended(runId, 40_000);
+      expect(run.state).toBe('cancelled');
+      expect(engine.cloud.postsOf(runId)).toHaveLength(1);
+      await until('the stop', () => engine.cloud.stopped.length === 1);
+    });
+  });
+
+  it('and starts nothing early or twice when its waiting jobs are promoted by hand', async () => {
+    await setup(async ({ engine, tasks }) => {
+      const runId = engine.upload([t('silent'), group(t('ok'), t('silent'), t('ok')), t('ok')]);
+      await parked(engine, `${runId}.0.0`);
+      for (let n = 0; n < 5; n += 1) {
+        for (const job of await tasks.getDelayed()) await job.promote().catch(() => {});
+      }
+      await parked(engine, `${runId}.0.0`);
+      expect(engine.cloud.postsOf(runId)).toHaveLength(1);
+      output(engine, runId, '0.0');
+      await parked(engine, `${runId}.1.1`);
+      for (const job of await tasks.getDelayed()) await job.promote().catch(() => {});
+      await parked(engine, `${runId}.1.1`);
+      output(engine, runId, '1.1');
+      await expectWhole(engine, runId, 5);
+    });
+  });
+});
+
+describe.concurrent('the sweep', () => {
+  it('makes the tree of a run that was accepted and then forgotten', async () => {
+    await setup(async ({ engine }) => {
+      const trigger = { bucket: engine.bucket, key: 'in/x', versionId: 'v', etag: 'e', size: 1 };
+      const parsed = parseWorkflow(JSON.stringify({ run: [t('ok')] }));
+      if (!parsed.ok) throw new Error('not valid');
+      const runId = engine.runIdOf(trigger.key, trigger.versionId);
+      const { workflow, plan } = parsed;
+      await engine.runs.accept({ runId, resource: engine.resource, trigger, workflow, plan, cap: 1e9, depth: 0 });
+      await expectWhole(engine, runId, 1);
+    });
+  });
+
+  it('rings what the record says should move', async () => {
+    await setup(async ({ engine }) => {
+      const runId = engine.upload([t('silent'), group(t('silent'), t('silent')), t('ok')]);
+      await parked(engine, `${runId}.0.0`);
+      output(engine, runId, '0.0');
+      await parked(engine, `${runId}.1.0`);
+      await parked(engine, `${runId}.1.1`);
+      // as if the bell of an output had been lost: the truth stands in the record, the job sleeps
+      const field = `${Date.now()}|${JSON.stringify({ key: 'k', version_id: 'v', etag: 'e', size: 1 })}`;
+      await engine.redis.hset(shardKeys(0).run(runId), { 'o:1.0': field, 'o:1.1': field });
+      await expectWhole(engine, runId, 4);
+    });
+  });
+});
