@@ -97,6 +97,8 @@ export async function startLocalCloud(deps: {
       AUTOFILES_ACCESS_KEY_ID: identity.accessKeyId,
       AUTOFILES_SECRET_ACCESS_KEY: identity.secretAccessKey,
       AUTOFILES_QUEUE_NAME: QUEUE_NAME,
+      // a launch here is a process on this machine: more at a time only makes each of them later
+      AUTOFILES_TASK_CONCURRENCY: '32',
       HEROKU_API_URL: dynos,
       AUTOFILES_HEROKU_TOKEN: identity.herokuToken,
       AUTOFILES_HTTP_PORT: String(ports.web),

@@ -32,7 +32,7 @@ const launched = (world: CrashWorld, count: number) => until(`${count} launches`
 /** All runs succeeded, and each task was launched as often as its attempts say. */
 async function expectAllWell(world: CrashWorld, runIds: readonly string[]): Promise<void> {
   for (const runId of runIds) {
-    const run = await world.ended(runId, 45_000);
+    const run = await world.ended(runId, 90_000);
     expect(run.state, JSON.stringify(run.history.slice(-20))).toBe('succeeded');
     await world.expectSound(run);
     expect(world.launches(runId).length).toBeGreaterThanOrEqual(TASKS);
@@ -40,7 +40,8 @@ async function expectAllWell(world: CrashWorld, runIds: readonly string[]): Prom
   await world.drained();
 }
 
-describe('in the middle of many runs', () => {
+// many runs, boots and back-offs of ten seconds on a machine that may be busy
+describe('in the middle of many runs', { timeout: 150_000 }, () => {
   it('redis is killed twice and comes back from its append-only file', async () => {
     const world = await setup();
     await world.startWorker();

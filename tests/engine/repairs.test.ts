@@ -40,6 +40,12 @@ async function setup(test: (world: { engine: TestEngine; tasks: Queue; finish: Q
 const parked = (engine: TestEngine, taskId: string) =>
   until(`${taskId} to be parked`, async () => (await engine.redis.zscore(shardKeys(0).delayed, taskId)) !== null);
 
+const launched = (engine: TestEngine, taskId: string) =>
+  until(`${taskId} to be launched`, async () => {
+    const run = await engine.show(taskId.split('.')[0] ?? '');
+    return run?.history.some((entry) => entry.task === taskId && entry.what === 'launched');
+  });
+
 /** Ended right, each task launched once, and nothing left. */
 async function expectWhole(engine: TestEngine, runId: string, posts: number): Promise<RunView> {
   const run = await engine.ended(runId, 40_000);
@@ -121,7 +127,8 @@ describe.concurrent('a run goes on', () => {
       await parked(engine, `${runId}.0.0`);
       expect(engine.cloud.postsOf(runId)).toHaveLength(1);
       output(engine, runId, '0.0');
-      await parked(engine, `${runId}.1.1`);
+      // a held sibling stands among the delayed ones too: it is to be launched first
+      await launched(engine, `${runId}.1.1`);
       for (const job of await tasks.getDelayed()) await job.promote().catch(() => {});
       await parked(engine, `${runId}.1.1`);
       output(engine, runId, '1.1');
@@ -148,8 +155,10 @@ describe.concurrent('the sweep', () => {
       const runId = engine.upload([t('silent'), group(t('silent'), t('silent')), t('ok')]);
       await parked(engine, `${runId}.0.0`);
       output(engine, runId, '0.0');
-      await parked(engine, `${runId}.1.0`);
-      await parked(engine, `${runId}.1.1`);
+      for (const task of ['1.0', '1.1']) {
+        await launched(engine, `${runId}.${task}`);
+        await parked(engine, `${runId}.${task}`);
+      }
       // as if the bell of an output had been lost: the truth stands in the record, the job sleeps
       const field = `${Date.now()}|${JSON.stringify({ key: 'k', version_id: 'v', etag: 'e', size: 1 })}`;
       await engine.redis.hset(shardKeys(0).run(runId), { 'o:1.0': field, 'o:1.1': field });
