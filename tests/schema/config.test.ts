@@ -39,7 +39,7 @@ describe('readConfig', () => {
       taskConcurrency: 100,
       graceMs: 2000,
       pollMs: 250,
-      adoptMarginMs: 2000,
+      adoptMarginMs: 30_000,
       runsPerMinute: 10_000,
       masterKey: MASTER_KEY,
       resource: undefined,
