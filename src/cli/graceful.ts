@@ -38,8 +38,10 @@ let onOrphaned: () => void = () => process.exit(1);
  * Ends this process when its supervisor ends, in whatever way. To be called first of all: a supervisor that dies while
  * this process is still starting is noticed too.
  */
-export function endWithSupervisor(): void {
-  if (process.channel !== undefined) process.once('disconnect', () => onOrphaned());
+export function endWithSupervisor(env: NodeJS.ProcessEnv): void {
+  process.once('disconnect', () => onOrphaned());
+  // it may have gone before this module was even loaded
+  if (env['AUTOFILES_SUPERVISED'] === '1' && !process.connected) process.exit(1);
 }
 
 /** Tells a supervisor, if there is one, that this process works. */

@@ -19,7 +19,7 @@ const READY_MS = 2_000;
 
 /** `autofiles web`: the HTTP side. */
 export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
-  endWithSupervisor();
+  endWithSupervisor(env);
   const config = readConfig(env);
   const log = createLog(config, 'web');
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');

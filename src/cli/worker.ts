@@ -10,7 +10,7 @@ import { createClients, createLog } from './wiring.ts';
 
 /** `autofiles worker`: consumers, planner, task processors, poller, sweeper in one process. */
 export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
-  endWithSupervisor();
+  endWithSupervisor(env);
   const config = readConfig(env);
   const log = createLog(config, 'worker');
   const clients = createClients(config);

@@ -53,7 +53,7 @@ afterAll(async () => {
   await world.stop();
 });
 
-describe('a worker that is killed when', () => {
+describe('a worker that is killed when', { timeout: 150_000 }, () => {
   for (const [name, one] of Object.entries(cases)) {
     it(name, async () => {
       const victim = await world.startWorker(`${one.at}:${one.nth ?? 1}`);

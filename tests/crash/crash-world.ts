@@ -135,7 +135,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
   const keys = shardKeys(0);
 
   const show = async (runId: string): Promise<RunView | undefined> => await readRun(redis, runId);
-  const ended = async (runId: string, ms = 30_000): Promise<RunView> => {
+  const ended = async (runId: string, ms = 60_000): Promise<RunView> => {
     try {
       return await until(
         `the end of ${runId}`,
@@ -266,7 +266,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
         for (const intent of placesOf(run, k, ['intent'])) expect(intent).toBeGreaterThan(last);
       }
       const left = async () => (await redis.keys(`{af0}:*${run.id}*`)).filter((key) => !key.includes(':run:'));
-      await until('no job left', async () => (await left()).length === 0, 30_000).catch(async (cause: unknown) => {
+      await until('no job left', async () => (await left()).length === 0, 60_000).catch(async (cause: unknown) => {
         throw new Error(`left behind: ${(await left()).join(' ')}`, { cause });
       });
       // launches that were given up are looked for a while longer, and that is all
@@ -275,7 +275,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
         async () => (await redis.hkeys(keys.watch(resource.id))).every((field) => field.startsWith('?')),
         30_000,
       );
-      await until('no dyno to stop', async () => (await redis.zcard(keys.stops)) === 0, 30_000);
+      await until('no dyno to stop', async () => (await redis.zcard(keys.stops)) === 0, 60_000);
       expect(await redis.zscore(keys.live, run.id)).toBeNull();
       // terminal is final
       expect(await show(run.id)).toMatchObject({ state: run.state, ended_at: run.ended_at });
@@ -283,7 +283,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
 
     /** Every message was deleted. */
     drained: async () => {
-      await until('an empty queue', () => clients.queue.drained(queueUrl), 30_000);
+      await until('an empty queue', () => clients.queue.drained(queueUrl), 60_000);
     },
 
     stop: async () => {

@@ -44,10 +44,10 @@ async function takeOver(failpoint: string, run: unknown[]) {
 }
 
 const somethingLaunched = async (world: CrashWorld, runId: string, count: number) => {
-  await until('launches', () => world.launches(runId).length >= count, 30_000);
+  await until('launches', () => world.launches(runId).length >= count, 60_000);
 };
 
-describe('a worker that freezes', () => {
+describe('a worker that freezes', { timeout: 150_000 }, () => {
   it('between the check and the making of a tree adds nothing in the middle of the run', async () => {
     const { world, runId, awaken, endZombie } = await takeOver('plan.checked:1:SIGSTOP', shape);
     await somethingLaunched(world, runId, 2);
@@ -91,7 +91,7 @@ describe('a worker that freezes', () => {
 
   it('between a record and the park leaves the task where its new owner has it', async () => {
     const { world, runId, awaken, endZombie } = await takeOver('task.launched:1:SIGSTOP', [t('slow'), t('ok')]);
-    await until('the second task', async () => world.launches(runId).length === 2, 30_000);
+    await until('the second task', async () => world.launches(runId).length === 2, 60_000);
     awaken();
     const run = await world.ended(runId);
     expect(run.state).toBe('succeeded');
@@ -112,7 +112,7 @@ describe('a worker that freezes', () => {
   });
 });
 
-describe.concurrent('a worker that is lost between the intent and the launch', () => {
+describe.concurrent('a worker that is lost between the intent and the launch', { timeout: 150_000 }, () => {
   it('and wakes when another attempt runs sends nothing any more', async () => {
     const world = await startWorld(scripts);
     try {
