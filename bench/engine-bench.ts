@@ -7,7 +7,7 @@ import { createObjectStore } from '../src/clients/s3.ts';
 import { startEngine } from '../src/processors/engine.ts';
 import { connect } from '../src/queues/connection.ts';
 import { createResources } from '../src/queues/resources.ts';
-import { refOf } from '../src/queues/runs.ts';
+import { refOf } from '../src/queues/run-record.ts';
 import { createSealer } from '../src/queues/secrets.ts';
 import { readMarker } from '../src/schema/command.ts';
 

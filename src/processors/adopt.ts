@@ -1,6 +1,7 @@
 import type { Dyno, DynoPlatform } from '../clients/ports.ts';
 import type { Resources } from '../queues/resources.ts';
-import type { Runs, TaskRef } from '../queues/runs.ts';
+import type { TaskRef } from '../queues/run-record.ts';
+import type { Runs } from '../queues/runs.ts';
 import { readMarker } from '../schema/command.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';

@@ -4,7 +4,8 @@ import type { MessageVerdict, ObjectHead, ObjectStore, QueueMessage } from '../c
 import { runIdOf } from '../queues/identity.ts';
 import type { Planner } from '../queues/planner.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
-import { type OutputRef, type Runs, refOf, type Trigger } from '../queues/runs.ts';
+import { type OutputRef, refOf, type Trigger } from '../queues/run-record.ts';
+import type { Runs } from '../queues/runs.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';

@@ -1,6 +1,6 @@
 import type { LaunchOrder } from '../clients/ports.ts';
 import type { Resources } from '../queues/resources.ts';
-import type { RunFacts, TaskRef } from '../queues/runs.ts';
+import type { RunFacts, TaskRef } from '../queues/run-record.ts';
 import { withMarker } from '../schema/command.ts';
 import { taskId } from '../schema/ids.ts';
 import { buildLineD } from '../schema/line-d.ts';

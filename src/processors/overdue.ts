@@ -1,6 +1,8 @@
 import type { DynoPlatform, ObjectStore } from '../clients/ports.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
-import type { Decision, EnterOptions, Runs, TaskRef } from '../queues/runs.ts';
+import type { TaskRef } from '../queues/run-record.ts';
+import type { Runs } from '../queues/runs.ts';
+import type { Decision, EnterOptions } from '../queues/task-transitions.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { readMetadata } from '../schema/metadata.ts';

@@ -5,7 +5,7 @@ import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { HistoryEntry, Problem, RunState, RunSummary, RunView, StepView, TaskState, TaskView } from '../schema/run-view.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
 import { shardKeys } from './keys.ts';
-import { readOutput } from './runs.ts';
+import { readOutput } from './run-record.ts';
 
 const STATES: readonly RunState[] = ['accepted', 'running', 'succeeded', 'failed', 'cancelled', 'rejected'];
 const SUMMARY = [

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { type ShardKeys, shardKeys } from './keys.ts';
-import { refOf, type TaskRef } from './runs.ts';
+import { refOf, type TaskRef } from './run-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
 export interface Watched {

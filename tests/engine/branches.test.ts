@@ -1,7 +1,7 @@
 // Every shape and every branch of a task's life, one run each, against a real Redis: the cases of the prototype
 // (shared/reference/bullmq-branches.md) and those that the design adds.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { refOf } from '../../src/queues/runs.ts';
+import { refOf } from '../../src/queues/run-record.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import type { Post, Script } from '../support/scripted-cloud.ts';

@@ -1,0 +1,150 @@
+// What happens to a run as a whole, and the decisions that lead to none. Each function is one Lua script; who calls it
+// twice, late or out of order changes nothing that stands.
+import type { Redis } from 'ioredis';
+import type { Workflow, WorkflowPlan } from '../schema/workflow.ts';
+import { shardKeys } from './keys.ts';
+import { keysOfRun, type Trigger } from './run-record.ts';
+import { run as runScript } from './scripts.ts';
+
+/** The transitions of runs on one connection, on which the scripts are defined. `retention`: milliseconds. */
+export function createRunTransitions(deps: { redis: Redis; retention: number }) {
+  const { redis, retention } = deps;
+  const record = async (
+    runId: string,
+    state: 'accepted' | 'rejected',
+    resource: string,
+    trigger: Trigger,
+    cap: number,
+    document: string,
+    fields: readonly (string | number)[],
+  ): Promise<string> => {
+    const k = keysOfRun(runId);
+    const why = JSON.stringify({
+      reason: 'too many runs in one minute',
+      bucket: trigger.bucket,
+      key: trigger.key,
+      version_id: trigger.versionId,
+    });
+    return String(
+      await runScript(
+        redis,
+        'accept',
+        [
+          k.run(runId),
+          k.history(runId),
+          k.live,
+          k.index(resource),
+          k.decisions(resource),
+          k.rate(resource),
+          k.quarantine(resource),
+          k.document(runId),
+        ],
+        [
+          runId,
+          k.channel,
+          resource,
+          state,
+          cap,
+          retention,
+          why,
+          document,
+          'bucket',
+          trigger.bucket,
+          'key',
+          trigger.key,
+          'version',
+          trigger.versionId,
+          'etag',
+          trigger.etag,
+          'size',
+          trigger.size,
+          ...fields,
+        ],
+      ),
+    );
+  };
+
+  return {
+    /** Records an accepted run. Answers `new`, `capped`, or the state of the record that was there already. */
+    accept: async (run: {
+      runId: string;
+      resource: string;
+      trigger: Trigger;
+      workflow: Workflow;
+      plan: WorkflowPlan;
+      /** Runs that one resource may start in a minute. */
+      cap: number;
+      /** How many runs led to this one, each by an output that started the next. */
+      depth: number;
+      /** A run that runs an ended one again: which, how, and the fields of the tasks that count as done. */
+      again?: { of: string; how: string; kept: readonly (string | number)[] };
+    }): Promise<string> => {
+      const sizes = run.plan.steps.flatMap((step, k) => [`n${k}`, step.tasks.length]);
+      return await record(run.runId, 'accepted', run.resource, run.trigger, run.cap, JSON.stringify(run.workflow), [
+        'title',
+        run.plan.title,
+        'steps',
+        run.plan.steps.length,
+        ...(run.depth > 0 ? ['depth', run.depth] : []),
+        ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, ...run.again.kept]),
+        ...sizes,
+      ]);
+    },
+
+    /** Records a run that was refused before it began, with what is wrong in it. */
+    reject: async (run: {
+      runId: string;
+      resource: string;
+      trigger: Trigger;
+      code: string;
+      detail: string;
+      cap: number;
+    }): Promise<string> =>
+      await record(run.runId, 'rejected', run.resource, run.trigger, run.cap, '', ['error', `${run.code}|${run.detail}`]),
+
+    /** Cancels a run. Answers `cancelled` or `cancelling`, the final state it has already, or `gone`. */
+    cancel: async (runId: string, by: string): Promise<string> => {
+      const k = keysOfRun(runId);
+      return String(
+        await runScript(
+          redis,
+          'cancel',
+          [k.run(runId), k.history(runId), k.delayed, k.marker, k.live, k.document(runId)],
+          [runId, k.channel, by, retention],
+        ),
+      );
+    },
+
+    /** Ends a run whose tasks have all settled. Answers its final state, `ended:<state>`, `open` or `gone`. */
+    finish: async (runId: string): Promise<string> => {
+      const k = keysOfRun(runId);
+      return String(
+        await runScript(redis, 'finish', [k.run(runId), k.history(runId), k.live, k.document(runId)], [runId, k.channel, retention]),
+      );
+    },
+
+    /** Rings tasks (`step.index`) of a run; answers how many were parked. */
+    ring: async (runId: string, tasks: readonly string[]): Promise<number> => {
+      const k = keysOfRun(runId);
+      return Number(await runScript(redis, 'ring', [k.run(runId), k.history(runId), k.delayed, k.marker], [runId, k.channel, ...tasks]));
+    },
+
+    /** Counts a decision that leads to no run; with an entry it is also kept for the owner to see. */
+    decide: async (shard: number, resource: string, kind: 'ignored' | 'quarantined', entry?: unknown): Promise<void> => {
+      const k = shardKeys(shard);
+      await runScript(
+        redis,
+        'quarantine',
+        [k.decisions(resource), k.quarantine(resource)],
+        ['', '', kind, entry === undefined ? '' : JSON.stringify(entry)],
+      );
+    },
+
+    /** How many runs in a row led to this one. undefined: no such run. */
+    depth: async (runId: string): Promise<number | undefined> => {
+      const k = keysOfRun(runId);
+      const [state, depth] = await redis.hmget(k.run(runId), 'state', 'depth');
+      return state === null || state === undefined ? undefined : Number(depth ?? 0);
+    },
+  };
+}

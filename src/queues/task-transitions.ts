@@ -1,0 +1,227 @@
+// What happens to one task of a run. Each function is one Lua script; who calls it twice, late or out of order changes
+// nothing that stands.
+import type { Redis } from 'ioredis';
+import { Failure } from '../schema/failures.ts';
+import { parseWorkflow } from '../schema/parse-workflow.ts';
+import type { TaskPlan, Workflow } from '../schema/workflow.ts';
+import { keysOfRun, type OutputRef, type RunFacts, readOutput, refOf, type TaskRef } from './run-record.ts';
+import { run as runScript } from './scripts.ts';
+
+/** Activations in a row that may get nowhere before a task counts as poisoned (DESIGN §4). */
+const MAX_BARREN_ACTIVATIONS = 5;
+
+export interface Decision {
+  readonly action: 'gone' | 'settled' | 'park' | 'retry' | 'check' | 'adopt' | 'launch' | 'failed';
+  /** Milliseconds to park; negative: without a deadline. */
+  readonly ms: number;
+  readonly attempt: number;
+  readonly seen: string;
+  readonly detail: string;
+  /** Redis' time of the decision. */
+  readonly now: number;
+  /** With `launch`: what the dyno is told of its run. */
+  readonly facts?: RunFacts;
+}
+
+export interface EnterOptions {
+  readonly ref: TaskRef;
+  readonly task: TaskPlan;
+  readonly resource: string;
+  /** One per activation: tells an own intent from a foreign one. */
+  readonly token: string;
+  /** Whether this is the activation's first call. */
+  readonly first: boolean;
+  /** Milliseconds after which a launch of unknown fate counts as lost when nothing shows it. */
+  readonly adoptAfter: number;
+  /** Milliseconds to wait for the output's event after the dyno's end. */
+  readonly grace: number;
+  /** What the caller found when it looked once more at what was due. */
+  readonly verdict?: { readonly code: 'timed_out' | 'exited_without_output' | 'dyno_crashed'; readonly detail: string } | 'extend';
+}
+
+export type DeliverResult = 'ok' | 'duplicate' | 'late' | 'unlaunched' | 'foreign' | 'gone';
+
+/** The transitions of tasks on one connection, on which the scripts are defined. */
+export function createTaskTransitions(deps: { redis: Redis }) {
+  const { redis } = deps;
+  return {
+    /** The one decision of a task's activation. */
+    enter: async (o: EnterOptions): Promise<Decision> => {
+      const { ref, task, resource } = o;
+      const k = keysOfRun(ref.runId);
+      const [code, detail] =
+        o.verdict === undefined ? ['', ''] : o.verdict === 'extend' ? ['extend', ''] : [o.verdict.code, o.verdict.detail];
+      const reply = await runScript(
+        redis,
+        'enter',
+        [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.watch(resource), k.watched, k.stops, k.document(ref.runId)],
+        [
+          ref.runId,
+          k.channel,
+          ref.step,
+          ref.index,
+          o.token,
+          task.timeout * 1000,
+          task.wait_for * 1000,
+          task.retries,
+          task.backoff.type,
+          task.backoff.delay * 1000,
+          task.backoff.max * 1000,
+          task.no_output ? 1 : 0,
+          o.adoptAfter,
+          o.grace,
+          code,
+          detail,
+          resource,
+          o.first ? MAX_BARREN_ACTIVATIONS : 0,
+        ],
+      );
+      return decisionOf(reply, ref);
+    },
+
+    /** The platform accepted the launch, or an unknown one was found. `closed`: its dyno is to be stopped. */
+    launched: async (o: {
+      ref: TaskRef;
+      resource: string;
+      attempt: number;
+      timeout: number;
+      noOutput: boolean;
+      dyno: { readonly id: string; readonly name: string };
+      up: boolean;
+      adopted: boolean;
+    }): Promise<'ok' | 'closed'> => {
+      const { ref, resource } = o;
+      const k = keysOfRun(ref.runId);
+      const reply = await runScript(
+        redis,
+        'launched',
+        [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.watch(resource), k.watched, k.stops],
+        [
+          ref.runId,
+          k.channel,
+          `${ref.step}.${ref.index}`,
+          o.attempt,
+          o.timeout * 1000,
+          o.dyno.id,
+          o.dyno.name,
+          o.noOutput ? 1 : 0,
+          o.up ? 1 : 0,
+          resource,
+          o.adopted ? 1 : 0,
+        ],
+      );
+      return reply === 'closed' ? 'closed' : 'ok';
+    },
+
+    /**
+     * The launch was refused for certain, was not sent, or is given up as lost. `delay`: milliseconds until the attempt is
+     * free again; for a lost one how long its dyno is still looked for.
+     */
+    refused: async (o: {
+      ref: TaskRef;
+      resource: string;
+      attempt: number;
+      kind: 'heal' | 'unsent' | 'final' | 'lost';
+      delay: number;
+      retries: number;
+      code: 'launch_refused' | 'launch_unknown' | 'launch_lost';
+      detail: string;
+    }): Promise<void> => {
+      const k = keysOfRun(o.ref.runId);
+      await runScript(
+        redis,
+        'refused',
+        [k.run(o.ref.runId), k.history(o.ref.runId), k.watch(o.resource)],
+        [o.ref.runId, k.channel, `${o.ref.step}.${o.ref.index}`, o.attempt, o.kind, o.delay, o.retries, o.code, o.detail],
+      );
+    },
+
+    /** An output arrived in the resource's own bucket. Recorded and rung in one script. */
+    deliver: async (taskId: string, resource: string, output: OutputRef): Promise<DeliverResult> => {
+      const ref = refOf(taskId);
+      if (ref === undefined) return 'gone';
+      const k = keysOfRun(ref.runId);
+      const reply = String(
+        await runScript(
+          redis,
+          'deliver',
+          [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.decisions(resource)],
+          [ref.runId, k.channel, `${ref.step}.${ref.index}`, resource, output.version_id, JSON.stringify(output), ref.index, ref.step],
+        ),
+      );
+      // the script answers with these words alone
+      return reply as DeliverResult;
+    },
+
+    /** What the platform shows of a task's dyno. */
+    observe: async (o: {
+      ref: TaskRef;
+      resource: string;
+      attempt: number;
+      kind: 'up' | 'gone' | 'crashed';
+      dynoId: string;
+      noOutput: boolean;
+    }): Promise<string> => {
+      const k = keysOfRun(o.ref.runId);
+      return String(
+        await runScript(
+          redis,
+          'observe',
+          [k.run(o.ref.runId), k.history(o.ref.runId), k.delayed, k.marker, k.watch(o.resource)],
+          [o.ref.runId, k.channel, `${o.ref.step}.${o.ref.index}`, o.attempt, o.kind, o.dynoId, o.noOutput ? 1 : 0],
+        ),
+      );
+    },
+
+    /** The dyno of a task's current attempt. `launchedAt`: Redis' time in ms. */
+    dynoOf: async (ref: TaskRef): Promise<{ id: string; name: string; launchedAt: number } | undefined> => {
+      const field = await redis.hget(keysOfRun(ref.runId).run(ref.runId), `dy:${ref.step}.${ref.index}`);
+      const [id, name, launchedAt] = field?.split('|') ?? [];
+      return id === undefined || name === undefined ? undefined : { id, name, launchedAt: Number(launchedAt) };
+    },
+
+    /** The task as its record has it, for a job whose data cannot be read. undefined: no such run or task. */
+    planned: async (ref: TaskRef): Promise<{ resource: string; task: TaskPlan } | undefined> => {
+      const k = keysOfRun(ref.runId);
+      const [resource, doc] = await Promise.all([redis.hget(k.run(ref.runId), 'resource'), redis.get(k.document(ref.runId))]);
+      const parsed = parseWorkflow(doc ?? '');
+      const task = parsed.ok ? parsed.plan.steps[ref.step]?.tasks[ref.index] : undefined;
+      return resource === null || task === undefined ? undefined : { resource, task };
+    },
+  };
+}
+
+/** Display names of a step's tasks, from a document that was validated when it was accepted. */
+function taskNames(doc: string, step: number): readonly string[] {
+  const entry = (JSON.parse(doc) as Workflow).run[step];
+  if (entry === undefined) return [];
+  return 'parallel' in entry ? entry.parallel.map((task) => task.name ?? '') : [entry.name ?? ''];
+}
+
+const ACTIONS: readonly Decision['action'][] = ['gone', 'settled', 'park', 'retry', 'check', 'adopt', 'launch', 'failed'];
+
+function decisionOf(reply: unknown, ref: TaskRef): Decision {
+  if (!Array.isArray(reply) || reply.length < 6) throw new Failure('internal', `enter answered ${JSON.stringify(reply)}.`);
+  const action = ACTIONS.find((known) => known === reply[0]);
+  if (action === undefined) throw new Failure('internal', `enter answered with the action ${String(reply[0])}.`);
+  return {
+    action,
+    ms: Number(reply[1]),
+    attempt: Number(reply[2]),
+    seen: String(reply[3]),
+    detail: String(reply[4]),
+    now: Number(reply[5]),
+    ...(Array.isArray(reply[6]) ? { facts: factsOf(reply[6].map(String), ref) } : {}),
+  };
+}
+
+/** As enter.lua's facts() writes them. */
+function factsOf(reply: readonly string[], ref: TaskRef): RunFacts {
+  const [title = '', bucket = '', key = '', versionId = '', etag = '', size, document = '', ...outputs] = reply;
+  const names = document === '' ? [] : taskNames(document, ref.step - 1);
+  const before = outputs.flatMap((field, index) => {
+    const output = field === '' ? undefined : readOutput(field);
+    return output === undefined ? [] : [{ index, name: names[index] ?? '', output: output.ref }];
+  });
+  return { title, trigger: { bucket, key, versionId, etag, size: Number(size ?? 0) }, before };
+}
