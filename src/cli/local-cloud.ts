@@ -170,6 +170,8 @@ export async function startLocalCloud(deps: {
         HEROKU_HOST: urls().dynos,
         HEROKU_API_KEY: identity.herokuToken,
         HEROKU_APP: app,
+        // what the heroku CLI must trust to attach to a dyno; the platform makes it before it is ready
+        NODE_EXTRA_CA_CERTS: join(folder.state, 'dynos', 'tls', 'ca.pem'),
         AUTOFILES_URL: urls().web,
         AUTOFILES_TOKEN: identity.apiToken,
       };

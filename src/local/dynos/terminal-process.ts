@@ -23,7 +23,8 @@ interface Terminal {
 /** The pseudo-terminals of `@lydell/node-pty`; undefined where it has no prebuilt binary for this machine (attached runs then go without a terminal). */
 export function findTerminals(): Terminals | undefined {
   try {
-    const loaded: unknown = createRequire(import.meta.url)('@lydell/node-pty');
+    const require = createRequire(import.meta.url);
+    const loaded: unknown = require('@lydell/node-pty');
     return isTerminals(loaded) ? loaded : undefined;
   } catch {
     // Not installed, or no binary for this platform or C library: both mean that there is none.
