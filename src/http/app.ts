@@ -1,14 +1,20 @@
 // All routes, put together. Reads no environment and opens no socket, so tests call `app.request()`.
 import { Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
+import type { Tokens } from '../queues/tokens.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { workflowJsonSchema } from '../schema/workflow-schema.ts';
 import { checkOrigin } from './origin.ts';
+import { type PrincipalSource, requirePrincipal } from './principal.ts';
 import { problem } from './problem.ts';
 import { type RunsDeps, runsRoutes } from './runs-routes.ts';
+import { tokensRoutes } from './tokens-routes.ts';
 
 export interface AppDeps extends RunsDeps {
+  /** Who may use the API, in the order in which they are asked. */
+  readonly principals: readonly PrincipalSource[];
+  readonly tokens: Tokens;
   /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
   readonly hosts: readonly string[] | undefined;
   /** Whether Redis answers. */
@@ -32,6 +38,8 @@ export function createApp(deps: AppDeps): Hono {
     (await deps.ready()) ? c.json({ status: 'ready' }) : problem(c, new Failure('redis_unavailable', 'Look at the process that runs it.')),
   );
   app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
+  app.use('/v1/*', requirePrincipal(deps.principals));
   app.route('/v1', runsRoutes(deps));
+  app.route('/v1/tokens', tokensRoutes(deps));
   return app;
 }

@@ -1,22 +1,31 @@
+// Principals that show a token in `Authorization: Bearer`.
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { createMiddleware } from 'hono/factory';
-import { Failure } from '../schema/failures.ts';
-import { problem } from './problem.ts';
+import type { Context } from 'hono';
+import type { Scope } from '../schema/token-view.ts';
+import type { PrincipalSource } from './principal.ts';
 
-/** Lets requests through that carry the token; compares hashes in constant time. Without a token nobody is let through. */
-export function requireBearer(token: string | undefined) {
-  const expected = token === undefined ? undefined : digest(token);
-  return createMiddleware(async (c, next) => {
-    const found = /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
-    if (expected === undefined || found === undefined || !timingSafeEqual(digest(found), expected)) {
-      c.header('www-authenticate', 'Bearer');
-      return problem(
-        c,
-        new Failure('unauthorized', 'Send `Authorization: Bearer <token>`; the local one is AUTOFILES_TOKEN in .autofiles/env.'),
-      );
-    }
-    return await next();
-  });
+/** The one token of the local cloud, which may do everything with its resource; compares hashes in constant time. */
+export function localToken(deps: { token: string | undefined; resource: string }): PrincipalSource {
+  const expected = deps.token === undefined ? undefined : digest(deps.token);
+  return async (c) => {
+    const found = bearerOf(c);
+    if (expected === undefined || found === undefined || !timingSafeEqual(digest(found), expected)) return undefined;
+    return { kind: 'local', resource: deps.resource, scope: 'write', name: 'local' };
+  };
+}
+
+/** Tokens that were made for one resource. `find` answers undefined for one that never was or was revoked. */
+export function apiTokens(find: (token: string) => Promise<{ name: string; resource: string; scope: Scope } | undefined>): PrincipalSource {
+  return async (c) => {
+    const found = bearerOf(c);
+    const token = found === undefined ? undefined : await find(found);
+    if (token === undefined) return undefined;
+    return { kind: 'token', resource: token.resource, scope: token.scope, name: token.name };
+  };
+}
+
+function bearerOf(c: Context): string | undefined {
+  return /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
 }
 
 const digest = (text: string) => createHash('sha256').update(text).digest();

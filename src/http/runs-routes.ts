@@ -1,13 +1,14 @@
 import { type Context, Hono } from 'hono';
 import { streamSSE } from 'hono/streaming';
-import Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { Transition } from '../queues/channel.ts';
 import type { Selection } from '../queues/replay.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseTaskId } from '../schema/ids.ts';
 import { isFinal, type RunSummary, type RunView } from '../schema/run-view.ts';
-import { requireBearer } from './bearer.ts';
+import type { PrincipalEnv } from './principal.ts';
+import { readBody } from './read-body.ts';
 
 /** Runs of one page of the list. */
 const DEFAULT_LIMIT = 25;
@@ -16,10 +17,6 @@ const MAX_LIMIT = 200;
 const HEARTBEAT_MS = 15_000;
 
 export interface RunsDeps {
-  /** The token of the API; undefined closes it. */
-  readonly token: string | undefined;
-  /** The resource that the token belongs to. */
-  readonly resource: string;
   readonly show: (runId: string) => Promise<RunView | undefined>;
   readonly list: (query: { resource: string; limit: number; before?: number }) => Promise<readonly RunSummary[]>;
   readonly runIdOf: (event: { bucket: string; key: string; versionId: string }) => string;
@@ -31,16 +28,15 @@ export interface RunsDeps {
   readonly listen: (onTransition: (transition: Transition) => void) => () => void;
 }
 
-/** `/v1/runs`: list, show, cancel and follow the runs of the token's resource. */
-export function runsRoutes(deps: RunsDeps): Hono {
-  const routes = new Hono();
-  routes.use(requireBearer(deps.token));
+/** `/v1/runs`: list, show, cancel and follow the runs of the principal's resource. */
+export function runsRoutes(deps: RunsDeps) {
+  const routes = new Hono<PrincipalEnv>();
 
-  const own = async (c: Context): Promise<RunView> => {
+  const own = async (c: Context<PrincipalEnv>): Promise<RunView> => {
     const id = c.req.param('id') ?? '';
     const run = await deps.show(id);
     // another resource's run answers like one that never was
-    if (run === undefined || run.resource !== deps.resource) throw new Failure('not_found', `Found no run ${id}.`);
+    if (run === undefined || run.resource !== c.var.principal.resource) throw new Failure('not_found', `Found no run ${id}.`);
     return run;
   };
 
@@ -48,23 +44,23 @@ export function runsRoutes(deps: RunsDeps): Hono {
     const { bucket, key, version_id: versionId } = c.req.query();
     if (bucket !== undefined && key !== undefined && versionId !== undefined) {
       const run = await deps.show(deps.runIdOf({ bucket, key, versionId }));
-      return c.json(run === undefined || run.resource !== deps.resource ? [] : [summaryOf(run)]);
+      return c.json(run === undefined || run.resource !== c.var.principal.resource ? [] : [summaryOf(run)]);
     }
     const limit = number(c, 'limit', DEFAULT_LIMIT, 1, MAX_LIMIT);
     const before = c.req.query('before') === undefined ? undefined : number(c, 'before', 0, 0, Number.MAX_SAFE_INTEGER);
-    return c.json(await deps.list({ resource: deps.resource, limit, ...(before === undefined ? {} : { before }) }));
+    return c.json(await deps.list({ resource: c.var.principal.resource, limit, ...(before === undefined ? {} : { before }) }));
   });
 
   routes.get('/runs/:id', async (c) => c.json(await own(c)));
 
   routes.post('/runs/:id/cancel', async (c) => {
     const run = await own(c);
-    return c.json({ id: run.id, state: await deps.cancel(run.id, 'api') });
+    return c.json({ id: run.id, state: await deps.cancel(run.id, c.var.principal.name) });
   });
 
   routes.post('/runs/:id/retry', async (c) => {
     const run = await own(c);
-    const order = readRetry(await c.req.text(), run.id);
+    const order = readRetry(await readBody(c, retryBody), run.id);
     const nonce = c.req.header('idempotency-key') ?? deps.id();
     return c.json({ id: await deps.retry({ runId: run.id, nonce, ...order }) }, 202);
   });
@@ -124,17 +120,7 @@ const RetryBody = Type.Object(
 );
 const retryBody = Compile(RetryBody);
 
-function readRetry(text: string, runId: string): { selection: Selection; workflow?: string } {
-  let body: unknown;
-  try {
-    body = text === '' ? {} : JSON.parse(text);
-  } catch (cause) {
-    throw new Failure('request_invalid', 'The body is not JSON.', { cause });
-  }
-  if (!retryBody.Check(body)) {
-    const [fault] = retryBody.Errors(body);
-    throw new Failure('request_invalid', `The body is wrong at ${fault?.instancePath || '/'}: ${fault?.message ?? 'not as expected'}.`);
-  }
+function readRetry(body: Static<typeof RetryBody>, runId: string): { selection: Selection; workflow?: string } {
   const edited = body.workflow === undefined ? {} : { workflow: JSON.stringify(body.workflow) };
   switch (body.mode ?? 'run') {
     case 'run':

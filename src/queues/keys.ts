@@ -59,3 +59,18 @@ export function bucketKey(bucket: string): string {
 
 /** SET of all resource ids. */
 export const RESOURCES_KEY = 'af:resources';
+
+/** HASH of an API token by the SHA-256 of its text. */
+export function tokenKey(hash: string): string {
+  return `af:token:${hash}`;
+}
+
+/** HASH of a resource's API tokens: id → hash of the text. */
+export function tokensKey(resource: string): string {
+  return `af:tokens:${resource}`;
+}
+
+/** HASH of a resource's API tokens: id → last use (ms). */
+export function tokenUseKey(resource: string): string {
+  return `af:tokens:${resource}:used`;
+}

@@ -1,0 +1,67 @@
+// The HTTP side put together: what `autofiles web` serves, and what tests call without a socket.
+import { randomUUID } from 'node:crypto';
+import type { Hono } from 'hono';
+import { createApp } from '../http/app.ts';
+import { apiTokens, localToken } from '../http/bearer.ts';
+import { openChannel } from '../queues/channel.ts';
+import { connect } from '../queues/connection.ts';
+import { runIdOf } from '../queues/identity.ts';
+import { createPlanner } from '../queues/planner.ts';
+import { replay } from '../queues/replay.ts';
+import { createRuns } from '../queues/runs.ts';
+import { createTokens } from '../queues/tokens.ts';
+import { listRuns, readRun } from '../queues/views.ts';
+import type { Config } from '../schema/config.ts';
+import { messageOf } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
+import type { Log } from '../schema/log.ts';
+
+/** Milliseconds that Redis may take to answer the readiness check. */
+const READY_MS = 2_000;
+
+export interface WebApp {
+  readonly app: Hono;
+  /** Gives up all connections; no request may be under way any more. */
+  close(): Promise<void>;
+}
+
+/** Connects to Redis and puts all routes together. */
+export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
+  const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
+  const redis = connect(config.redis, onError);
+  const channel = await openChannel({ connection: redis, shards: config.shards, onError });
+  const runs = createRuns({ redis });
+  const tokens = createTokens({ redis, now: Date.now });
+  const planners = Array.from({ length: config.shards }, (_, shard) =>
+    createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
+  );
+  const app = createApp({
+    principals: [localToken({ token: config.apiToken, resource: config.resource ?? '' }), apiTokens(tokens.find)],
+    tokens,
+    hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
+    ready: async () => {
+      const late = new Promise<false>((resolve) => setTimeout(resolve, READY_MS, false).unref());
+      return await Promise.race([redis.ping().then((reply) => reply === 'PONG'), late]);
+    },
+    show: (runId) => readRun(redis, runId),
+    list: (query) => listRuns(redis, { ...query, shards: config.shards }),
+    runIdOf: (event) => runIdOf(event, config.shards),
+    cancel: runs.cancel,
+    id: randomUUID,
+    retry: async (order) => {
+      const runId = await replay({ redis, runs }, { ...order, cap: config.runsPerMinute });
+      await planners[parseRunId(runId)?.shard ?? 0]?.defer(runId);
+      return runId;
+    },
+    listen: channel.listen,
+    log,
+  });
+  return {
+    app,
+    close: async () => {
+      channel.close();
+      await Promise.all(planners.map((planner) => planner.close()));
+      redis.disconnect();
+    },
+  };
+}
