@@ -76,6 +76,8 @@ export interface EventQueue {
     options: {
       consumers: number;
       onBatch: (messages: readonly QueueMessage[]) => Promise<readonly MessageVerdict[]>;
+      /** Told when a batch's deletes and new visibilities were sent, whatever came of them. */
+      onSettled?: () => void;
       onError: (error: unknown) => void;
     },
   ): { stop(deadline: number): Promise<void>; lastPollAt(): number };

@@ -86,10 +86,10 @@ function startLoop(deps: Parameters<typeof consumeQueue>[0] & { index: number; s
       const verdicts = stopping.aborted ? messages.map(() => NOT_NOW) : await decide(messages);
       // the delete overlaps with the next receive, but never piles up
       await settling;
-      settling = settleMessages({ client, url }, pairUp(messages, verdicts)).then(
-        (error) => (error === undefined ? undefined : onError(error)),
-        onError,
-      );
+      settling = settleMessages({ client, url }, pairUp(messages, verdicts)).then((error) => {
+        deps.onSettled?.();
+        if (error !== undefined) onError(error);
+      }, onError);
       return [];
     },
   });

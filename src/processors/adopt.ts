@@ -3,6 +3,7 @@ import type { Resources } from '../queues/resources.ts';
 import type { TaskRef } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
 import { readMarker } from '../schema/command.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
@@ -12,7 +13,7 @@ import type { TaskPlan } from '../schema/workflow.ts';
  * `absent`: the list does not show it. `unseen`: the platform did not answer, so nothing is known yet.
  */
 export async function findDyno(
-  deps: { runs: Runs; resources: Resources; platform: DynoPlatform; log: Log },
+  deps: { runs: Runs; resources: Resources; platform: DynoPlatform; failpoint: Failpoint; log: Log },
   task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number },
 ): Promise<'adopted' | 'absent' | 'unseen'> {
   const resource = await deps.resources.get(task.resource);
@@ -29,6 +30,7 @@ export async function findDyno(
     return marker !== undefined && marker.taskId === task.ref.id && marker.attempt === task.attempt;
   });
   if (dyno === undefined) return 'absent';
+  deps.failpoint('adopt.found');
   await deps.runs.launched({
     ref: task.ref,
     resource: task.resource,
@@ -39,5 +41,6 @@ export async function findDyno(
     up: dyno.state === 'up',
     adopted: true,
   });
+  deps.failpoint('adopt.recorded');
   return 'adopted';
 }

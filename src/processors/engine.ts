@@ -76,8 +76,16 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     const planner = planners[shard];
     if (planner === undefined) throw new RangeError(`shard ${shard} has no planner`);
     return {
-      polling: startPolling({ runs, resources, platform, watch, pollMs: options.pollMs, now, log }),
-      sweeping: startSweeping({ runs, planner, sweeping: createSweeping({ redis, shard }), watch, sweepMs: options.sweepMs, log }),
+      polling: startPolling({ runs, resources, platform, watch, pollMs: options.pollMs, now, failpoint, log }),
+      sweeping: startSweeping({
+        runs,
+        planner,
+        sweeping: createSweeping({ redis, shard }),
+        watch,
+        sweepMs: options.sweepMs,
+        failpoint,
+        log,
+      }),
     };
   });
 
@@ -87,6 +95,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     platform,
     watch: createWatch({ redis, shard: 0 }),
     now,
+    failpoint,
     log,
   });
 
@@ -147,6 +156,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const consumer = options.queue.consume(options.queueUrl, {
     consumers: options.consumers,
     onBatch: createEventHandler({ runs, resources, store, planners, runsPerMinute: options.runsPerMinute, now, failpoint, log }),
+    onSettled: () => failpoint('events.deleted'),
     onError: (error) => log.warn({ error: messageOf(error) }, 'event queue'),
   });
   log.info({ shards: options.shards, consumers: options.consumers }, 'engine started');

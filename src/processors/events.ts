@@ -62,6 +62,7 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
       deps.log.info({ messageId: message.id, reason }, 'skipped a record');
     }
     // one record's trouble must not keep the others back; the message comes again for those that need it
+    deps.failpoint('events.received');
     const results = await Promise.allSettled(parsed.events.map((event) => decideAtLast(deps, event, message)));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
@@ -149,6 +150,7 @@ async function deliver(
     ...(metadata.state === undefined ? {} : { state: metadata.state }),
   };
   const result = await deps.runs.deliver(metadata.taskId, resource.id, output);
+  deps.failpoint('events.delivered');
   deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
   if (result === 'foreign' || result === 'gone') await quarantine(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
   if (result === 'unlaunched') await quarantine(`ld_task_id names ${metadata.taskId}, which was never launched`);

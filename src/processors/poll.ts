@@ -5,6 +5,7 @@ import type { Resources } from '../queues/resources.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { DynoToStop, Watch, Watched } from '../queues/watch.ts';
 import { readMarker } from '../schema/command.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { type Loop, startLoop } from './loop.ts';
@@ -28,6 +29,7 @@ export interface PollDeps {
   /** Milliseconds between two looks. */
   readonly pollMs: number;
   readonly now: () => number;
+  readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
@@ -85,6 +87,7 @@ async function look(deps: PollDeps, resourceId: string): Promise<void> {
   const watched = await deps.watch.of(resourceId);
   if (watched.length === 0) return;
   const dynos = await deps.platform.list(resource.app);
+  deps.failpoint('poll.looked');
   const byId = new Map(dynos.map((dyno) => [dyno.id, dyno]));
   const byMarker = new Map<string, Dyno>();
   for (const dyno of dynos) {
@@ -116,12 +119,14 @@ async function observe(deps: PollDeps, resource: string, one: Watched, dynoId: s
   if (dyno !== undefined && dyno.state !== 'up' && dyno.state !== 'crashed') return;
   const kind = dyno === undefined ? 'gone' : dyno.state === 'up' ? 'up' : 'crashed';
   await deps.runs.observe({ ref: one.ref, resource, attempt: one.attempt, kind, dynoId, noOutput: one.noOutput });
+  deps.failpoint('poll.noted');
 }
 
 /** What cannot be stopped now stays on the list; `time_to_live` ends it at the latest. */
 async function stopDynos(deps: PollDeps, resourceId: string, dynos: readonly DynoToStop[]): Promise<void> {
   const resource = await deps.resources.get(resourceId);
   for (const { member, dyno } of dynos) {
+    deps.failpoint('stop.due');
     try {
       if (resource !== undefined) await deps.platform.stop(resource.app, dyno.id);
       deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
@@ -132,6 +137,8 @@ async function stopDynos(deps: PollDeps, resourceId: string, dynos: readonly Dyn
         continue;
       }
     }
+    deps.failpoint('stop.stopped');
     await deps.watch.stopped(member);
+    deps.failpoint('stop.noted');
   }
 }

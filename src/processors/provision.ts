@@ -1,5 +1,6 @@
 import type { CredentialIssuer, DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import type { Log } from '../schema/log.ts';
 
 /** Seconds, 12 hours: how long a resource's credentials live; the longest that AssumeRole gives (s3sqs.md §2.6). */
@@ -15,6 +16,8 @@ export interface ProvisionDeps {
   readonly platform: DynoPlatform;
   readonly queueName: string;
   readonly now: () => number;
+  /** Set in the engine, where crashes are tested. */
+  readonly failpoint?: Failpoint;
   readonly log: Log;
 }
 
@@ -35,7 +38,7 @@ export async function provision(deps: ProvisionDeps, resource: Resource): Promis
 
 /** Gives the resource new credentials when it has none or they are six hours old. Answers whether it did. */
 export async function rotate(
-  deps: Pick<ProvisionDeps, 'resources' | 'issuer' | 'platform' | 'now' | 'log'>,
+  deps: Pick<ProvisionDeps, 'resources' | 'issuer' | 'platform' | 'now' | 'failpoint' | 'log'>,
   resource: Resource,
 ): Promise<boolean> {
   const present = await deps.resources.credentials(resource.id);
@@ -45,7 +48,9 @@ export async function rotate(
     if (vars['LD_AWS_ACCESS_KEY_ID'] === present.accessKeyId && vars['LD_S3_BUCKET'] === resource.bucket) return false;
   }
   const fresh = await deps.issuer.forBucket(resource.bucket, resource.id, CREDENTIAL_LIFE_S);
+  deps.failpoint?.('rotate.issued');
   await deps.resources.setCredentials(resource.id, fresh);
+  deps.failpoint?.('rotate.kept');
   await deps.platform.setConfigVars(resource.app, {
     LD_S3_BUCKET: resource.bucket,
     LD_AWS_ACCESS_KEY_ID: fresh.accessKeyId,
@@ -53,6 +58,7 @@ export async function rotate(
     LD_AWS_SESSION_TOKEN: fresh.sessionToken,
     LD_REGION: resource.region,
   });
+  deps.failpoint?.('rotate.told');
   deps.log.info({ resource: resource.id, expiresAt: new Date(fresh.expiresAt).toISOString() }, 'rotated credentials');
   return true;
 }

@@ -7,7 +7,9 @@ import { type ProvisionDeps, rotate } from './provision.ts';
 const LOOK_MS = 300_000;
 
 /** Rotates the credentials of all resources when they are due, until stopped; one process at a time. */
-export function startRotation(deps: Pick<ProvisionDeps, 'resources' | 'issuer' | 'platform' | 'now' | 'log'> & { watch: Watch }): Loop {
+export function startRotation(
+  deps: Pick<ProvisionDeps, 'resources' | 'issuer' | 'platform' | 'now' | 'failpoint' | 'log'> & { watch: Watch },
+): Loop {
   return startLoop({
     name: 'rotate',
     every: LOOK_MS,

@@ -4,6 +4,7 @@ import type { Planner } from '../queues/planner.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { Sweeping } from '../queues/sweeping.ts';
 import type { Watch } from '../queues/watch.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { type Loop, startLoop } from './loop.ts';
@@ -20,6 +21,7 @@ export interface SweepDeps {
   readonly sweeping: Sweeping;
   readonly watch: Watch;
   readonly sweepMs: number;
+  readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
@@ -53,7 +55,10 @@ async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
       try {
         const result = await sweepRun(deps, runId, now);
         if (result === 'ended') offset -= 1;
-        if (result !== 'fine') moved += 1;
+        if (result !== 'fine') {
+          moved += 1;
+          deps.failpoint('sweep.repaired');
+        }
       } catch (error) {
         deps.log.warn({ runId, error: messageOf(error) }, 'run not swept');
       }
@@ -70,16 +75,19 @@ async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'f
     return 'ended';
   }
   if (state === 'accepted') {
+    deps.failpoint('sweep.found');
     await deps.planner.plan({ runId });
     deps.log.warn({ runId }, 'sweep planned a run');
     return 'moved';
   }
   if (settled && !root) {
+    deps.failpoint('sweep.found');
     await deps.runs.finish(runId);
     deps.log.warn({ runId }, 'sweep ended a run');
     return 'ended';
   }
   if (lost.length > 0) {
+    deps.failpoint('sweep.found');
     await deps.planner.restore(runId, lost);
     deps.log.warn({ runId, lost: lost.length }, 'sweep restored lost jobs');
     return 'moved';

@@ -98,6 +98,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
     heard.cancel = false;
     heard.output = false;
     const asked = deps.monotonic();
+    if (first) deps.failpoint('task.activated');
     const decision = await deps.runs.enter({
       ref,
       task,
@@ -113,6 +114,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
       case 'gone':
         return 'gone';
       case 'settled':
+        deps.failpoint('task.settled');
         if (decision.detail === 'skipped') deps.nudge();
         return decision.detail;
       case 'failed':
@@ -128,6 +130,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         return await park(deps, activation, decision, true);
       case 'check':
         verdict = await lookOnceMore(deps, { ref, task, resource, decision });
+        deps.failpoint('task.due');
         break;
       case 'adopt': {
         const found = await findDyno(deps, { ref, task, resource, attempt: decision.attempt });
@@ -144,6 +147,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
           code: 'launch_unknown',
           detail: 'The launch was not answered, and no such dyno appeared.',
         });
+        deps.failpoint('task.lost');
         break;
       }
       case 'launch': {
@@ -164,6 +168,7 @@ async function park(deps: TaskDeps, { ref, job, token }: Activation, decision: D
   const shard = Number(/^r(\d+)-/.exec(ref.runId)?.[1] ?? 0);
   const parking = deps.parkings[shard];
   if (parking === undefined) throw new Failure('internal', `Task ${ref.id} names a shard that this process does not serve.`);
+  deps.failpoint('task.parking');
   return await parking.park({
     job,
     token,
@@ -186,6 +191,7 @@ async function launch(
   const { attempt } = decision;
   const refuse = async (kind: 'heal' | 'unsent' | 'final', delay: number, detail: string) => {
     await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
+    deps.failpoint('task.refused');
     return 'again' as const;
   };
   if (decision.facts === undefined) throw new Failure('internal', `Task ${ref.id} is to be launched without its facts.`);

@@ -1,31 +1,44 @@
 /**
- * The places before and after a durable step where tests stop or kill a process. In production the hook does nothing;
- * `AUTOFILES_FAILPOINT` sets it (src/cli/failpoint.ts).
+ * The one list of places where tests stop or kill a process: each stands after one durable step and before the next, so
+ * that every step has a place on either side. In production the hook does nothing; `AUTOFILES_FAILPOINT` sets it
+ * (src/cli/failpoint.ts), and `npm run chaos -- --ci` kills a worker at each of them.
  */
-export type FailpointName =
-  /** An object was read; nothing of its decision is recorded yet. */
-  | 'events.read'
-  /** The run is recorded; its tree is not made yet. */
-  | 'events.accepted'
-  /** The decision is recorded and rung; the message is not deleted yet. */
-  | 'events.decided'
-  /** The planner has seen an accepted record; the MULTI is not sent yet. */
-  | 'plan.checked'
-  /** The tree stands. */
-  | 'plan.added'
-  /** The intent is recorded; the POST is not sent yet. */
-  | 'task.intent'
-  /** The POST was answered; the answer is not recorded yet. */
-  | 'task.posted'
-  /** The launch is recorded; the task is not parked yet. */
-  | 'task.launched'
-  /** The task is parked. */
-  | 'task.parked'
-  /** A retry or the failure of a task is recorded; BullMQ does not know yet. */
-  | 'task.judged'
-  /** All tasks have settled; the end is not recorded yet. */
-  | 'finish.entered'
-  /** The end is recorded; the root job is not completed yet. */
-  | 'finish.ended';
+export const FAILPOINTS = {
+  'events.received': { after: 'a message was received', before: 'its object is read' },
+  'events.read': { after: 'an object was read', before: 'anything of its decision is recorded' },
+  'events.delivered': { after: 'an output was recorded and rung', before: 'the run that it may start is accepted' },
+  'events.accepted': { after: 'a run was recorded', before: 'its tree is made' },
+  'events.decided': { after: 'the decision was recorded and rung', before: 'the message is deleted' },
+  'events.deleted': { after: 'the message was deleted', before: 'the next one is received' },
+  'plan.checked': { after: 'the planner saw an accepted record', before: 'the MULTI with the tree is sent' },
+  'plan.added': { after: 'the tree was made', before: 'whoever asked for it hears so' },
+  'task.activated': { after: 'BullMQ handed the task out', before: 'the record is asked' },
+  'task.intent': { after: 'the intent was recorded', before: 'the POST is sent' },
+  'task.posted': { after: 'the POST was answered', before: 'the answer is recorded' },
+  'task.launched': { after: 'the launch was recorded', before: 'the task is parked' },
+  'task.refused': { after: 'a refusal was recorded', before: 'the task is parked' },
+  'task.parking': { after: 'the record said to wait', before: 'the MULTI of the park is sent' },
+  'task.parked': { after: 'the task was parked', before: 'BullMQ is told' },
+  'task.due': { after: 'an overdue task was looked at once more', before: 'the verdict is recorded' },
+  'task.judged': { after: 'a retry or a failure was recorded', before: 'BullMQ is told' },
+  'task.settled': { after: 'the end of a task was recorded', before: 'its job is completed' },
+  'task.lost': { after: 'a launch was given up as lost', before: 'the next attempt begins' },
+  'adopt.found': { after: 'the dyno of an unknown launch was found', before: 'it is recorded' },
+  'adopt.recorded': { after: 'the found dyno was recorded', before: 'its task is parked' },
+  'poll.looked': { after: 'the dyno list was read', before: 'what it shows is recorded' },
+  'poll.noted': { after: 'what the list shows was recorded', before: 'the next dyno is looked at' },
+  'stop.due': { after: 'a closed attempt put its dyno on the list of stops', before: 'the platform is asked to stop it' },
+  'stop.stopped': { after: 'the platform stopped a dyno', before: 'it is taken off the list' },
+  'stop.noted': { after: 'the dyno was taken off the list', before: 'the next one is stopped' },
+  'sweep.found': { after: 'the sweep found what should move', before: 'it is repaired' },
+  'sweep.repaired': { after: 'the sweep repaired a run', before: 'it looks at the next' },
+  'finish.entered': { after: 'all tasks settled', before: 'the end of the run is recorded' },
+  'finish.ended': { after: 'the end of the run was recorded', before: 'the root job is completed' },
+  'rotate.issued': { after: 'new credentials were issued', before: 'they are kept' },
+  'rotate.kept': { after: 'the new credentials were kept', before: 'the app is told' },
+  'rotate.told': { after: 'the app was told of them', before: 'the next resource is looked at' },
+} as const satisfies Record<string, { readonly after: string; readonly before: string }>;
+
+export type FailpointName = keyof typeof FAILPOINTS;
 
 export type Failpoint = (name: FailpointName) => void;
