@@ -87,7 +87,8 @@ async function decideAtLast(deps: EventDeps, event: ObjectCreated, message: Queu
     if (outage || message.receiveCount < MAX_RECEIVES) throw error;
     const { bucket, key, versionId } = event;
     const owner = (await deps.resources.ofBucket(bucket))?.id ?? NOBODY;
-    await deps.runs.decide(0, owner, 'quarantined', { reason: messageOf(error), bucket, key, version_id: versionId ?? '' });
+    const entry = { reason: messageOf(error), bucket, key, version_id: versionId ?? '' };
+    await deps.runs.decide(0, owner, 'quarantined', entry, { bucket, key, versionId: versionId ?? '' });
     deps.log.error({ bucket, key, error: messageOf(error) }, 'event set aside');
   }
 }
@@ -101,14 +102,16 @@ async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: numbe
     if (receiveCount <= 3) throw new Failure('conflict', `No resource owns the bucket ${event.bucket} yet.`);
     return await deps.runs.decide(0, NOBODY, 'quarantined', { reason: 'no resource owns this bucket', ...place });
   }
-  const quarantine = (reason: string) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place });
+  const version = { bucket: event.bucket, key: event.key, versionId: event.versionId ?? '' };
+  const quarantine = (reason: string) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place }, version);
   if (event.versionId === undefined || event.versionId === 'null') return await quarantine('the bucket is not versioned');
   if (event.time !== undefined && deps.now() - event.time > MEMORY_MS) {
     return await quarantine('the event is older than 15 days, too old to know whether it was handled');
   }
   const head = await deps.store.head(event.bucket, event.key, event.versionId);
-  if (head === undefined) return await deps.runs.decide(0, resource.id, 'ignored');
-  await decideObject(deps, resource, { ...event, versionId: event.versionId }, head, quarantine);
+  if (head === undefined) return await deps.runs.decide(0, resource.id, 'ignored', undefined, version);
+  const note = (reason: string) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place });
+  await decideObject(deps, resource, { ...event, versionId: event.versionId }, head, note);
 }
 
 async function decideObject(
@@ -116,20 +119,23 @@ async function decideObject(
   resource: Resource,
   event: ObjectCreated & { versionId: string },
   head: ObjectHead,
-  quarantine: (reason: string) => Promise<void>,
+  note: (reason: string) => Promise<void>,
 ): Promise<void> {
   deps.failpoint('events.read');
   const metadata = readMetadata(head.metadata);
-  if (metadata.faults.length > 0) await quarantine(metadata.faults.join(' '));
+  if (metadata.faults.length > 0) await note(metadata.faults.join(' '));
   // An output may start the next workflow: deliver first, then accept; both may be repeated.
   const depth =
-    metadata.taskId === undefined ? 0 : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, quarantine);
+    metadata.taskId === undefined ? 0 : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, note);
   if (!metadata.run && metadata.code === undefined) {
-    if (metadata.taskId === undefined && metadata.faults.length === 0) await deps.runs.decide(0, resource.id, 'ignored');
-    return;
+    if (metadata.taskId === undefined && metadata.faults.length === 0)
+      return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
+    return await deps.runs.account(resource.id, event);
   }
-  if (depth > MAX_DEPTH)
-    return await quarantine(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
+  if (depth > MAX_DEPTH) {
+    await note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
+    return await deps.runs.account(resource.id, event);
+  }
   await start(deps, resource, event, head, metadata, depth);
 }
 
@@ -140,7 +146,7 @@ async function deliver(
   event: ObjectCreated & { versionId: string },
   head: ObjectHead,
   metadata: ObjectMetadata & { taskId: string },
-  quarantine: (reason: string) => Promise<void>,
+  note: (reason: string) => Promise<void>,
 ): Promise<number> {
   const output: OutputRef = {
     key: event.key,
@@ -152,8 +158,8 @@ async function deliver(
   const result = await deps.runs.deliver(metadata.taskId, resource.id, output);
   deps.failpoint('events.delivered');
   deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
-  if (result === 'foreign' || result === 'gone') await quarantine(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
-  if (result === 'unlaunched') await quarantine(`ld_task_id names ${metadata.taskId}, which was never launched`);
+  if (result === 'foreign' || result === 'gone') await note(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
+  if (result === 'unlaunched') await note(`ld_task_id names ${metadata.taskId}, which was never launched`);
   const ref = refOf(metadata.taskId);
   const before = ref === undefined || result === 'foreign' || result === 'gone' ? undefined : await deps.runs.depth(ref.runId);
   return before === undefined ? 0 : before + 1;
@@ -171,7 +177,8 @@ async function start(
   const runId = runIdOf(trigger, deps.planners.length);
   const cap = deps.runsPerMinute;
   const reject = async (code: 'workflow_invalid' | 'workflow_too_large' | 'workflow_conflict', detail: string) => {
-    await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap });
+    const result = await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap });
+    if (result === 'capped') await deps.runs.account(resource.id, event);
     deps.log.info({ runId, key: event.key, code }, 'rejected a run');
   };
   if (metadata.run && metadata.code !== undefined) {
@@ -187,12 +194,13 @@ async function start(
     );
   }
   const text = metadata.code ?? (await deps.store.text(event.bucket, event.key, event.versionId, MAX_DOCUMENT_BYTES));
-  if (text === undefined) return await deps.runs.decide(0, resource.id, 'ignored');
+  if (text === undefined) return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
   const parsed = parseWorkflow(text);
   if (!parsed.ok) return await reject('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
   const { workflow, plan } = parsed;
   const result = await deps.runs.accept({ runId, resource: resource.id, trigger, workflow, plan, cap, depth });
   deps.log.info({ runId, key: event.key, result }, 'accepted a run');
+  if (result === 'capped') await deps.runs.account(resource.id, event);
   if (result !== 'new' && result !== 'accepted') return;
   deps.failpoint('events.accepted');
   const planner = deps.planners[parseRunId(runId)?.shard ?? 0];

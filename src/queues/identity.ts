@@ -1,5 +1,9 @@
 import { createHash } from 'node:crypto';
 import { eventIdentity } from '../schema/ids.ts';
+import type { VersionRef } from '../schema/ledger-view.ts';
+
+/** Bytes of a version's digest: two of a million versions agree by chance once in 10^7 such buckets. */
+export const DIGEST_BYTES = 8;
 
 /** Base-36 digits of the hash in a run id: 36^20 ≈ 2^103, no collision in any real number of events. */
 const DIGITS = 20;
@@ -8,11 +12,19 @@ const DIGITS = 20;
  * The id of the run that an object version causes. Derived from the event's identity, so a redelivered event names the
  * same run; carries the shard, so an output finds its run without a look-up.
  */
-export function runIdOf(event: { readonly bucket: string; readonly key: string; readonly versionId: string }, shards: number): string {
+export function runIdOf(event: VersionRef, shards: number): string {
   const hash = createHash('sha256').update(eventIdentity(event)).digest();
   const digits = BigInt(`0x${hash.subarray(0, 16).toString('hex')}`)
     .toString(36)
     .padStart(DIGITS, '0')
     .slice(-DIGITS);
   return `r${hash.readUInt32BE(16) % shards}-${digits}`;
+}
+
+/** What the ledger keeps of an object version whose decision leaves no run record behind: 8 bytes that a run id does not use. */
+export function digestOf(version: VersionRef): Buffer {
+  return createHash('sha256')
+    .update(eventIdentity(version))
+    .digest()
+    .subarray(20, 20 + DIGEST_BYTES);
 }

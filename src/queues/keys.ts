@@ -26,6 +26,8 @@ export function shardKeys(shard: number) {
     decisions: (resource: string) => `${p}:decisions:${resource}`,
     /** ZSET of quarantined events as JSON, score = ms. */
     quarantine: (resource: string) => `${p}:quarantine:${resource}`,
+    /** STRINGs, one an hour (`…:<hours since 1970>`): digests of the versions whose decision left no run record (identity.ts). */
+    account: (resource: string) => `${p}:account:${resource}`,
     /** Counter of runs accepted in one minute. */
     rate: (resource: string) => `${p}:rate:${resource}`,
     /** HASH of the dynos that tasks wait for: dyno id (or `?<task>/<attempt>`) → what waits. */
@@ -59,6 +61,14 @@ export function bucketKey(bucket: string): string {
 
 /** SET of all resource ids. */
 export const RESOURCES_KEY = 'af:resources';
+
+/** HASH of what the last sweep of a resource's bucket found. */
+export function ledgerKey(resource: string): string {
+  return `af:ledger:${resource}`;
+}
+
+/** HASH of the store as a whole: `epoch`, `since` (ms), and `beat`, a counter that only a loss of data can turn back. */
+export const STORE_KEY = 'af:store';
 
 /** HASH of an API token by the SHA-256 of its text. */
 export function tokenKey(hash: string): string {

@@ -1,10 +1,15 @@
 // What happens to a run as a whole, and the decisions that lead to none. Each function is one Lua script; who calls it
 // twice, late or out of order changes nothing that stands.
 import type { Redis } from 'ioredis';
+import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Workflow, WorkflowPlan } from '../schema/workflow.ts';
+import { digestOf } from './identity.ts';
 import { shardKeys } from './keys.ts';
 import { keysOfRun, type Trigger } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
+
+/** Milliseconds, 16 days: how long it is remembered that a version was decided; SQS redelivers for 14 at most. */
+const ACCOUNT_MS = 16 * 86_400_000;
 
 /** The transitions of runs on one connection, on which the scripts are defined. `retention`: milliseconds. */
 export function createRunTransitions(deps: { redis: Redis; retention: number }) {
@@ -61,6 +66,16 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
           ...fields,
         ],
       ),
+    );
+  };
+
+  const conclude = async (shard: number, resource: string, kind: string, entry: string, version: VersionRef | undefined) => {
+    const k = shardKeys(shard);
+    await runScript(
+      redis,
+      'quarantine',
+      [k.decisions(resource), k.quarantine(resource), k.account(resource)],
+      ['', '', kind, entry, version === undefined ? '' : digestOf(version), ACCOUNT_MS],
     );
   };
 
@@ -129,16 +144,20 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       return Number(await runScript(redis, 'ring', [k.run(runId), k.history(runId), k.delayed, k.marker], [runId, k.channel, ...tasks]));
     },
 
-    /** Counts a decision that leads to no run; with an entry it is also kept for the owner to see. */
-    decide: async (shard: number, resource: string, kind: 'ignored' | 'quarantined', entry?: unknown): Promise<void> => {
-      const k = shardKeys(shard);
-      await runScript(
-        redis,
-        'quarantine',
-        [k.decisions(resource), k.quarantine(resource)],
-        ['', '', kind, entry === undefined ? '' : JSON.stringify(entry)],
-      );
-    },
+    /**
+     * Counts a decision that leads to no run; with an entry it is also kept for the owner to see. `version`: the object version
+     * whose decision is complete with that, and which the sweep will find accounted for.
+     */
+    decide: async (
+      shard: number,
+      resource: string,
+      kind: 'ignored' | 'quarantined',
+      entry?: unknown,
+      version?: VersionRef,
+    ): Promise<void> => await conclude(shard, resource, kind, entry === undefined ? '' : JSON.stringify(entry), version),
+
+    /** Accounts for a version whose decision stands elsewhere but not under its own run id: an output, a run past the cap. */
+    account: async (resource: string, version: VersionRef): Promise<void> => await conclude(0, resource, '', '', version),
 
     /** How many runs in a row led to this one. undefined: no such run. */
     depth: async (runId: string): Promise<number | undefined> => {

@@ -18,12 +18,12 @@ const KEY_COUNTS = {
   cancel: 6,
   finish: 4,
   ring: 4,
-  quarantine: 2,
+  quarantine: 3,
   prune: 2,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;
-type Argument = string | number;
+type Argument = string | number | Buffer;
 
 const commandOf = (name: ScriptName) => `autofiles_${name}`;
 

@@ -12,6 +12,7 @@ import type {
   MessageVerdict,
   ObjectHead,
   ObjectStore,
+  ObjectVersion,
   QueueMessage,
 } from '../../src/clients/ports.ts';
 import { readMarker } from '../../src/schema/command.ts';
@@ -58,6 +59,8 @@ export class ScriptedCloud {
   readonly ends = new Map<string, DynoEnd>();
   readonly objects = new Map<string, ObjectHead & { body: string }>();
   readonly scripts: Record<string, Script>;
+  /** Every version of every bucket, in the order in which they were saved. */
+  readonly saved: (ObjectVersion & { readonly bucket: string })[] = [];
   /** Milliseconds that every event is late. */
   delay = 0;
   /** How often every event is delivered. */
@@ -99,6 +102,8 @@ export class ScriptedCloud {
     const versionId = randomUUID();
     this.objects.set(`${bucket}/${key}#${versionId}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
     this.objects.set(`${bucket}/${key}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
+    const latest = { key, versionId, etag: versionId, size: Buffer.byteLength(body), modifiedAt: Date.now(), latest: true };
+    this.saved.push({ bucket, ...latest });
     for (let copy = 0; copy < this.copies; copy += 1) this.sendEvents([eventOf(bucket, key, versionId)], delay * (copy + 1));
     return versionId;
   }
@@ -158,7 +163,12 @@ export class ScriptedCloud {
       const versionId = this.put(key, String(body), { ...details?.metadata }, bucket);
       return await Promise.resolve({ versionId, etag: versionId });
     },
-    versions: async () => await Promise.resolve({ versions: [] }),
+    versions: async (bucket, { prefix = '', next = '0', limit = 1000 } = {}) => {
+      const all = this.saved.filter((version) => version.bucket === bucket && version.key.startsWith(prefix));
+      const versions = all.slice(Number(next), Number(next) + limit);
+      const end = Number(next) + versions.length;
+      return await Promise.resolve({ versions, ...(end < all.length ? { next: String(end) } : {}) });
+    },
     createBucket: async () => await Promise.resolve(),
     setVersioned: async () => await Promise.resolve(),
     versioned: async () => await Promise.resolve(true),

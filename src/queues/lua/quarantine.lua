@@ -1,8 +1,14 @@
--- A decision that leads to no run: counted, and when it is a quarantine also kept for the owner to see.
--- KEYS: decisions, quarantine   ARGV: (unused), (unused), kind, entry (JSON, empty when only counted)
-redis.call('HINCRBY', KEYS[1], ARGV[3], 1)
+-- A decision that leads to no run: counted, and when it is a quarantine also kept for the owner to see. With a digest the
+-- object version is accounted for: the sweep finds it decided. Digests of one hour stand in one string, eight bytes each.
+-- KEYS: decisions, quarantine, account
+-- ARGV: (unused), (unused), kind (empty: only accounted), entry (JSON, empty when only counted), digest or empty, memory ms
+if ARGV[3] ~= '' then redis.call('HINCRBY', KEYS[1], ARGV[3], 1) end
 if ARGV[4] ~= '' then
   redis.call('ZADD', KEYS[2], 'NX', now, ARGV[4])
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1001)
+end
+if ARGV[5] ~= '' then
+  local hour = KEYS[3] .. ':' .. math.floor(now / 3600000)
+  if redis.call('APPEND', hour, ARGV[5]) == #ARGV[5] then redis.call('PEXPIRE', hour, ARGV[6]) end
 end
 return 1

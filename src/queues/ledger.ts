@@ -1,0 +1,120 @@
+// The ledger of a resource: which versions of its bucket have their decision. Decisions are accounted for by the scripts;
+// the sweep compares them with the bucket and notes here what it found; API, dashboard and metrics read it.
+import type { Redis } from 'ioredis';
+import type { LedgerView, UnaccountedVersion, VersionRef } from '../schema/ledger-view.ts';
+import { DIGEST_BYTES, digestOf, runIdOf } from './identity.ts';
+import { ledgerKey, STORE_KEY, shardKeys } from './keys.ts';
+
+const HOUR_MS = 3_600_000;
+
+/** What a comparison of a bucket with the decisions found. Times in milliseconds since 1970. */
+export interface LedgerFigures {
+  readonly bucket: string;
+  readonly inScope: number;
+  readonly accountedFor: number;
+  readonly unaccounted: number;
+  readonly oldestUnaccounted: UnaccountedVersion | undefined;
+  readonly beforeAccount: number;
+  readonly watermark: { readonly at: number; readonly since: number } | undefined;
+  readonly sweptAt: number;
+}
+
+/** Keeps what a sweep found, for readLedger. */
+export async function writeLedger(redis: Redis, resource: string, figures: LedgerFigures): Promise<void> {
+  await redis.hset(ledgerKey(resource), {
+    bucket: figures.bucket,
+    in_scope: figures.inScope,
+    accounted_for: figures.accountedFor,
+    unaccounted: figures.unaccounted,
+    oldest: figures.oldestUnaccounted === undefined ? '' : JSON.stringify(figures.oldestUnaccounted),
+    before_account: figures.beforeAccount,
+    at: figures.watermark?.at ?? '',
+    since: figures.watermark?.since ?? '',
+    swept_at: figures.sweptAt,
+  });
+}
+
+/** The ledger as the last sweep left it, with all decisions counted up to now. A resource that was never swept has zeros. */
+export async function readLedger(
+  redis: Redis,
+  resource: { readonly id: string; readonly bucket: string },
+  shards: number,
+): Promise<LedgerView> {
+  const [record, epoch, ...counts] = await Promise.all([
+    redis.hgetall(ledgerKey(resource.id)),
+    redis.hget(STORE_KEY, 'epoch'),
+    ...Array.from({ length: shards }, (_, shard) => redis.hgetall(shardKeys(shard).decisions(resource.id))),
+  ]);
+  const decisions: Record<string, number> = {};
+  for (const count of counts) for (const [kind, n] of Object.entries(count)) decisions[kind] = (decisions[kind] ?? 0) + Number(n);
+  const { reexecuted = 0, ...kinds } = decisions;
+  const number = (name: string) => Number(record[name] ?? 0);
+  return {
+    resource: resource.id,
+    bucket: resource.bucket,
+    in_scope: number('in_scope'),
+    accounted_for: number('accounted_for'),
+    unaccounted: number('unaccounted'),
+    // written by writeLedger alone
+    oldest_unaccounted: record['oldest'] ? (JSON.parse(record['oldest']) as UnaccountedVersion) : null,
+    before_account: number('before_account'),
+    watermark: record['at'] ? { at: isoOf(number('at')), since: isoOf(number('since')) } : null,
+    swept_at: record['swept_at'] === undefined ? null : isoOf(number('swept_at')),
+    epoch: Number(epoch ?? 1),
+    reexecuted,
+    decisions: kinds,
+  };
+}
+
+/** Milliseconds since 1970 as ISO 8601. */
+function isoOf(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** Which versions of a resource's bucket are accounted for, asked many at a time. */
+export interface Account {
+  /** Those of the versions that have no decision. */
+  missing<T extends VersionRef>(versions: readonly T[]): Promise<readonly T[]>;
+}
+
+/**
+ * Reads a resource's account of the hours since `since` (ms since 1970) once; a version is accounted for when its digest stands in it or the
+ * run that it causes has a record. What is decided after this call is found only by its record: whoever looks compares
+ * again before drawing conclusions.
+ */
+export async function openAccount(redis: Redis, resource: string, shards: number, since: number): Promise<Account> {
+  const keys = shardKeys(0);
+  const [seconds] = await redis.time();
+  const digests = new Set<string>();
+  for (let hour = Math.floor(since / HOUR_MS); hour <= Math.floor((Number(seconds) * 1000) / HOUR_MS); hour += 1) {
+    const text = await redis.getBuffer(`${keys.account(resource)}:${hour}`);
+    if (text === null) continue;
+    for (let at = 0; at + DIGEST_BYTES <= text.length; at += DIGEST_BYTES) digests.add(text.toString('latin1', at, at + DIGEST_BYTES));
+  }
+  return {
+    missing: async (versions) => {
+      const doubtful = versions.filter((version) => !digests.has(digestOf(version).toString('latin1')));
+      if (doubtful.length === 0) return [];
+      const pipeline = redis.pipeline();
+      for (const version of doubtful) {
+        const runId = runIdOf(version, shards);
+        pipeline.exists(shardKeys(Number(runId.slice(1, runId.indexOf('-')))).run(runId));
+      }
+      const replies = (await pipeline.exec()) ?? [];
+      return doubtful.filter((_, i) => {
+        const [error, found] = replies[i] ?? [null, 0];
+        if (error !== null) throw error;
+        return found !== 1;
+      });
+    },
+  };
+}
+
+/** Forgets the account of the hours before `before` (ms since 1970): the watermark has passed them. */
+export async function trimAccount(redis: Redis, resource: string, from: number, before: number): Promise<void> {
+  const keys = shardKeys(0);
+  const hours: string[] = [];
+  for (let hour = Math.floor(from / HOUR_MS); hour < Math.floor(before / HOUR_MS); hour += 1)
+    hours.push(`${keys.account(resource)}:${hour}`);
+  if (hours.length > 0) await redis.del(...hours);
+}

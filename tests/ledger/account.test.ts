@@ -1,0 +1,125 @@
+// Every decision leaves a trace by which the sweep finds its object version decided.
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { openAccount, readLedger, trimAccount, writeLedger } from '../../src/queues/ledger.ts';
+import type { VersionRef } from '../../src/schema/ledger-view.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const HOUR_MS = 3_600_000;
+let redis: TestRedis;
+let engine: TestEngine;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  engine = await startTestEngine(redis, {
+    ok: async (dyno) => {
+      await dyno.output(5);
+      return dyno.accept();
+    },
+  });
+});
+afterAll(async () => {
+  await engine.stop();
+  await redis.stop();
+});
+
+const missing = async (versions: readonly VersionRef[], since = Date.now() - HOUR_MS) =>
+  await (await openAccount(engine.redis, engine.resource, 1, since)).missing(versions);
+const decided = () => until('every event to be decided', () => engine.cloud.undeleted === 0);
+const put = (body: string, metadata: Record<string, string>): VersionRef => {
+  const key = `in/${randomUUID()}`;
+  return { bucket: engine.bucket, key, versionId: engine.cloud.put(key, body, metadata) };
+};
+
+it('accounts for a run and for its output', async () => {
+  const runId = engine.upload([{ cmd: 'ok', timeout: 10 }]);
+  await engine.ended(runId);
+  await decided();
+  expect(engine.cloud.saved.filter(({ key }) => !key.startsWith('.autofiles/')).length).toBe(2);
+  expect(await missing(engine.cloud.saved)).toEqual([]);
+});
+
+it.each([
+  ['a file without a workflow', 'x', {}],
+  ['a workflow that is not valid', '{"run": 1}', { ld_run: 'true' }],
+  ['an output of nowhere', 'x', { ld_task_id: 'r0-00000000000000000000.0.0' }],
+  ['metadata that cannot be read', 'x', { ld_run: 'perhaps' }],
+  ['both ld_run and ld_code', '{"run":[]}', { ld_run: 'true', ld_code: '{}' }],
+])('accounts for %s', async (_name, body, metadata) => {
+  const version = put(body, metadata);
+  await decided();
+  expect(await missing([version])).toEqual([]);
+});
+
+it('accounts for an object that was deleted before it was read', async () => {
+  const key = `in/${randomUUID()}`;
+  const versionId = randomUUID();
+  engine.cloud.sendEvents([
+    {
+      eventVersion: '2.1',
+      eventSource: 'aws:s3',
+      eventName: 'ObjectCreated:Put',
+      s3: { bucket: { name: engine.bucket }, object: { key, versionId } },
+    },
+  ]);
+  await decided();
+  expect(await missing([{ bucket: engine.bucket, key, versionId }])).toEqual([]);
+});
+
+it('misses a version whose event was lost', async () => {
+  const key = `in/${randomUUID()}`;
+  const lost = { bucket: engine.bucket, key, versionId: engine.cloud.putSilently(key, 'x') };
+  const seen = put('x', {});
+  await decided();
+  expect(await missing([lost, seen])).toEqual([lost]);
+});
+
+it('keeps eight bytes of each decision in one string an hour, and forgets the hours that are passed', async () => {
+  const [seconds] = await engine.redis.time();
+  const hour = Math.floor(Number(seconds) / 3600);
+  const key = `${shardKeys(0).account(engine.resource)}:${hour}`;
+  const before = await engine.redis.strlen(key);
+  const version = put('x', {});
+  await decided();
+  expect(await engine.redis.strlen(key)).toBe(before + 8);
+  expect(await engine.redis.pttl(key)).toBeGreaterThan(15 * 24 * HOUR_MS);
+  await trimAccount(engine.redis, engine.resource, (hour - 1) * HOUR_MS, (hour + 1) * HOUR_MS);
+  expect(await missing([version])).toEqual([version]);
+});
+
+it('shows what the last sweep found, and every decision counted', async () => {
+  const resource = { id: engine.resource, bucket: engine.bucket };
+  expect(await readLedger(engine.redis, { ...resource, id: 'never swept' }, 1)).toMatchObject({
+    in_scope: 0,
+    watermark: null,
+    swept_at: null,
+  });
+  const oldestUnaccounted = { key: 'in/x', version_id: 'v', saved_at: '2026-01-01T00:00:00.000Z' };
+  await writeLedger(engine.redis, engine.resource, {
+    bucket: engine.bucket,
+    inScope: 3,
+    accountedFor: 2,
+    unaccounted: 1,
+    oldestUnaccounted,
+    beforeAccount: 4,
+    watermark: { at: 1_000, since: 0 },
+    sweptAt: 2_000,
+  });
+  const ledger = await readLedger(engine.redis, resource, 1);
+  expect(ledger).toMatchObject({
+    resource: engine.resource,
+    in_scope: 3,
+    accounted_for: 2,
+    unaccounted: 1,
+    oldest_unaccounted: oldestUnaccounted,
+    before_account: 4,
+    watermark: { at: '1970-01-01T00:00:01.000Z', since: '1970-01-01T00:00:00.000Z' },
+    swept_at: '1970-01-01T00:00:02.000Z',
+    epoch: 1,
+    reexecuted: 0,
+  });
+  expect(ledger.decisions).toMatchObject({ run: 1, rejected: 2, output: 1 });
+});
