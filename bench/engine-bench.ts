@@ -58,6 +58,7 @@ export async function startEngineBench(setup: { socket: string; port: number }):
   const queue: EventQueue = {
     create: async (name) => await Promise.resolve({ url: name, arn: name }),
     drained: async () => await Promise.resolve(true),
+    waiting: async () => await Promise.resolve(0),
     consume: (_url, { onBatch }) => {
       handler = onBatch;
       return { stop: async () => await Promise.resolve(), lastPollAt: () => 0 };

@@ -67,6 +67,8 @@ export interface EventQueue {
   create(name: string, options?: CallOptions): Promise<{ url: string; arn: string }>;
   /** Whether nothing is waiting, delayed or in flight. Approximate on AWS. */
   drained(url: string, options?: CallOptions): Promise<boolean>;
+  /** How many messages could be received now. Approximate on AWS. */
+  waiting(url: string, options?: CallOptions): Promise<number>;
   /**
    * Starts `consumers` pollers that hand batches to `onBatch` and delete exactly the messages it calls done.
    * `stop` ends the polling, waits for the batches in flight and resolves when all is settled or `deadline` ms passed.

@@ -82,6 +82,12 @@ export function createEventQueue(
         return counts.every((count) => Number(count) === 0);
       }),
 
+    waiting: (url, options = {}) =>
+      awsCall('sqs_unavailable', `Count messages of ${url}`, options, async (abortSignal) => {
+        const [count] = await attributes(url, ['ApproximateNumberOfMessages'], abortSignal);
+        return Number(count);
+      }),
+
     consume: (url, options) =>
       consumeQueue({ receiver, client, url, now: access.now, visibility: access.visibility ?? VISIBILITY_S, ...options }),
 

@@ -5,6 +5,7 @@ import type { Tokens } from '../queues/tokens.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { workflowJsonSchema } from '../schema/workflow-schema.ts';
+import { type OpsDeps, opsRoutes } from './ops.ts';
 import { checkOrigin } from './origin.ts';
 import { type PrincipalSource, requirePrincipal } from './principal.ts';
 import { problem } from './problem.ts';
@@ -17,8 +18,7 @@ export interface AppDeps extends RunsDeps {
   readonly tokens: Tokens;
   /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
   readonly hosts: readonly string[] | undefined;
-  /** Whether Redis answers. */
-  readonly ready: () => Promise<boolean>;
+  readonly ops: OpsDeps;
   readonly log: Log;
 }
 
@@ -33,10 +33,7 @@ export function createApp(deps: AppDeps): Hono {
   app.notFound((c) => problem(c, new Failure('not_found', `Found no route for ${c.req.method} ${c.req.path}.`)));
   if (deps.hosts !== undefined) app.use(checkOrigin(deps.hosts));
 
-  app.get('/healthz', (c) => c.json({ status: 'ok' }));
-  app.get('/readyz', async (c) =>
-    (await deps.ready()) ? c.json({ status: 'ready' }) : problem(c, new Failure('redis_unavailable', 'Look at the process that runs it.')),
-  );
+  app.route('/', opsRoutes(deps.ops));
   app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
   app.use('/v1/*', requirePrincipal(deps.principals));
   app.route('/v1', runsRoutes(deps));

@@ -45,6 +45,14 @@ export function shardKeys(shard: number) {
     delayed: `${p}:${QUEUES.task}:delayed`,
     marker: `${p}:${QUEUES.task}:marker`,
     job: (queue: QueueName, id: string) => `${p}:${queue}:${id}`,
+    /** BullMQ's own lists of a queue, to see how much is due. */
+    lists: (queue: QueueName) => ({
+      wait: `${p}:${queue}:wait`,
+      prioritized: `${p}:${queue}:prioritized`,
+      delayed: `${p}:${queue}:delayed`,
+      active: `${p}:${queue}:active`,
+      meta: `${p}:${queue}:meta`,
+    }),
   };
 }
 export type ShardKeys = ReturnType<typeof shardKeys>;
@@ -84,3 +92,6 @@ export function tokensKey(resource: string): string {
 export function tokenUseKey(resource: string): string {
   return `af:tokens:${resource}:used`;
 }
+
+/** HASH of worker id → its last sign of life as JSON. */
+export const WORKERS_KEY = 'af:workers';

@@ -60,6 +60,10 @@ export interface Config {
   readonly sweepMs: number;
   /** AUTOFILES_LAUNCHES_PER_HOUR: API calls per hour and account (1,000,000; production: 4,050, 0.9 × Heroku's 4,500). */
   readonly launchesPerHour: number;
+  /** AUTOFILES_STALL_MS: milliseconds that work may be due without any of it being served before health is red (30,000). */
+  readonly stallMs: number;
+  /** AUTOFILES_WORKER_PORT: port of a worker's own /healthz and /metrics, 0 for any free one; unset: none. */
+  readonly workerPort: number | undefined;
   /** LOG_LEVEL: fatal, error, warn, info, debug, trace or silent (info). */
   readonly logLevel: LogLevel;
 }
@@ -103,6 +107,8 @@ export function readConfig(env: Environment): Config {
     lockMs: read.integer('AUTOFILES_LOCK_MS', 100, HOUR_MS, 8000),
     sweepMs: read.integer('AUTOFILES_SWEEP_MS', 10, HOUR_MS, production ? 15_000 : 5000),
     launchesPerHour: read.integer('AUTOFILES_LAUNCHES_PER_HOUR', 1, 1_000_000_000, production ? 4050 : 1_000_000),
+    stallMs: read.integer('AUTOFILES_STALL_MS', 100, HOUR_MS, 30_000),
+    workerPort: env['AUTOFILES_WORKER_PORT']?.trim() ? read.integer('AUTOFILES_WORKER_PORT', 0, 65_535, 0) : undefined,
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   if (faults.length > 0) throw new Failure('config_invalid', faults.join(' '));

@@ -178,6 +178,7 @@ export class ScriptedCloud {
   readonly queue: EventQueue = {
     create: async (name) => await Promise.resolve({ url: name, arn: name }),
     drained: async () => await Promise.resolve(this.inFlight === 0),
+    waiting: async () => await Promise.resolve(this.waiting.length),
     consume: (_url, { onBatch }) => {
       this.onBatch = onBatch;
       for (const message of this.waiting.splice(0)) this.deliver(message);
