@@ -84,6 +84,8 @@ export async function startEngineBench(setup: { socket: string; port: number }):
     adoptMarginMs: 30_000,
     graceUntilDrained: false,
     runsPerMinute: 1_000_000_000,
+    stallMs: 3_600_000,
+    onDead: () => {},
     now: Date.now,
     monotonic: () => performance.now(),
     random: Math.random,

@@ -15,9 +15,7 @@ import type { Config } from '../schema/config.ts';
 import { messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
-
-/** Milliseconds that Redis may take to answer the readiness check. */
-const READY_MS = 2_000;
+import { openWebOps } from './web-ops.ts';
 
 export interface WebApp {
   readonly app: Hono;
@@ -35,14 +33,12 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
   const planners = Array.from({ length: config.shards }, (_, shard) =>
     createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
   );
+  const ops = openWebOps({ redis, config, log });
   const app = createApp({
     principals: [localToken({ token: config.apiToken, resource: config.resource ?? '' }), apiTokens(tokens.find)],
     tokens,
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
-    ready: async () => {
-      const late = new Promise<false>((resolve) => setTimeout(resolve, READY_MS, false).unref());
-      return await Promise.race([redis.ping().then((reply) => reply === 'PONG'), late]);
-    },
+    ops: ops.ops,
     show: (runId) => readRun(redis, runId),
     list: (query) => listRuns(redis, { ...query, shards: config.shards }),
     runIdOf: (event) => runIdOf(event, config.shards),
@@ -59,6 +55,7 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
   return {
     app,
     close: async () => {
+      await ops.close();
       channel.close();
       await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();

@@ -1,4 +1,5 @@
 import { serve } from '@hono/node-server';
+import { checkSafety, connect } from '../queues/connection.ts';
 import { readConfig } from '../schema/config.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { openWebApp } from './web-app.ts';
@@ -9,6 +10,9 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
   endWithSupervisor(env);
   const config = readConfig(env);
   const log = createLog(config, 'web');
+  const probe = connect(config.redis, () => {});
+  for (const warning of await checkSafety(probe)) log.warn({}, warning);
+  probe.disconnect();
   const { app, close } = await openWebApp(config, log);
   const server = serve({ fetch: app.fetch, hostname: config.httpHost, port: config.httpPort }, ({ port }) => {
     log.info({ port }, 'web started');

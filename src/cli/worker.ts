@@ -1,12 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startEngine } from '../processors/engine.ts';
-import { checkSafety, connect } from '../queues/connection.ts';
+import type { Redis } from 'ioredis';
+import type { OpsDeps } from '../http/ops.ts';
+import { type Engine, startEngine } from '../processors/engine.ts';
+import { answers, checkSafety, connect } from '../queues/connection.ts';
 import { readConfig } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { readFailpoint } from './failpoint.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { createClients, createLog } from './wiring.ts';
+
+/** Milliseconds that a stalled worker takes to leave what still works in order. */
+const GIVE_UP_MS = 5_000;
 
 /** `autofiles worker`: consumers, planner, task processors, poller, sweeper in one process. */
 export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
@@ -16,7 +21,6 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const clients = createClients(config);
   const probe = connect(config.redis, () => {});
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
-  probe.disconnect();
   const queueUrl = config.queueUrl ?? (await findQueue(() => clients.queue.create(config.queueName), log)).url;
   const engine = await startEngine({
     ...clients,
@@ -24,18 +28,39 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     queueUrl,
     graceUntilDrained: config.mode !== 'production',
     failpoint: readFailpoint(env['AUTOFILES_FAILPOINT'], config.mode === 'production'),
+    onDead: (what) => {
+      log.fatal({ stalled: what }, 'nothing of the due work is served: ending, so that a fresh process can');
+      void Promise.race([engine.stop(GIVE_UP_MS), sleep(GIVE_UP_MS)]).finally(() => process.exit(1));
+    },
     log,
   });
+  const port =
+    config.workerPort === undefined
+      ? undefined
+      : await (await import('./worker-port.ts')).openWorkerPort({ ...workerOps(engine, probe), config, port: config.workerPort, log });
   stopOnSignal(
     async (deadline) => {
       await engine.stop(deadline);
+      await port?.close();
+      probe.disconnect();
       clients.store.close();
       clients.queue.close();
       clients.issuer.close();
     },
     (line) => log.info({}, line),
   );
-  tellReady();
+  tellReady(port?.port);
+}
+
+/** What the worker's own port answers. */
+function workerOps(engine: Engine, redis: Redis): OpsDeps {
+  return {
+    health: () => {
+      const stalled = engine.stalled();
+      return { healthy: stalled.length === 0, problems: stalled.map((what) => `Work is due, but nothing of it is served: ${what}.`) };
+    },
+    ready: async () => await answers(redis),
+  };
 }
 
 /** Milliseconds that the queue may be away when a worker starts: it may be starting too. */

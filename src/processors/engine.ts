@@ -11,11 +11,13 @@ import { createRuns } from '../queues/runs.ts';
 import type { Sealer } from '../queues/secrets.ts';
 import { createSweeping } from '../queues/sweeping.ts';
 import { createWatch } from '../queues/watch.ts';
+import { createWorkerSigns } from '../queues/worker-signs.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { createEventHandler } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
+import { startLiveness, workName } from './liveness.ts';
 import { createPlanProcessor } from './plan.ts';
 import { startPolling } from './poll.ts';
 import { startRotation } from './rotation.ts';
@@ -24,6 +26,9 @@ import { createTaskProcessor } from './task.ts';
 
 /** BullMQ fails a job that stalled more often than this; crashes are handled by the record's intents, not by counting. */
 const NEVER_TOO_OFTEN = 1_000_000;
+
+/** Milliseconds that Redis may take to answer a look at what is due. */
+const PROBE_DEADLINE_MS = 5_000;
 
 export interface EngineOptions {
   readonly redis: RedisAddress;
@@ -45,6 +50,10 @@ export interface EngineOptions {
   /** Whether a grace also lasts until the queue is drained (see OverdueDeps.drained). */
   readonly graceUntilDrained: boolean;
   readonly runsPerMinute: number;
+  /** Milliseconds of due work without progress after which this process counts as stalled. */
+  readonly stallMs: number;
+  /** Called once when it has stalled for twice as long: only a fresh process helps then. */
+  readonly onDead: (what: readonly string[]) => void;
   readonly now: () => number;
   readonly monotonic: () => number;
   readonly random: () => number;
@@ -56,6 +65,8 @@ export interface EngineOptions {
 export interface Engine {
   /** Quiet (no new messages, no new activations), then drained within `deadline` ms, then closed in reverse order. */
   stop(deadline: number): Promise<void>;
+  /** Kinds of work (`<queue> <shard>`, `events`) that are due and of which this process serves nothing. */
+  stalled(): readonly string[];
 }
 
 /** Starts everything and resolves when it works. Throws what Redis or the queue answered. */
@@ -129,8 +140,18 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
 
   const workers: Worker[] = [];
+  const served = new Map<string, number>();
   const work = (shard: number, name: QueueName, processor: Processor, concurrency: number) => {
-    const worker = new Worker(name, processor, {
+    const what = workName(name, shard);
+    served.set(what, 0);
+    const counted: Processor = async (job, token, signal) => {
+      try {
+        return await processor(job, token, signal);
+      } finally {
+        served.set(what, (served.get(what) ?? 0) + 1);
+      }
+    };
+    const worker = new Worker(name, counted, {
       connection: redis,
       prefix: shardPrefix(shard),
       concurrency,
@@ -159,12 +180,32 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onSettled: () => failpoint('events.deleted'),
     onError: (error) => log.warn({ error: messageOf(error) }, 'event queue'),
   });
+  const probe = redis.duplicate({ commandTimeout: PROBE_DEADLINE_MS });
+  probe.on('error', (error) => log.debug({ error: messageOf(error) }, 'health connection'));
+  const liveness = startLiveness({
+    // a connection of its own that gives up: a wedged one must not hide that it is wedged
+    redis: probe,
+    signs: createWorkerSigns({ redis: probe }),
+    worker: options.id(),
+    shards: () => shards,
+    queue: options.queue,
+    queueUrl: options.queueUrl,
+    served,
+    lastPollAt: consumer.lastPollAt,
+    stallMs: options.stallMs,
+    onDead: options.onDead,
+    monotonic: options.monotonic,
+    log,
+  });
   log.info({ shards: options.shards, consumers: options.consumers }, 'engine started');
 
   return {
+    stalled: liveness.stalled,
     stop: async (deadline) => {
       const until = options.monotonic() + deadline;
       const left = () => Math.max(100, Math.ceil(until - options.monotonic()));
+      await within(left(), liveness.stop());
+      probe.disconnect();
       await consumer.stop(left());
       await Promise.all([rotation.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker

@@ -34,7 +34,6 @@ export interface LivenessDeps {
   readonly stallMs: number;
   /** Called once when a stall has lasted twice as long. */
   readonly onDead: (what: readonly string[]) => void;
-  readonly now: () => number;
   readonly monotonic: () => number;
   readonly log: Log;
 }
@@ -93,7 +92,8 @@ export function startLiveness(deps: LivenessDeps): Liveness {
       const stalls = watch.stalls(at);
       const names = stalls.map(({ what }) => what);
       if (names.join() !== stalled.join()) {
-        if (names.length > 0) log.error({ stalled: names, due: names.map((what) => found.get(what)?.due ?? 0) }, 'work is due, but nothing of it is served');
+        if (names.length > 0)
+          log.error({ stalled: names, due: names.map((what) => found.get(what)?.due ?? 0) }, 'work is due, but nothing of it is served');
         else log.info({}, 'work is served again');
       }
       stalled = names;

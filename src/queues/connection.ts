@@ -25,34 +25,43 @@ export function connect(address: RedisAddress, onError: (error: Error) => void, 
   return redis;
 }
 
+/** Milliseconds that Redis may take to answer the readiness check. */
+const READY_MS = 2_000;
+
+/** Whether Redis answers in time. Never rejects. */
+export async function answers(redis: Redis): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, READY_MS, false);
+  });
+  const pong = redis.ping().then(
+    (reply) => reply === 'PONG',
+    () => false,
+  );
+  const answered = await Promise.race([pong, late]);
+  clearTimeout(timer);
+  return answered;
+}
+
 /**
  * Refuses a Redis that throws keys away when memory is short, and answers with warnings about one that keeps nothing
- * on disk. Throws Failure redis_unsafe.
+ * on disk. Reads INFO, which managed services answer where they hide CONFIG. Throws Failure redis_unsafe.
  */
 export async function checkSafety(redis: Redis): Promise<readonly string[]> {
-  const policy = await setting(redis, 'maxmemory-policy');
+  const info = await redis.info();
+  const value = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
+  const policy = value('maxmemory_policy');
   if (policy !== undefined && policy !== 'noeviction') {
     throw new Failure(
       'redis_unsafe',
-      `Found maxmemory-policy ${policy}, expected noeviction: it would drop runs when memory is short. Set it in redis.conf or with CONFIG SET maxmemory-policy noeviction.`,
+      `Found maxmemory-policy ${policy}, expected noeviction: it would drop runs when memory is short. Set it in redis.conf, with CONFIG SET maxmemory-policy noeviction, or on Heroku with \`heroku redis:maxmemory --policy noeviction\`.`,
     );
   }
   const warnings: string[] = [];
-  if ((await setting(redis, 'appendonly')) === 'no') {
+  if (value('aof_enabled') === '0') {
     warnings.push(
       'Redis has no append-only file (appendonly no): runs accepted since its last snapshot are lost when it stops. Set appendonly yes.',
     );
   }
   return warnings;
-}
-
-/** undefined where the service hides its settings (managed Redis). */
-async function setting(redis: Redis, name: string): Promise<string | undefined> {
-  try {
-    const reply: unknown = await redis.config('GET', name);
-    return Array.isArray(reply) && typeof reply[1] === 'string' ? reply[1] : undefined;
-  } catch (error) {
-    if (error instanceof Error && /unknown command|NOPERM|disabled/i.test(error.message)) return undefined;
-    throw error;
-  }
 }

@@ -24,7 +24,10 @@ export async function readDepths(redis: Redis, shard: number, now: number): Prom
   const names = Object.values(QUEUES);
   for (const name of names) {
     const lists = shardKeys(shard).lists(name);
-    pipeline.llen(lists.wait).zcard(lists.prioritized).zcount(lists.delayed, '-inf', now * SCORE_PER_MS);
+    pipeline
+      .llen(lists.wait)
+      .zcard(lists.prioritized)
+      .zcount(lists.delayed, '-inf', now * SCORE_PER_MS);
     pipeline.zcard(lists.delayed).llen(lists.active).hexists(lists.meta, 'paused');
   }
   const numbers = ((await pipeline.exec()) ?? []).map(([error, reply]) => {
@@ -34,7 +37,8 @@ export async function readDepths(redis: Redis, shard: number, now: number): Prom
   const each = 6;
   const depth = (name: QueueName): QueueDepth => {
     const [wait, prioritized, overdue, parked, active, paused] = numbers.slice(names.indexOf(name) * each);
-    if (wait === undefined || prioritized === undefined || overdue === undefined) throw new Failure('redis_unavailable', 'A look came back short.');
+    if (wait === undefined || prioritized === undefined || overdue === undefined)
+      throw new Failure('redis_unavailable', 'A look came back short.');
     return { waiting: wait + prioritized, overdue, parked: parked ?? 0, active: active ?? 0, paused: paused === 1 };
   };
   return { plan: depth('plan'), task: depth('task'), finish: depth('finish') };

@@ -5,8 +5,8 @@ import { dueOf, readDepths, redisTime } from './due.ts';
 import { QUEUES } from './keys.ts';
 import type { WorkerSigns } from './worker-signs.ts';
 
-/** Milliseconds without a sign after which a worker counts as silent: three signs missed. */
-const SILENT_MS = 15_000;
+/** Looks without a new sign after which a worker counts as silent; it gives one as often. */
+const SIGNS_MISSED = 3;
 
 export interface FleetReport {
   readonly healthy: boolean;
@@ -30,6 +30,7 @@ export function createFleet(deps: {
   monotonic: () => number;
 }) {
   const watch = createProgressWatch({ limit: deps.limit, every: deps.every + 5_000 });
+  const silentMs = SIGNS_MISSED * deps.every;
   const lastServed = new Map<string, number>();
   let progress = 0;
   let seen: Omit<FleetReport, 'healthy' | 'problems'> = { workers: { alive: 0, silent: 0, stalled: 0 }, due: { jobs: 0, messages: 0 } };
@@ -48,7 +49,7 @@ export function createFleet(deps: {
         const before = lastServed.get(worker) ?? 0;
         if (sign.served > before) progress += sign.served - before;
         lastServed.set(worker, sign.served);
-        if (now - sign.at > SILENT_MS) continue;
+        if (now - sign.at > silentMs) continue;
         alive += 1;
         messages = Math.max(messages, sign.messages);
         for (const what of sign.stalled) stalled.add(what);
@@ -58,7 +59,7 @@ export function createFleet(deps: {
         const depths = await readDepths(deps.redis, shard, now);
         for (const name of Object.values(QUEUES)) jobs += dueOf(depths[name]);
       }
-      const stalledWorkers = [...signs.values()].filter((sign) => now - sign.at <= SILENT_MS && sign.stalled.length > 0).length;
+      const stalledWorkers = [...signs.values()].filter((sign) => now - sign.at <= silentMs && sign.stalled.length > 0).length;
       seen = { workers: { alive, silent: signs.size - alive, stalled: stalledWorkers }, due: { jobs, messages } };
       stalledThere = [...stalled];
       const samples = new Map<string, Sample>([
@@ -78,7 +79,9 @@ export function createFleet(deps: {
           : `${seen.due.jobs} jobs are due and none was served for ${seconds} s. Look at the logs of the workers and start them again.`;
       });
       if (stalledThere.length > 0) {
-        problems.push(`${seen.workers.stalled} of ${seen.workers.alive} workers serve nothing of: ${stalledThere.join(', ')}. They end by themselves soon.`);
+        problems.push(
+          `${seen.workers.stalled} of ${seen.workers.alive} workers serve nothing of: ${stalledThere.join(', ')}. They end by themselves soon.`,
+        );
       }
       return { healthy: problems.length === 0, problems, ...seen };
     },

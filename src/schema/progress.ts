@@ -13,8 +13,6 @@ export interface Stall {
   readonly since: number;
 }
 
-export type ProgressWatch = ReturnType<typeof createProgressWatch>;
-
 /**
  * Judges liveness by progress: a kind of work has stalled when some of it was due at every look for `limit` milliseconds and
  * nothing of it was served meanwhile. That a process is up, connected or willing proves nothing (bullmq #4585, #3185;

@@ -47,6 +47,10 @@ const QUICK = {
 
 export interface WorkerProcess {
   readonly pid: number;
+  /** Its own port, where it was told to open one. */
+  readonly port: number | undefined;
+  /** All that it has printed. */
+  said(): string;
   /** Resolves with the signal or status that ended it. */
   readonly ended: Promise<string>;
   /** Resolves when it is stopped (SIGSTOP). */
@@ -186,11 +190,13 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
         children.delete(child);
         return String(signal ?? status);
       });
-      const first = await Promise.race([once(child, 'message').then(() => 'ready'), gone]);
-      if (first !== 'ready') throw new Error(`the worker ended with ${first}: ${said}`);
+      const first = await Promise.race([once(child, 'message').then(([message]) => ({ port: message.port as number | undefined })), gone]);
+      if (typeof first === 'string') throw new Error(`the worker ended with ${first}: ${said}`);
       const pid = child.pid ?? 0;
       return {
         pid,
+        port: first.port,
+        said: () => said,
         ended: gone,
         frozen: async () => {
           await until(`worker ${pid} to stop`, () => isFrozen(pid));
@@ -204,7 +210,15 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
     /** The same engine in this process. */
     startSurvivor: async () => {
       const own = createClients(config);
-      const engine = await startEngine({ ...own, ...config, queueUrl, graceUntilDrained: true, failpoint: () => {}, log });
+      const engine = await startEngine({
+        ...own,
+        ...config,
+        queueUrl,
+        graceUntilDrained: true,
+        failpoint: () => {},
+        onDead: () => {},
+        log,
+      });
       return {
         stop: async () => {
           await engine.stop(10_000);

@@ -46,6 +46,8 @@ describe('readConfig', () => {
       lockMs: 8000,
       sweepMs: 5000,
       launchesPerHour: 1_000_000,
+      stallMs: 30_000,
+      workerPort: undefined,
       logLevel: 'info',
     });
   });

@@ -17,6 +17,8 @@ export interface RedisProxy {
   held(): number;
   /** The next command reaches Redis and is executed, its reply is lost and the connection with it. Resolves when that has happened. */
   loseNextReply(): Promise<void>;
+  /** Connections that wait for jobs (BZPOPMIN) hear nothing more and tell nothing more, as when a router forgot them; the others work. */
+  wedgeBlocking(): void;
   /** Connections of clients so far. */
   connections(): number;
   close(): Promise<void>;
@@ -32,10 +34,12 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
   let count = 0;
   let holdText: string | undefined;
   let replies = '';
+  let wedged = false;
 
   const server = createServer((client) => {
     count += 1;
     const redis = createConnection(target);
+    let blocking = false;
     const end = () => {
       client.destroy();
       redis.destroy();
@@ -49,6 +53,8 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
       });
     }
     client.on('data', (data) => {
+      blocking ||= /bzpopmin/i.test(data.toString('latin1'));
+      if (wedged && blocking) return;
       if (losing !== undefined) losing.sent = true;
       if (holdText !== undefined && data.includes(holdText)) {
         holdText = undefined;
@@ -58,6 +64,7 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
       else held.push(() => redis.write(data));
     });
     redis.on('data', (data) => {
+      if (wedged && blocking) return;
       if (losing?.sent) {
         const { done } = losing;
         losing = undefined;
@@ -91,6 +98,9 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
       new Promise<void>((done) => {
         losing = { sent: false, done };
       }),
+    wedgeBlocking: () => {
+      wedged = true;
+    },
     connections: () => count,
     close: async () => {
       for (const side of open) side.destroy();

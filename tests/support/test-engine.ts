@@ -55,6 +55,8 @@ export async function startTestEngine(
     adoptMarginMs: 300,
     graceUntilDrained: true,
     runsPerMinute: 1_000_000,
+    stallMs: 30_000,
+    onDead: () => {},
     now: Date.now,
     monotonic: () => performance.now(),
     random: Math.random,

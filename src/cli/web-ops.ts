@@ -1,0 +1,44 @@
+// Health of the whole, as the web process tells it.
+import type { Redis } from 'ioredis';
+import type { OpsDeps } from '../http/ops.ts';
+import { startLoop } from '../processors/loop.ts';
+import { answers } from '../queues/connection.ts';
+import { createFleet } from '../queues/fleet.ts';
+import { createWorkerSigns } from '../queues/worker-signs.ts';
+import type { Config } from '../schema/config.ts';
+import type { Log } from '../schema/log.ts';
+
+/** Milliseconds that Redis may take to answer a look at what is due. */
+const LOOK_DEADLINE_MS = 5_000;
+
+/** Starts looking at the workers; `probe` is closed with it, `redis` is the caller's. */
+export function openWebOps(deps: { redis: Redis; config: Pick<Config, 'shards' | 'stallMs'>; log: Log }): {
+  ops: OpsDeps;
+  close(): Promise<void>;
+} {
+  const { redis, config, log } = deps;
+  const every = Math.min(5_000, Math.ceil(config.stallMs / 6));
+  // a connection of its own that gives up: what is wrong with the other one must not hide here
+  const probe = redis.duplicate({ commandTimeout: LOOK_DEADLINE_MS });
+  probe.on('error', (error) => log.debug({ error: error.message }, 'health connection'));
+  const shards = Array.from({ length: config.shards }, (_, shard) => shard);
+  const fleet = createFleet({
+    redis: probe,
+    signs: createWorkerSigns({ redis: probe }),
+    shards: () => shards,
+    limit: config.stallMs,
+    every,
+    monotonic: () => performance.now(),
+  });
+  const looking = startLoop({ name: 'health', every, log, turn: fleet.look });
+  return {
+    ops: {
+      health: fleet.report,
+      ready: async () => await answers(redis),
+    },
+    close: async () => {
+      await looking.stop();
+      probe.disconnect();
+    },
+  };
+}

@@ -1,0 +1,142 @@
+// Health is progress: what is up but serves nothing of the due work is red, and gives itself up.
+import { describe, expect, it } from 'vitest';
+import { createProgressWatch, type Sample } from '../../src/schema/progress.ts';
+import { startWorld } from '../crash/crash-world.ts';
+import { startRedisProxy } from '../support/redis-proxy.ts';
+import { openTestWeb } from '../support/test-web.ts';
+import { until } from '../support/until.ts';
+
+/** In production 30 s; red comes at most a sixth of it later, the end of the process after twice as long. */
+const STALL = { AUTOFILES_STALL_MS: '1200' };
+
+async function healthOf(port: number | undefined): Promise<{ status: number; problems: string[] }> {
+  const response = await fetch(`http://127.0.0.1:${port}/healthz`);
+  const { problems } = (await response.json()) as { problems: string[] };
+  return { status: response.status, problems };
+}
+
+describe('a worker that is up and serves nothing', () => {
+  it('turns its own health and that of the web process red, ends, and a fresh one does the work', async () => {
+    const world = await startWorld({ ok: (dyno) => dyno.output(0) });
+    const proxy = await startRedisProxy(world.redisServer.socket);
+    const web = await openTestWeb(world.redisServer, { env: STALL });
+    try {
+      const worker = await world.startWorker('', { ...STALL, AUTOFILES_REDIS_SOCKET: proxy.socket, AUTOFILES_WORKER_PORT: '0' });
+      expect((await world.ended(await world.upload([{ cmd: 'ok', timeout: 30 }]))).state).toBe('succeeded');
+      const alive = async () => {
+        const response = await web.call('GET', '/healthz', { token: undefined });
+        const body = (await response.json()) as { workers: { alive: number } };
+        return response.status === 200 && body.workers.alive === 1;
+      };
+      await until('the first sign of life', alive);
+      expect(await healthOf(worker.port)).toEqual({ status: 200, problems: [] });
+
+      // it polls its queue, holds its connections and answers; only, no job reaches it any more
+      proxy.wedgeBlocking();
+      const runId = await world.upload([{ cmd: 'ok', timeout: 30 }]);
+      const red = await until('red health of the worker', async () => {
+        const health = await healthOf(worker.port);
+        return health.status === 503 && health;
+      });
+      expect(red.problems.join()).toMatch(/nothing of it is served: (task|plan|finish) 0/);
+      const fleet = await until('red health of the whole', async () => {
+        const response = await web.call('GET', '/healthz', { token: undefined });
+        return response.status === 503 && (await response.json());
+      });
+      expect(fleet).toMatchObject({
+        status: 'stalled',
+        problems: [expect.stringMatching(/1 of 1 workers serve nothing|due and none was served/)],
+      });
+      expect((await web.call('GET', '/readyz', { token: undefined })).status).toBe(200);
+
+      expect(await worker.ended).toBe('1');
+      await world.startWorker('', STALL);
+      expect((await world.ended(runId)).state).toBe('succeeded');
+      await until('green again', async () => (await web.call('GET', '/healthz', { token: undefined })).status === 200);
+    } finally {
+      await web.close();
+      await world.stop();
+      await proxy.close();
+    }
+  });
+
+  it('is missed when it is frozen, and when there is none', async () => {
+    const world = await startWorld({ ok: (dyno) => dyno.output(0) });
+    const web = await openTestWeb(world.redisServer, { env: STALL });
+    const fleet = async () => {
+      const response = await web.call('GET', '/healthz', { token: undefined });
+      return { status: response.status, body: (await response.json()) as { problems: string[]; workers: Record<string, number> } };
+    };
+    try {
+      await until('no worker', async () => (await fleet()).status === 503);
+      const worker = await world.startWorker('', STALL);
+      await until('a worker', async () => (await fleet()).status === 200);
+      worker.signal('SIGSTOP');
+      await worker.frozen();
+      const missed = await until('a frozen worker is missed', async () => {
+        const found = await fleet();
+        return found.status === 503 && found;
+      });
+      expect(missed.body.problems).toEqual([expect.stringContaining('No worker has given a sign of life')]);
+      expect(missed.body.workers).toMatchObject({ alive: 0, silent: 1 });
+      worker.signal('SIGCONT');
+      await until('it lives again', async () => (await fleet()).status === 200);
+      // one that stops in order is not missed
+      worker.signal('SIGTERM');
+      expect(await worker.ended).toBe('0');
+      await until('its sign is withdrawn', async () => {
+        const { alive, silent } = (await fleet()).body.workers;
+        return alive === 0 && silent === 0;
+      });
+    } finally {
+      await web.close();
+      await world.stop();
+    }
+  });
+});
+
+describe('progress', () => {
+  const look = (watch: ReturnType<typeof createProgressWatch>, at: number, due: number, served: number) =>
+    watch.look(new Map<string, Sample>([['task 0', { due, served }]]), at);
+
+  it('stalls only when work is due at every look and none is served for the whole limit', () => {
+    const watch = createProgressWatch({ limit: 100, every: 20 });
+    for (let at = 0; at <= 90; at += 10) look(watch, at, 5, 7);
+    expect(watch.stalls(90)).toEqual([]);
+    look(watch, 100, 5, 7);
+    expect(watch.stalls(100)).toEqual([{ what: 'task 0', since: 0 }]);
+    look(watch, 110, 5, 8);
+    expect(watch.stalls(110)).toEqual([]);
+    for (let at = 120; at <= 200; at += 10) look(watch, at, at === 190 ? 0 : 5, 8);
+    expect(watch.stalls(400)).toEqual([{ what: 'task 0', since: 200 }]);
+    expect(watch.stalls(299)).toEqual([]);
+  });
+
+  it('does not blame the work for the time in which the watcher itself was away', () => {
+    const watch = createProgressWatch({ limit: 100, every: 20 });
+    look(watch, 0, 1, 0);
+    look(watch, 20, 1, 0);
+    look(watch, 500, 1, 0);
+    expect(watch.stalls(500)).toEqual([]);
+    for (let at = 520; at <= 600; at += 20) look(watch, at, 1, 0);
+    expect(watch.stalls(600)).toHaveLength(1);
+  });
+});
+
+describe('a worker and a web process on an unsafe Redis', () => {
+  it('refuse to start when it may throw keys away', async () => {
+    const world = await startWorld({});
+    try {
+      await world.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
+      await expect(world.startWorker()).rejects.toThrow(/ended with 1: [\s\S]*maxmemory-policy allkeys-lru, expected noeviction/);
+      await world.redis.config('SET', 'maxmemory-policy', 'noeviction');
+      await world.redis.config('SET', 'appendonly', 'no');
+      const worker = await world.startWorker();
+      worker.signal('SIGTERM');
+      await worker.ended;
+      expect(worker.said()).toContain('no append-only file');
+    } finally {
+      await world.stop();
+    }
+  });
+});
