@@ -1,20 +1,26 @@
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { type AddonRoutesDeps, addonRoutes, appAddonRoutes } from './addons/addon-routes.ts';
+import { identityRoutes } from './addons/identity-routes.ts';
+import type { Oauth } from './addons/oauth.ts';
+import { partnerMay } from './addons/partner-access.ts';
+import type { Provider } from './addons/providers.ts';
+import { serviceRoutes } from './addons/service-routes.ts';
 import { ApiError, notFound } from './api-error.ts';
 import { accountJson, appRoutes } from './app-routes.ts';
 import { dynoRoutes } from './dyno-routes.ts';
 import type { Formation } from './formation.ts';
 import { formationRoutes } from './formation-routes.ts';
-import { authenticated, loopbackOnly, rateLimited, requestIds, versionThree } from './guard-requests.ts';
+import { type ApiEnv, authenticated, loopbackOnly, rateLimited, requestIds, versionThree } from './guard-requests.ts';
 import { logplexRoutes, logSessionRoutes } from './log-routes.ts';
 import type { LogSessions } from './log-sessions.ts';
 import type { LogStore } from './log-store.ts';
 import type { OneOffs } from './one-offs.ts';
 import type { PlatformState } from './platform-state.ts';
 import type { RateLimit } from './rate-limit.ts';
+import type { Releases } from './releases.ts';
 
-export interface ApiDeps {
-  app: { id: string; name: string };
+export interface ApiDeps extends AddonRoutesDeps {
   token: string;
   state: PlatformState;
   oneOffs: OneOffs;
@@ -22,6 +28,12 @@ export interface ApiDeps {
   log: LogStore;
   sessions: LogSessions;
   rateLimit: RateLimit;
+  releases: Releases;
+  providers: readonly Provider[];
+  oauth: Oauth;
+  ownedByAddon: (name: string) => boolean;
+  /** A fresh unguessable text. */
+  secret: () => string;
   id: () => string;
   now: () => number;
   report: (message: string) => void;
@@ -33,8 +45,9 @@ export interface ApiDeps {
 const largestBody = 4 * 1024 * 1024;
 
 /** The Platform API of the local cloud (heroku.md 2) as one Hono app. It opens no socket and reads no environment. */
-export function createApi(deps: ApiDeps): Hono {
-  const api = new Hono();
+export function createApi(deps: ApiDeps): Hono<ApiEnv> {
+  const { addons } = deps;
+  const api = new Hono<ApiEnv>();
   api.onError((error, c) => {
     if (error instanceof ApiError) return c.json(error.body, error.status);
     deps.report(`${c.req.method} ${c.req.path}: ${error.stack ?? error.message}`);
@@ -43,7 +56,19 @@ export function createApi(deps: ApiDeps): Hono {
   api.notFound((c) => c.json({ id: 'not_found', message: `The local platform has no ${c.req.method} ${c.req.path}.` }, 404));
   api.use(loopbackOnly());
   api.route('/', logplexRoutes(deps.sessions));
-  api.use(requestIds(deps.id), authenticated(deps.token), rateLimited(deps.rateLimit), versionThree());
+  const accountId = deps.state.identity.accountId;
+  api.route('/', identityRoutes({ ...deps, accountId, nonce: deps.secret }));
+  const may = (addonId: string, method: string, path: string): boolean => {
+    const addon = addons.find(addonId);
+    const permissions = addon === undefined ? undefined : addons.provider(addon.service)?.permissions;
+    return addon !== undefined && permissions !== undefined && partnerMay({ method, path, addon, permissions });
+  };
+  api.use(
+    requestIds(deps.id),
+    authenticated({ token: deps.token, addonOf: deps.oauth.addonOf, may }),
+    rateLimited(deps.rateLimit),
+    versionThree(),
+  );
   api.use(
     bodyLimit({
       maxSize: largestBody,
@@ -54,13 +79,16 @@ export function createApi(deps: ApiDeps): Hono {
   );
   api.get('/account', (c) => c.json(accountJson(deps.state)));
   api.get('/account/rate-limits', (c) => c.json({ remaining: deps.rateLimit.remaining() }));
-  const ofApp = new Hono();
+  api.route('/', addonRoutes(deps));
+  api.route('/', serviceRoutes(deps));
+  const ofApp = new Hono<ApiEnv>();
   ofApp.use('/:app/*', async (c, next) => {
     const wanted = c.req.param('app');
     if (wanted !== deps.app.name && wanted !== deps.app.id) throw notFound('app');
     await next();
   });
   for (const routes of [appRoutes(deps), dynoRoutes(deps), formationRoutes(deps), logSessionRoutes(deps)]) ofApp.route('/:app', routes);
+  ofApp.route('/:app', appAddonRoutes(deps));
   api.route('/apps', ofApp);
   return api;
 }

@@ -3,16 +3,12 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { invalidParams, notFound } from './api-error.ts';
 import { herokuTime } from './dyno.ts';
-import type { Formation } from './formation.ts';
-import type { LogStore } from './log-store.ts';
 import { pageBy } from './paging.ts';
 import type { PlatformState, Release } from './platform-state.ts';
 import { checkProcessText, readBody } from './read-body.ts';
+import { type Releases, userEmail } from './releases.ts';
 
 const configVarsBody = Compile(Type.Record(Type.String(), Type.Union([Type.String(), Type.Null()])));
-
-// Everything local belongs to one made-up user.
-const email = 'you@localhost';
 
 /** Who is signed in, in the members that the heroku CLI reads. */
 export function accountJson(state: PlatformState): Record<string, unknown> {
@@ -20,7 +16,7 @@ export function accountJson(state: PlatformState): Record<string, unknown> {
   const at = herokuTime(createdAt);
   return {
     id: accountId,
-    email,
+    email: userEmail,
     name: 'you',
     verified: true,
     beta: false,
@@ -33,11 +29,10 @@ export function accountJson(state: PlatformState): Record<string, unknown> {
 
 export interface AppRoutesDeps {
   state: PlatformState;
-  formation: Formation;
-  log: LogStore;
+  releases: Releases;
+  /** Whether a config var is set by an add-on, and therefore by nobody else. */
+  ownedByAddon: (name: string) => boolean;
   app: { id: string; name: string };
-  id: () => string;
-  now: () => number;
   /** Where the app itself answers. */
   webUrl: () => string;
 }
@@ -58,13 +53,9 @@ export function appRoutes(deps: AppRoutesDeps): Hono {
       }
       if (value !== null) checkProcessText(`config var ${name}`, value);
     }
-    const description = describe(changes);
-    if (state.changeConfigVars(changes, { id: deps.id(), description, at: deps.now() })) {
-      deps.log.append('app', 'api', `${description} by user ${email}`);
-      deps.log.append('app', 'api', `Release v${state.currentRelease().version} created by user ${email}`);
-      // A release restarts the formation; one-offs go on with what they were started with.
-      deps.formation.restart({});
-    }
+    const owned = Object.keys(changes).filter((name) => deps.ownedByAddon(name));
+    if (owned.length > 0) throw invalidParams(`Cannot overwrite attachment values ${owned.join(', ')}.`);
+    deps.releases.change(changes, describe(changes), userEmail);
     return c.json(state.configVars());
   });
   routes.get('/releases', (c) =>
@@ -94,7 +85,7 @@ function releaseJson(release: Release, { state, app }: AppRoutesDeps): Record<st
     description,
     status: 'succeeded',
     current: version === state.currentRelease().version,
-    user: { id: state.identity.accountId, email },
+    user: { id: state.identity.accountId, email: userEmail },
     app: { id: app.id, name: app.name },
     slug: null,
     addon_plan_names: [],
@@ -125,7 +116,7 @@ function appJson({ state, app, webUrl }: AppRoutesDeps): Record<string, unknown>
   return {
     id: app.id,
     name: app.name,
-    owner: { id: accountId, email },
+    owner: { id: accountId, email: userEmail },
     stack,
     build_stack: stack,
     generation: { id: 'cedar', name: 'cedar' },

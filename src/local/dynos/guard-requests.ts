@@ -31,14 +31,32 @@ export function requestIds(id: () => string): MiddlewareHandler {
   };
 }
 
-/** 401 without the token, as `Bearer <token>` or as the password of Basic (any user). Compared in constant time. */
-export function authenticated(token: string): MiddlewareHandler {
-  const expected = digest(token);
+/** Who calls: the local user, or the provider of an add-on. */
+export type Principal = { kind: 'user' } | { kind: 'addon'; addonId: string };
+
+/** What the guards leave for the routes behind them. */
+export interface ApiEnv {
+  Variables: { principal: Principal };
+}
+
+/**
+ * 401 without a token, as `Bearer <token>` or as the password of Basic (any user): the user's own, compared in constant time, or an add-on's. 403 when `may` refuses what an add-on's
+ * provider calls.
+ */
+export function authenticated(deps: {
+  token: string;
+  addonOf: (token: string) => string | undefined;
+  may: (addonId: string, method: string, path: string) => boolean;
+}): MiddlewareHandler<ApiEnv> {
+  const expected = digest(deps.token);
   return async (c, next) => {
     const given = givenToken(c.req.header('authorization') ?? '');
-    if (given === undefined || !timingSafeEqual(digest(given), expected)) {
-      throw new ApiError(401, 'unauthorized', 'Invalid credentials provided.');
-    }
+    const isUser = given !== undefined && timingSafeEqual(digest(given), expected);
+    const addonId = given === undefined || isUser ? undefined : deps.addonOf(given);
+    if (!isUser && addonId === undefined) throw new ApiError(401, 'unauthorized', 'Invalid credentials provided.');
+    if (addonId !== undefined && !deps.may(addonId, c.req.method, c.req.path))
+      throw new ApiError(403, 'forbidden', `An add-on's token may not ${c.req.method} ${c.req.path}.`);
+    c.set('principal', addonId === undefined ? { kind: 'user' } : { kind: 'addon', addonId });
     await next();
   };
 }

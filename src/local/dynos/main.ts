@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { readProviders } from './addons/providers.ts';
 import { type Dynos, startDynos } from './start-dynos.ts';
 
 // The dynos platform as a process of its own: environment in, one ready line (and IPC message) out, SIGTERM or the parent's end stops it.
@@ -16,6 +17,8 @@ const settings = Compile(
     LANG: Type.Optional(Type.String()),
     AUTOFILES_DYNOS_WEB_PORT: Type.Optional(Type.String({ pattern: '^\\d{1,5}$' })),
     AUTOFILES_DYNOS_COPIES: Type.Optional(Type.Union([Type.Literal('auto'), Type.Literal('plain')])),
+    // A JSON file with the add-on services that the app can install (docs/local-platform.md).
+    AUTOFILES_DYNOS_ADDONS: Type.Optional(Type.String({ minLength: 1 })),
     AUTOFILES_DYNOS_RATE_LIMIT: Type.Optional(Type.String({ pattern: '^[1-9]\\d{0,9}$' })),
   }),
 );
@@ -39,6 +42,7 @@ async function main(): Promise<void> {
     // Heroku allows 4,500 an hour; on one's own machine nobody shares it.
     rateLimit: Number(env.AUTOFILES_DYNOS_RATE_LIMIT ?? 1_000_000),
     userPath: env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    ...(env.AUTOFILES_DYNOS_ADDONS === undefined ? {} : { providers: readProviders(env.AUTOFILES_DYNOS_ADDONS) }),
     ...(env.LANG === undefined ? {} : { lang: env.LANG }),
     now: Date.now,
     id: randomUUID,

@@ -17,6 +17,13 @@ export interface Release {
   createdAt: number;
 }
 
+/** A release that is to be cut. */
+export interface NewRelease {
+  id: string;
+  description: string;
+  at: number;
+}
+
 /** How many dynos of a process type shall run, and on which size. */
 export interface FormationRow {
   type: string;
@@ -48,9 +55,13 @@ export interface LogLine {
 /** The durable side of the platform: config vars, releases, dyno names, running dynos, log history. All calls are synchronous and durable against kill -9 on return. */
 export interface PlatformState {
   identity: Identity;
+  /** The open database, for the tables of other parts of the platform. */
+  database: DatabaseSync;
   configVars(): Record<string, string>;
   /** Sets (string) and removes (null) config vars and cuts a release when something changed; says whether. */
-  changeConfigVars(changes: Record<string, string | null>, release: { id: string; description: string; at: number }): boolean;
+  changeConfigVars(changes: Record<string, string | null>, release: NewRelease): boolean;
+  /** Cuts a release, whether or not one of these changes changes anything. */
+  cutRelease(release: NewRelease, changes?: Record<string, string | null>): void;
   currentRelease(): Release;
   releases(): Release[];
   /** Takes the next number of that process type (never given twice in the life of the state folder) and records the dyno as not ended. */
@@ -153,18 +164,30 @@ export function openPlatformState(dir: string, deps: { id: () => string; now: ()
   }));
   if (statements.lastRelease.get() === undefined) statements.addRelease.run(deps.id(), 'Initial release', deps.now());
 
+  const applyChanges = (changes: Readonly<Record<string, string | null>>): number => {
+    let changed = 0;
+    for (const [name, value] of Object.entries(changes)) {
+      const result = value === null ? statements.dropVar.run(name) : statements.setVar.run(name, value);
+      changed += Number(result.changes);
+    }
+    return changed;
+  };
+
   return {
     identity,
+    database: db,
     configVars: () => Object.fromEntries(statements.configVars.all().map((row) => [text(row, 'name'), text(row, 'value')])),
     changeConfigVars(changes, release) {
       return atomically(() => {
-        let changed = 0;
-        for (const [name, value] of Object.entries(changes)) {
-          const result = value === null ? statements.dropVar.run(name) : statements.setVar.run(name, value);
-          changed += Number(result.changes);
-        }
+        const changed = applyChanges(changes);
         if (changed > 0) statements.addRelease.run(release.id, release.description, release.at);
         return changed > 0;
+      });
+    },
+    cutRelease(release, changes = {}) {
+      atomically(() => {
+        applyChanges(changes);
+        statements.addRelease.run(release.id, release.description, release.at);
       });
     },
     currentRelease: () => toRelease(statements.lastRelease.get() ?? {}),

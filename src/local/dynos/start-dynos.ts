@@ -3,6 +3,8 @@ import { accessSync, constants, mkdirSync, realpathSync, statSync } from 'node:f
 import type { Server } from 'node:http';
 import { delimiter, join, resolve } from 'node:path';
 import { createAdaptorServer } from '@hono/node-server';
+import type { Provider } from './addons/providers.ts';
+import { createAddonSide } from './addons/start-addons.ts';
 import { createApi } from './api.ts';
 import { chooseCopies } from './choose-copies.ts';
 import { withoutPackageBins } from './dyno-environment.ts';
@@ -16,6 +18,7 @@ import { openPlatformState } from './platform-state.ts';
 import { createProcessPipes } from './process-pipes.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { reapOrphans } from './reap-orphans.ts';
+import { createReleases } from './releases.ts';
 import { removeTree } from './remove-tree.ts';
 import { startRendezvous } from './rendezvous.ts';
 import { startRouter } from './router.ts';
@@ -46,6 +49,8 @@ export interface DynosDeps {
   rendezvousPort?: number;
   /** How long an attached run waits for its client (default 60,000 ms). */
   attachMs?: number;
+  /** Add-on services that the app can install (default none). */
+  providers?: readonly Provider[];
   /** Pseudo-terminals for attached runs; found by itself when left out. */
   terminals?: Terminals;
   /** Calls per hour (default 4,500, Heroku's). */
@@ -131,13 +136,29 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     const router = await startRouter({ web: formation.web, crashed, log, id: deps.id, now: deps.now, port: deps.webPort ?? 0 });
     const webUrl = (): string => `http://127.0.0.1:${router.port}/`;
     const rateLimit = createRateLimit(deps.rateLimit ?? 4_500, deps.now);
-    const api = createApi({ ...deps, app, state, log, oneOffs, formation, sessions, rateLimit, webUrl });
+    const releases = createReleases({ ...deps, state, log, released: () => void formation.restart({}) });
+    let apiPort = 0;
+    const apiUrl = (): string => `http://127.0.0.1:${apiPort}`;
+    const addonSide = createAddonSide({
+      ...deps,
+      providers: deps.providers ?? [],
+      app,
+      state,
+      releases,
+      apiUrl,
+      secret,
+      changed: () => undefined,
+    });
+    const api = createApi({ ...deps, ...addonSide, app, state, log, oneOffs, formation, sessions, rateLimit, webUrl, releases, secret });
     // The first dyno should not wait for what can be had ready; what goes wrong here, that dyno will say.
     void Promise.allSettled([pipes.prepare(), slugs.acquire().then(slugs.release)]);
     const { server, port } = await listen(api.fetch, deps.port ?? 0);
+    apiPort = port;
     await formation.resume();
+    addonSide.addons.resume();
 
     const closeRest = async (): Promise<void> => {
+      addonSide.addons.close();
       sessions.close();
       await router.close();
       await rendezvous.close();
