@@ -83,6 +83,7 @@ export async function startEngineBench(setup: { socket: string; port: number }):
     graceMs: 60_000,
     adoptMarginMs: 30_000,
     graceUntilDrained: false,
+    launchesPerHour: 1_000_000_000,
     runsPerMinute: 1_000_000_000,
     stallMs: 3_600_000,
     onDead: () => {},

@@ -20,6 +20,7 @@ export function namesOf(run: RunView): TaskNames {
 const short = (cmd: string) => (cmd.length > 40 ? `${cmd.slice(0, 39)}…` : cmd);
 
 const WORDS: Readonly<Record<string, string>> = {
+  queued: 'waits for the launch budget',
   launched: 'dyno asked for',
   adopted: 'dyno found again',
   up: 'up',

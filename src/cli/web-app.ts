@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Hono } from 'hono';
 import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
+import { createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
 import { runIdOf } from '../queues/identity.ts';
@@ -29,6 +30,7 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
   const redis = connect(config.redis, onError);
   const channel = await openChannel({ connection: redis, shards: config.shards, onError });
   const runs = createRuns({ redis });
+  const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
   const tokens = createTokens({ redis, now: Date.now });
   const planners = Array.from({ length: config.shards }, (_, shard) =>
     createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
@@ -39,7 +41,7 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
     tokens,
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
     ops: ops.ops,
-    show: (runId) => readRun(redis, runId),
+    show: (runId) => readRun(redis, runId, budget),
     list: (query) => listRuns(redis, { ...query, shards: config.shards }),
     runIdOf: (event) => runIdOf(event, config.shards),
     cancel: runs.cancel,

@@ -29,7 +29,12 @@ export function createClients(config: Config) {
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(config.credentials === undefined ? {} : { credentials: config.credentials }),
   });
+  const rateLimit = new Set<(remaining: number) => void>();
   return {
+    /** Calls back whenever the platform tells how many calls are left. */
+    onRateLimit: (listener: (remaining: number) => void) => {
+      rateLimit.add(listener);
+    },
     store: createObjectStore(access(config.s3Endpoint)),
     queue: createEventQueue({ ...access(config.sqsEndpoint), now: Date.now }),
     issuer: createCredentialIssuer(access(config.stsEndpoint)),
@@ -41,6 +46,9 @@ export function createClients(config: Config) {
         return config.herokuToken;
       },
       userAgent: 'autofiles',
+      onRateLimit: (remaining) => {
+        for (const listener of rateLimit) listener(remaining);
+      },
       now: Date.now,
     }),
     sealer: createSealer(Buffer.from(config.masterKey, 'base64')),

@@ -18,6 +18,7 @@ const dynoReply = Compile(DynoReply);
 const refusalReply = Compile(RefusalReply);
 
 export const dynosReply = Compile(Type.Array(DynoReply));
+export const formationReply = Compile(Type.Array(Type.Object({ type: Type.String() })));
 export const configVarsReply = Compile(Type.Record(Type.String(), Type.String()));
 export const logSessionReply = Compile(Type.Object({ logplex_url: Type.String({ pattern: '^https?://' }) }));
 export const anyReply = Compile(Type.Unknown());

@@ -4,7 +4,7 @@ import { within } from './deadline.ts';
 import { type HerokuAccess, type HerokuCall, herokuCall } from './heroku-call.ts';
 import { createLaunch } from './heroku-launch.ts';
 import { fetchLines, LOG_HISTORY, linesOf, readEnd } from './heroku-log.ts';
-import { anyReply, configVarsReply, dynosReply, logSessionReply, toDyno } from './heroku-replies.ts';
+import { anyReply, configVarsReply, dynosReply, formationReply, logSessionReply, toDyno } from './heroku-replies.ts';
 import type { CallOptions, DynoPlatform } from './ports.ts';
 
 /** Milliseconds to read a log, when the caller names no deadline. */
@@ -52,6 +52,11 @@ export function createDynoPlatform(access: HerokuAccess & { readonly now: () => 
 
     async log(app, dynoName, lines, options = {}) {
       return (await readLog(app, dynoName, Math.min(lines, LOG_HISTORY), options)).slice(-lines);
+    },
+
+    async processTypes(app, options = {}) {
+      const replies = await herokuCall(access, app, { method: 'GET', path: `${appPath(app)}/formation` }, formationReply, options);
+      return replies.map(({ type }) => type);
     },
 
     configVars: (app, options = {}) =>

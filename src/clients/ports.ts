@@ -158,6 +158,8 @@ export interface DynoPlatform {
   endOf(app: string, dynoName: string, options?: CallOptions & { readonly after?: number }): Promise<DynoEnd>;
   /** The last lines of a dyno's log as text, oldest first. */
   log(app: string, dynoName: string, lines: number, options?: CallOptions): Promise<readonly string[]>;
+  /** The process types of the app's Procfile. */
+  processTypes(app: string, options?: CallOptions): Promise<readonly string[]>;
   configVars(app: string, options?: CallOptions): Promise<Readonly<Record<string, string>>>;
   /** Sets (or with null removes) config vars. */
   setConfigVars(app: string, vars: Readonly<Record<string, string | null>>, options?: CallOptions): Promise<void>;

@@ -1,6 +1,7 @@
 // One worker process: consumers of the event queue, the BullMQ workers of every shard, poller and sweeper.
 import { type Processor, Worker } from 'bullmq';
 import type { CredentialIssuer, DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
+import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect, type RedisAddress } from '../queues/connection.ts';
 import { QUEUES, type QueueName, shardPrefix } from '../queues/keys.ts';
@@ -15,8 +16,13 @@ import { createWorkerSigns } from '../queues/worker-signs.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import { createAllowances } from './allowance.ts';
+import { createCommandCheck } from './allowed-command.ts';
+import { startBudgetAudit } from './budget-audit.ts';
+import { chargedPlatform } from './charged-platform.ts';
 import { createEventHandler } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
+import { startGranting } from './grant.ts';
 import { startLiveness, workName } from './liveness.ts';
 import { createPlanProcessor } from './plan.ts';
 import { startPolling } from './poll.ts';
@@ -54,6 +60,10 @@ export interface EngineOptions {
   readonly stallMs: number;
   /** Called once when it has stalled for twice as long: only a fresh process helps then. */
   readonly onDead: (what: readonly string[]) => void;
+  /** Calls of the Platform API that an account may make in an hour. */
+  readonly launchesPerHour: number;
+  /** Tells how many calls the platform still allows, whenever an answer says so. */
+  readonly onRateLimit?: (listener: (remaining: number) => void) => void;
   readonly now: () => number;
   readonly monotonic: () => number;
   readonly random: () => number;
@@ -80,23 +90,36 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError, failpoint }));
   const parkings = shards.map((shard) => createParking({ shard, connection: redis, onError, failpoint }));
   const channel = await openChannel({ connection: redis, shards: options.shards, only: 'wakes', onError });
-  const { store, platform } = options;
+  const { store } = options;
+  const budget = createBudget({ redis, perHour: options.launchesPerHour, log });
+  const allowances = createAllowances({ resources, now: options.monotonic });
+  const platform = chargedPlatform(options.platform, () => budget.charge(ADDON_ACCOUNT));
+  options.onRateLimit?.((remaining) => {
+    // of interest only when it is less than what our own count may hold
+    if (remaining <= budget.burst) budget.observe(ADDON_ACCOUNT, { remaining }).catch(onError);
+  });
+  const mayLook = async (resource: string) => await budget.mayPoll((await allowances.of(resource)).account);
+  const granting = startGranting({ budget, runs, log });
 
   const loops = shards.map((shard) => {
     const watch = createWatch({ redis, shard });
     const planner = planners[shard];
     if (planner === undefined) throw new RangeError(`shard ${shard} has no planner`);
+    const sweeping = createSweeping({ redis, shard });
     return {
-      polling: startPolling({ runs, resources, platform, watch, pollMs: options.pollMs, now, failpoint, log }),
-      sweeping: startSweeping({
+      polling: startPolling({
         runs,
-        planner,
-        sweeping: createSweeping({ redis, shard }),
+        resources,
+        platform: options.platform,
+        charged: platform,
+        mayLook,
         watch,
-        sweepMs: options.sweepMs,
+        pollMs: options.pollMs,
+        now,
         failpoint,
         log,
       }),
+      sweeping: startSweeping({ runs, planner, sweeping, watch, budget, allowances, sweepMs: options.sweepMs, failpoint, log }),
     };
   });
 
@@ -107,6 +130,16 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     watch: createWatch({ redis, shard: 0 }),
     now,
     failpoint,
+    log,
+  });
+
+  const auditing = startBudgetAudit({
+    budget,
+    runs,
+    watch: createWatch({ redis, shard: 0 }),
+    everyMs: options.sweepMs,
+    clock: createSweeping({ redis, shard: 0 }).clock,
+    nudgeGrants: granting.nudge,
     log,
   });
 
@@ -124,6 +157,10 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     resources,
     store,
     platform,
+    budget,
+    allowances,
+    checkCommand: createCommandCheck({ platform, now: options.monotonic }),
+    nudgeGrants: granting.nudge,
     parkings,
     listen: channel.listen,
     ...(options.graceUntilDrained ? { drained } : {}),
@@ -176,7 +213,17 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
   const consumer = options.queue.consume(options.queueUrl, {
     consumers: options.consumers,
-    onBatch: createEventHandler({ runs, resources, store, planners, runsPerMinute: options.runsPerMinute, now, failpoint, log }),
+    onBatch: createEventHandler({
+      runs,
+      resources,
+      store,
+      planners,
+      outstanding: budget.outstanding,
+      runsPerMinute: options.runsPerMinute,
+      now,
+      failpoint,
+      log,
+    }),
     onSettled: () => failpoint('events.deleted'),
     onError: (error) => log.warn({ error: messageOf(error) }, 'event queue'),
   });
@@ -207,10 +254,16 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       await within(left(), liveness.stop());
       probe.disconnect();
       await consumer.stop(left());
-      await Promise.all([rotation.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
+      await Promise.all([
+        rotation.stop(),
+        granting.stop(),
+        auditing.stop(),
+        ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()]),
+      ]);
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker
       await within(left(), Promise.all(workers.map((worker) => worker.close())));
       tasks.close();
+      await within(left(), budget.settle());
       channel.close();
       await within(left(), Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]));
       redis.disconnect();

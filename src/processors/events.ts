@@ -34,6 +34,8 @@ export interface EventDeps {
   readonly store: ObjectStore;
   /** One per shard. */
   readonly planners: readonly Planner[];
+  /** Launches of a resource that wait or run, about. */
+  readonly outstanding: (resource: string) => number;
   /** Runs that one resource may start in a minute: the last guard against a loop. */
   readonly runsPerMinute: number;
   readonly now: () => number;
@@ -206,5 +208,5 @@ async function start(
   const planner = deps.planners[parseRunId(runId)?.shard ?? 0];
   if (planner === undefined) throw new Failure('internal', `Run ${runId} names a shard that this process does not serve.`);
   if (planner.pending() > MAX_PENDING_TREES) await planner.defer(runId);
-  else await planner.plan({ runId, known: { resource: resource.id, plan } });
+  else await planner.plan({ runId, known: { resource: resource.id, plan }, outstanding: deps.outstanding(resource.id) });
 }

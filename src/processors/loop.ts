@@ -9,8 +9,11 @@ export interface Loop {
   stop(): Promise<void>;
 }
 
-/** Runs turns one after the other, `every` milliseconds apart, until stopped. A turn that fails is logged; the next comes. */
-export function startLoop(deps: { name: string; every: number; turn: (signal: AbortSignal) => Promise<void>; log: Log }): Loop {
+/**
+ * Runs turns one after the other, `every` milliseconds apart, until stopped; a turn that answers with a number says how many
+ * milliseconds the one pause after it takes instead. A turn that fails is logged; the next comes.
+ */
+export function startLoop(deps: { name: string; every: number; turn: (signal: AbortSignal) => Promise<unknown>; log: Log }): Loop {
   const stopping = new AbortController();
   let wake = new AbortController();
   let nudged = false;
@@ -18,14 +21,17 @@ export function startLoop(deps: { name: string; every: number; turn: (signal: Ab
   const running = (async () => {
     while (!stopping.signal.aborted) {
       nudged = false;
+      let pause: unknown;
       try {
-        await deps.turn(stopping.signal);
+        pause = await deps.turn(stopping.signal);
       } catch (error) {
         deps.log.warn({ loop: deps.name, error: messageOf(error) }, 'turn failed');
       }
       if (nudged) continue;
       wake = new AbortController();
-      await sleep(deps.every, undefined, { signal: AbortSignal.any([wake.signal, stopping.signal]) }).catch((error: unknown) => {
+      await sleep(typeof pause === 'number' ? pause : deps.every, undefined, {
+        signal: AbortSignal.any([wake.signal, stopping.signal]),
+      }).catch((error: unknown) => {
         if (!(error instanceof Error) || error.name !== 'AbortError') throw error;
       });
     }

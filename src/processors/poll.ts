@@ -21,10 +21,18 @@ const AT_ONCE = 20;
 /** Milliseconds that a poller which was killed keeps the others from looking; two looks at a time do no harm. */
 const ALONE_MS = 3_000;
 
+/** Milliseconds between two looks at an app whose dynos tell of themselves by webhook. */
+const HOOKED_MS = 60_000;
+
 export interface PollDeps {
   readonly runs: Runs;
   readonly resources: Resources;
+  /** Lists without being charged: a look is charged before it is made, so that looks keep to their share. */
   readonly platform: DynoPlatform;
+  /** Stops dynos; every call is charged. */
+  readonly charged: DynoPlatform;
+  /** Whether the budget allows a look now. */
+  readonly mayLook: (resource: string) => Promise<boolean>;
   readonly watch: Watch;
   /** Milliseconds between two looks. */
   readonly pollMs: number;
@@ -47,11 +55,13 @@ export function startPolling(deps: PollDeps): Loop {
     busy.set(name, working);
   };
   const lookAlone = async (resource: string) => {
+    if (!(await deps.mayLook(resource))) return;
     const release = await deps.watch.alone(`poll:${resource}`, ALONE_MS);
     if (release === undefined) return;
     try {
       const size = await deps.watch.count(resource);
-      nextLook.set(resource, deps.now() + (size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK)));
+      const rest = size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK);
+      nextLook.set(resource, deps.now() + ((await deps.watch.hooked(resource)) ? Math.max(rest, HOOKED_MS) : rest));
       await look(deps, resource);
     } finally {
       await release();
@@ -65,7 +75,9 @@ export function startPolling(deps: PollDeps): Loop {
     turn: async (signal) => {
       const stops = Map.groupBy(await deps.watch.toStop(STOPS_PER_TURN), ({ resource }) => resource);
       for (const [resource, dynos] of stops) apart('stop', resource, () => stopDynos(deps, resource, dynos));
-      for (const resource of await deps.watch.resources()) {
+      // who was looked at longest ago comes first, so that a small budget goes round
+      const watched = (await deps.watch.resources()).toSorted((a, b) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0));
+      for (const resource of watched) {
         if (signal.aborted) return;
         if ((nextLook.get(resource) ?? 0) <= deps.now()) apart('look', resource, () => lookAlone(resource));
       }
@@ -128,7 +140,7 @@ async function stopDynos(deps: PollDeps, resourceId: string, dynos: readonly Dyn
   for (const { member, dyno } of dynos) {
     deps.failpoint('stop.due');
     try {
-      if (resource !== undefined) await deps.platform.stop(resource.app, dyno.id);
+      if (resource !== undefined) await deps.charged.stop(resource.app, dyno.id);
       deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
     } catch (error) {
       deps.log.warn({ dyno: dyno.name, error: messageOf(error) }, 'dyno not stopped');

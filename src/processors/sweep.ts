@@ -1,5 +1,6 @@
 // The net under everything: whatever the records say should move and does not is rung again. In a healthy system it
 // finds nothing.
+import type { Budget } from '../queues/budget.ts';
 import type { Planner } from '../queues/planner.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { Sweeping } from '../queues/sweeping.ts';
@@ -7,6 +8,7 @@ import type { Watch } from '../queues/watch.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import type { Allowances } from './allowance.ts';
 import { type Loop, startLoop } from './loop.ts';
 
 /** Milliseconds that a run is left to the ordinary way before the sweep looks at it. */
@@ -20,6 +22,8 @@ export interface SweepDeps {
   readonly planner: Planner;
   readonly sweeping: Sweeping;
   readonly watch: Watch;
+  readonly budget: Budget;
+  readonly allowances: Allowances;
   readonly sweepMs: number;
   readonly failpoint: Failpoint;
   readonly log: Log;
@@ -69,7 +73,7 @@ async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
 }
 
 async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'fine' | 'moved' | 'ended'> {
-  const { state, due, lost, settled, root } = await deps.sweeping.inspect(runId, now);
+  const { state, resource, due, throttled, lost, settled, root } = await deps.sweeping.inspect(runId, now);
   if (state === undefined) {
     await deps.sweeping.forget(runId);
     return 'ended';
@@ -92,8 +96,21 @@ async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'f
     deps.log.warn({ runId, lost: lost.length }, 'sweep restored lost jobs');
     return 'moved';
   }
-  if (due.length === 0) return 'fine';
-  const rung = await deps.runs.ring(runId, due);
+  // a task that waits for the launch budget must stand in its list
+  const unlisted = await missing(deps, runId, resource, throttled);
+  if (due.length + unlisted.length === 0) return 'fine';
+  const rung = await deps.runs.ring(runId, [...due, ...unlisted]);
   if (rung > 0) deps.log.warn({ runId, rung }, 'sweep rang tasks');
   return rung > 0 ? 'moved' : 'fine';
+}
+
+async function missing(deps: SweepDeps, runId: string, resource: string, throttled: readonly string[]): Promise<readonly string[]> {
+  if (throttled.length === 0) return [];
+  const { account } = await deps.allowances.of(resource);
+  const tasks = await deps.budget.missing(
+    account,
+    resource,
+    throttled.map((task) => `${runId}.${task}`),
+  );
+  return tasks.map((task) => task.slice(runId.length + 1));
 }

@@ -2,6 +2,7 @@
 // activation may be repeated, and none holds anything while it waits.
 import { type Job, UnrecoverableError } from 'bullmq';
 import type { DynoPlatform, LaunchOutcome } from '../clients/ports.ts';
+import type { Budget } from '../queues/budget.ts';
 import type { Transition } from '../queues/channel.ts';
 import type { Parking } from '../queues/parking.ts';
 import type { Resources } from '../queues/resources.ts';
@@ -14,6 +15,8 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
 import { findDyno } from './adopt.ts';
+import type { Allowances } from './allowance.ts';
+import type { CommandCheck } from './allowed-command.ts';
 import { launchOrder } from './launch-order.ts';
 import { lookOnceMore, type OverdueDeps } from './overdue.ts';
 
@@ -26,11 +29,19 @@ const UNSEEN_MS = 2_000;
 /** Milliseconds until a launch that time heals is tried again: spread between one and five seconds. */
 const HEAL_MIN_MS = 1_000;
 const HEAL_SPREAD_MS = 4_000;
+/** Milliseconds that an account is left alone after a 429 that does not say how long; 75 calls come back in a minute. */
+const THROTTLED_MS = 5_000;
+const TOO_MANY_REQUESTS = 429;
 
 export interface TaskDeps extends OverdueDeps {
   readonly runs: Runs;
   readonly resources: Resources;
   readonly platform: DynoPlatform;
+  readonly budget: Budget;
+  readonly allowances: Allowances;
+  readonly checkCommand: CommandCheck;
+  /** Wakes whoever hands out the launch budget. */
+  readonly nudgeGrants: () => void;
   /** One per shard. */
   readonly parkings: readonly Parking[];
   /** Tells of transitions; only ever a shortcut. */
@@ -57,6 +68,8 @@ interface Activation {
   readonly token: string;
   /** What the run's channel told since the last decision. */
   readonly heard: { cancel: boolean; output: boolean };
+  /** What the launch budget said; `granted` until the grant was used or given back. */
+  budget: EnterOptions['budget'];
 }
 
 /** The processor of the task queue. `close` ends its listening. */
@@ -78,7 +91,7 @@ export function createTaskProcessor(deps: TaskDeps) {
     const planned = readTaskJob(job.data) ?? (await deps.runs.planned(ref));
     if (planned === undefined) return 'gone';
     const { resource, task } = planned;
-    const activation: Activation = { ref, task, resource, job, token, heard: { cancel: false, output: false } };
+    const activation: Activation = { ref, task, resource, job, token, heard: { cancel: false, output: false }, budget: '' };
     active.set(ref.id, activation);
     try {
       return await act(deps, activation);
@@ -91,6 +104,8 @@ export function createTaskProcessor(deps: TaskDeps) {
 
 async function act(deps: TaskDeps, activation: Activation): Promise<string> {
   const { ref, task, resource, heard } = activation;
+  // a job that starts for the first time is a launch: asking before the decision saves asking for it twice
+  if (activation.job.attemptsStarted <= 1) await ask(deps, activation);
   let own = deps.token();
   let verdict: EnterOptions['verdict'];
   const adoptAfter = NOT_AFTER_MS + LAUNCH_DEADLINE_MS + deps.adoptMarginMs;
@@ -107,24 +122,34 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
       first,
       adoptAfter,
       grace: deps.graceMs,
+      budget: activation.budget,
       ...(verdict === undefined ? {} : { verdict }),
     });
     verdict = undefined;
+    if (decision.action !== 'launch') await giveBack(deps, activation);
     switch (decision.action) {
       case 'gone':
         return 'gone';
+      case 'ask':
+        await ask(deps, activation);
+        break;
       case 'settled':
         deps.failpoint('task.settled');
+        await release(deps, activation, false);
         if (decision.detail === 'skipped') deps.nudge();
         return decision.detail;
       case 'failed':
+        await release(deps, activation, false);
         deps.failpoint('task.judged');
         deps.nudge();
         // the record tells why; to BullMQ this child has failed for good, and its parent goes on
         throw new UnrecoverableError('failed');
       case 'park':
+        if (decision.detail === 'cool') await release(deps, activation, false);
+        if (decision.detail === 'throttle') deps.nudgeGrants();
         return await park(deps, activation, decision, false);
       case 'retry':
+        await release(deps, activation, false);
         deps.failpoint('task.judged');
         deps.nudge();
         return await park(deps, activation, decision, true);
@@ -164,6 +189,25 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
   }
 }
 
+/** Asks the launch budget. A task that must wait is rung when its turn comes. */
+async function ask(deps: TaskDeps, activation: Activation): Promise<void> {
+  const { ref, resource } = activation;
+  const { account, concurrency } = await deps.allowances.of(resource);
+  activation.budget = await deps.budget.request({ account, resource, task: ref.id, concurrency });
+}
+
+/** A grant that the record did not turn into a launch is somebody else's. */
+async function giveBack(deps: TaskDeps, activation: Activation): Promise<void> {
+  if (activation.budget === 'granted') await release(deps, activation, true);
+  activation.budget = '';
+}
+
+/** The task does not hold, or want, a launch any more. Not waited for: the audit finds what is lost on the way. */
+async function release(deps: TaskDeps, { ref, resource }: Activation, refund: boolean): Promise<void> {
+  const { account } = await deps.allowances.of(resource);
+  deps.budget.releaseSoon({ account, resource, task: ref.id }, refund, deps.nudgeGrants);
+}
+
 async function park(deps: TaskDeps, { ref, job, token }: Activation, decision: Decision, retry: boolean): Promise<never> {
   const shard = Number(/^r(\d+)-/.exec(ref.runId)?.[1] ?? 0);
   const parking = deps.parkings[shard];
@@ -182,14 +226,13 @@ async function park(deps: TaskDeps, { ref, job, token }: Activation, decision: D
 }
 
 /** The one POST of an attempt. What it leads to is recorded before anything else happens. */
-async function launch(
-  deps: TaskDeps,
-  { ref, task, resource, heard }: Activation,
-  decision: Decision,
-  asked: number,
-): Promise<'park' | 'again' | 'unknown'> {
+async function launch(deps: TaskDeps, activation: Activation, decision: Decision, asked: number): Promise<'park' | 'again' | 'unknown'> {
+  const { ref, task, resource, heard } = activation;
   const { attempt } = decision;
-  const refuse = async (kind: 'heal' | 'unsent' | 'final', delay: number, detail: string) => {
+  const { account, commands } = await deps.allowances.of(resource);
+  activation.budget = '';
+  const refuse = async (kind: 'heal' | 'unsent' | 'final', delay: number, detail: string, sent = false) => {
+    await release(deps, activation, !sent);
     await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
     deps.failpoint('task.refused');
     return 'again' as const;
@@ -203,6 +246,11 @@ async function launch(
     },
   );
   if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
+  if (commands === 'procfile') {
+    const fault = await deps.checkCommand(order.app, task.cmd);
+    if (fault?.wait === true) return await refuse('heal', healAfter(deps), fault.message);
+    if (fault !== undefined) return await refuse('final', 0, fault.message);
+  }
   deps.failpoint('task.intent');
   if (heard.cancel) return await refuse('heal', 0, 'The run is being cancelled.');
   // The line before the send: an activation that slept since its decision may no longer be the one that counts.
@@ -233,13 +281,17 @@ async function launch(
     case 'refused': {
       const words = `${outcome.status} ${outcome.id}: ${outcome.message}`;
       deps.log.warn({ ...facts, status: outcome.status, id: outcome.id, heal: outcome.heal }, 'launch refused');
-      const wait = outcome.retryAfter === undefined ? HEAL_MIN_MS + deps.random() * HEAL_SPREAD_MS : outcome.retryAfter * 1000;
-      return await refuse(outcome.heal ? 'heal' : 'final', Math.ceil(wait), words);
+      const wait = outcome.retryAfter === undefined ? undefined : outcome.retryAfter * 1000;
+      if (outcome.status === TOO_MANY_REQUESTS) await deps.budget.observe(account, { waitMs: wait ?? THROTTLED_MS });
+      return await refuse(outcome.heal ? 'heal' : 'final', Math.ceil(wait ?? healAfter(deps)), words, true);
     }
     case 'unknown':
-      if (outcome.unsent)
-        return await refuse('heal', Math.ceil(HEAL_MIN_MS + deps.random() * HEAL_SPREAD_MS), `not sent: ${outcome.cause}`);
+      if (outcome.unsent) return await refuse('heal', healAfter(deps), `not sent: ${outcome.cause}`);
       deps.log.warn({ ...facts, cause: outcome.cause }, 'launch not answered');
       return 'unknown';
   }
+}
+
+function healAfter(deps: TaskDeps): number {
+  return Math.ceil(HEAL_MIN_MS + deps.random() * HEAL_SPREAD_MS);
 }

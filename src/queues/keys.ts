@@ -32,6 +32,8 @@ export function shardKeys(shard: number) {
     rate: (resource: string) => `${p}:rate:${resource}`,
     /** HASH of the dynos that tasks wait for: dyno id (or `?<task>/<attempt>`) → what waits. */
     watch: (resource: string) => `${p}:watch:${resource}`,
+    /** Stands while webhooks tell of the resource's dynos. */
+    hooked: (resource: string) => `${p}:hooked:${resource}`,
     /** SET of resources whose watch hash is not empty. */
     watched: `${p}:watched`,
     /** ZSET of dynos that are to be stopped, `<resource>|<dyno id>|<dyno name>`, score = since (ms). */
@@ -95,3 +97,11 @@ export function tokenUseKey(resource: string): string {
 
 /** HASH of worker id → its last sign of life as JSON. */
 export const WORKERS_KEY = 'af:workers';
+
+/** SET of the accounts that have a launch budget. */
+export const ACCOUNTS_KEY = '{afb}:accounts';
+
+/** HASH of an account's launch budget; its lists are spelled from this key (lua/budget.lua) and share its hash tag. */
+export function budgetKey(account: string): string {
+  return `{afb}:budget:${account}`;
+}

@@ -16,6 +16,8 @@ export interface PlanRequest {
   readonly runId: string;
   /** Known already where the caller has just accepted the run; else read from the record. */
   readonly known?: { readonly resource: string; readonly plan: WorkflowPlan };
+  /** Launches of the resource that wait or run, about; decides who comes first among new runs. */
+  readonly outstanding?: number;
 }
 
 /** `planned`: the tree stands (made now or before). `ended`: the run is over without one. `gone`: no such run. */
@@ -96,7 +98,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
       }
       const replies = (await read.exec()) ?? [];
       const results = new Map<string, PlanResult>();
-      const trees: { runId: string; resource: string; plan: WorkflowPlan }[] = [];
+      const trees: { runId: string; resource: string; plan: WorkflowPlan; outstanding: number }[] = [];
       for (const [i, runId] of runIds.entries()) {
         const [error, reply] = replies[i] ?? [new Failure('redis_unavailable', 'A pipeline came back short.'), null];
         if (error !== null) throw error;
@@ -105,9 +107,9 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
         else if (state === 'running') results.set(runId, 'planned');
         else if (state !== 'accepted') results.set(runId, 'ended');
         else {
-          const known =
-            batch.find((request) => request.runId === runId)?.known ?? fromRecord(runId, resource, await redis.get(keys.document(runId)));
-          trees.push({ runId, ...known });
+          const request = batch.find((one) => one.runId === runId);
+          const known = request?.known ?? fromRecord(runId, resource, await redis.get(keys.document(runId)));
+          trees.push({ runId, ...known, outstanding: request?.outstanding ?? 0 });
           results.set(runId, 'planned');
         }
       }
@@ -117,7 +119,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
           return trees.length;
         };
         deps.failpoint('plan.checked');
-        await flows.addBulk(trees.map((tree) => treeOf(tree.runId, tree.resource, tree.plan)));
+        await flows.addBulk(trees.map((tree) => treeOf(tree.runId, tree.resource, tree.plan, tree.outstanding)));
       }
       deps.failpoint('plan.added');
       return batch.map((request) => results.get(request.runId) ?? 'gone');

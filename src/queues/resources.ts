@@ -12,6 +12,8 @@ export const Resource = Type.Object({
   bucket: Type.String(),
   region: Type.String(),
   plan: Type.String(),
+  /** Whether tasks may run any command, or process types of the Procfile alone; without it any. */
+  commands: Type.Optional(Type.Union([Type.Literal('any'), Type.Literal('procfile')])),
 });
 export type Resource = Static<typeof Resource>;
 

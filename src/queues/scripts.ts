@@ -5,6 +5,7 @@ import type { ChainableCommander, Redis } from 'ioredis';
 const folder = new URL('./lua/', import.meta.url);
 const read = (name: string) => readFileSync(new URL(`${name}.lua`, folder), 'utf8');
 const prelude = read('prelude');
+const budgetPrelude = prelude + read('budget');
 
 const KEY_COUNTS = {
   accept: 8,
@@ -20,6 +21,14 @@ const KEY_COUNTS = {
   ring: 4,
   quarantine: 3,
   prune: 2,
+  granted: 4,
+  'budget-request': 1,
+  'budget-grant': 1,
+  'budget-release': 1,
+  'budget-charge': 1,
+  'budget-observe': 1,
+  'budget-pause': 1,
+  'budget-outlook': 1,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;
@@ -32,7 +41,10 @@ export function defineScripts(redis: Redis): void {
   for (const name of Object.keys(KEY_COUNTS)) {
     // Object.keys of a const object yields exactly its keys
     const script = name as ScriptName;
-    redis.defineCommand(commandOf(script), { numberOfKeys: KEY_COUNTS[script], lua: prelude + read(script) });
+    redis.defineCommand(commandOf(script), {
+      numberOfKeys: KEY_COUNTS[script],
+      lua: (script.startsWith('budget-') ? budgetPrelude : prelude) + read(script),
+    });
   }
 }
 

@@ -8,8 +8,11 @@ const OVERDUE_MS = 2_000;
 export interface Findings {
   /** The record's state; undefined when the record is gone. */
   readonly state: string | undefined;
+  readonly resource: string;
   /** Tasks (`step.index`) that should move. */
   readonly due: readonly string[];
+  /** Tasks that wait for the launch budget. */
+  readonly throttled: readonly string[];
   /** Tasks that should move and have no job any more: somebody cleaned a queue. */
   readonly lost: readonly string[];
   /** All tasks have settled. */
@@ -52,6 +55,7 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
       const [record, root] = await Promise.all([redis.hgetall(keys.run(runId)), redis.exists(keys.job(QUEUES.finish, runId))]);
       const state = record['state'];
       const due: string[] = [];
+      const throttled: string[] = [];
       const doubtful: string[] = [];
       let open = 0;
       for (let s = 0; s < Number(record['steps'] ?? 0); s += 1) {
@@ -59,13 +63,14 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
           const t = `${s}.${i}`;
           if (isSettled(record[`p:${t}`])) continue;
           open += 1;
+          if (record[`p:${t}`] === 'throttle') throttled.push(t);
           const overdue = isDue(record, s, i, now);
           if (overdue) due.push(t);
           if (overdue || isItsTurn(record, s, i)) doubtful.push(t);
         }
       }
       const lost = state === 'running' ? await withoutJob(runId, doubtful) : [];
-      return { state, due, lost, settled: open === 0, root: root === 1 };
+      return { state, resource: record['resource'] ?? '', due, throttled, lost, settled: open === 0, root: root === 1 };
     },
   };
 }
@@ -77,7 +82,7 @@ function isSettled(phase: string | undefined): boolean {
 /** Whether nothing but the task's own job has to move it: it may wait in a queue, but must not be missing there. */
 function isItsTurn(record: Readonly<Record<string, string>>, s: number, i: number): boolean {
   const phase = record[`p:${s}.${i}`] ?? 'new';
-  return (phase === 'new' || phase === 'intent') && isOpen(record, s);
+  return (phase === 'new' || phase === 'throttle' || phase === 'intent') && isOpen(record, s);
 }
 
 /** Whether the step before has settled. */
@@ -91,7 +96,7 @@ function isDue(record: Readonly<Record<string, string>>, s: number, i: number, n
   const released = s === 0 || Number(record['rel'] ?? 0) >= s;
   if (record['cancel'] !== undefined) return true;
   if (record[`o:${t}`] !== undefined && phase !== 'cool') return true;
-  if (record['failing'] !== undefined && released && (phase === 'new' || phase === 'backoff')) return true;
+  if (record['failing'] !== undefined && released && (phase === 'new' || phase === 'throttle' || phase === 'backoff')) return true;
   if (phase === 'new' && i > 0 && s > 0 && released) return true;
   if (phase === 'new' && i === 0 && s > 0 && isOpen(record, s)) return true;
   const deadline = record[`dl:${t}`];

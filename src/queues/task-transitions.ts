@@ -10,8 +10,11 @@ import { run as runScript } from './scripts.ts';
 /** Activations in a row that may get nowhere before a task counts as poisoned (DESIGN §4). */
 const MAX_BARREN_ACTIVATIONS = 5;
 
+/** Milliseconds that an attempt may be refused for reasons that time heals: every run ends (I17). */
+const LAUNCH_PATIENCE_MS = 600_000;
+
 export interface Decision {
-  readonly action: 'gone' | 'settled' | 'park' | 'retry' | 'check' | 'adopt' | 'launch' | 'failed';
+  readonly action: 'gone' | 'settled' | 'park' | 'retry' | 'check' | 'adopt' | 'ask' | 'launch' | 'failed';
   /** Milliseconds to park; negative: without a deadline. */
   readonly ms: number;
   readonly attempt: number;
@@ -35,6 +38,8 @@ export interface EnterOptions {
   readonly adoptAfter: number;
   /** Milliseconds to wait for the output's event after the dyno's end. */
   readonly grace: number;
+  /** What the launch budget said: not asked yet, granted, or queued. */
+  readonly budget: '' | 'granted' | 'queued';
   /** What the caller found when it looked once more at what was due. */
   readonly verdict?: { readonly code: 'timed_out' | 'exited_without_output' | 'dyno_crashed'; readonly detail: string } | 'extend';
 }
@@ -74,6 +79,7 @@ export function createTaskTransitions(deps: { redis: Redis }) {
           detail,
           resource,
           o.first ? MAX_BARREN_ACTIVATIONS : 0,
+          o.budget,
         ],
       );
       return decisionOf(reply, ref);
@@ -115,7 +121,8 @@ export function createTaskTransitions(deps: { redis: Redis }) {
 
     /**
      * The launch was refused for certain, was not sent, or is given up as lost. `delay`: milliseconds until the attempt is
-     * free again; for a lost one how long its dyno is still looked for.
+     * free again; for a lost one how long its dyno is still looked for. What heals is refused for ten minutes at most: then
+     * the attempt has failed.
      */
     refused: async (o: {
       ref: TaskRef;
@@ -132,7 +139,18 @@ export function createTaskTransitions(deps: { redis: Redis }) {
         redis,
         'refused',
         [k.run(o.ref.runId), k.history(o.ref.runId), k.watch(o.resource)],
-        [o.ref.runId, k.channel, `${o.ref.step}.${o.ref.index}`, o.attempt, o.kind, o.delay, o.retries, o.code, o.detail],
+        [
+          o.ref.runId,
+          k.channel,
+          `${o.ref.step}.${o.ref.index}`,
+          o.attempt,
+          o.kind,
+          o.delay,
+          o.retries,
+          o.code,
+          o.detail,
+          LAUNCH_PATIENCE_MS,
+        ],
       );
     },
 
@@ -173,6 +191,33 @@ export function createTaskTransitions(deps: { redis: Redis }) {
       );
     },
 
+    /** The budget granted a task's launch. Answers whether it still wants it. */
+    granted: async (ref: TaskRef): Promise<boolean> => {
+      const k = keysOfRun(ref.runId);
+      const reply = await runScript(
+        redis,
+        'granted',
+        [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker],
+        [ref.runId, k.channel, `${ref.step}.${ref.index}`],
+      );
+      return reply === 1;
+    },
+
+    /** Of each task whether it waits for a launch, holds one, or neither (left out). */
+    launchesOf: async (refs: readonly TaskRef[]): Promise<ReadonlyMap<string, 'waits' | 'holds'>> => {
+      const phases = await Promise.all(
+        refs.map((ref) => redis.hmget(keysOfRun(ref.runId).run(ref.runId), 'end', `p:${ref.step}.${ref.index}`)),
+      );
+      const found = new Map<string, 'waits' | 'holds'>();
+      for (const [i, ref] of refs.entries()) {
+        const [end, phase] = phases[i] ?? [];
+        if (end !== null) continue;
+        if (phase === 'intent' || phase === 'await') found.set(ref.id, 'holds');
+        else if (phase === 'throttle') found.set(ref.id, 'waits');
+      }
+      return found;
+    },
+
     /** The dyno of a task's current attempt. `launchedAt`: Redis' time in ms. */
     dynoOf: async (ref: TaskRef): Promise<{ id: string; name: string; launchedAt: number } | undefined> => {
       const field = await redis.hget(keysOfRun(ref.runId).run(ref.runId), `dy:${ref.step}.${ref.index}`);
@@ -198,7 +243,7 @@ function taskNames(doc: string, step: number): readonly string[] {
   return 'parallel' in entry ? entry.parallel.map((task) => task.name ?? '') : [entry.name ?? ''];
 }
 
-const ACTIONS: readonly Decision['action'][] = ['gone', 'settled', 'park', 'retry', 'check', 'adopt', 'launch', 'failed'];
+const ACTIONS: readonly Decision['action'][] = ['gone', 'settled', 'park', 'retry', 'check', 'adopt', 'ask', 'launch', 'failed'];
 
 function decisionOf(reply: unknown, ref: TaskRef): Decision {
   if (!Array.isArray(reply) || reply.length < 6) throw new Failure('internal', `enter answered ${JSON.stringify(reply)}.`);

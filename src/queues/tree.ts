@@ -7,8 +7,13 @@ import { QUEUES } from './keys.ts';
 
 /** Milliseconds, one year: where a held sibling waits. Scores stay exact until 2039 (ms × 4096 < 2^53). */
 const FAR_AHEAD_MS = 31_536_000_000;
-/** First launches of new runs come after the later steps of running ones; a woken task (0) comes before both. */
+/**
+ * First launches of new runs come after the later steps of running ones, and the further behind the more launches of their
+ * resource are outstanding, so that a backlog of one keeps nobody else waiting; a woken task (0) comes before all.
+ */
 const FIRST_STEP_PRIORITY = 10;
+/** BullMQ's last priority. */
+const LAST_PRIORITY = 2_097_152;
 const LATER_STEP_PRIORITY = 5;
 
 /** What a task's job carries: the resource and the task as planned, defaults left out to keep a waiting task small. */
@@ -94,15 +99,16 @@ export function lostTask(runId: string, resource: string, plan: WorkflowPlan, ta
 
 /**
  * The job tree of a workflow (DESIGN §4): step k's first task, its leader, is the parent of all tasks of step k−1; the
- * other tasks of step k stand far ahead until the leader releases them. Added once, never added to.
+ * other tasks of step k stand far ahead until the leader releases them. Added once, never added to. `outstanding`: launches of
+ * the resource that wait or run.
  */
-export function treeOf(runId: string, resource: string, plan: WorkflowPlan): FlowJob {
+export function treeOf(runId: string, resource: string, plan: WorkflowPlan, outstanding = 0): FlowJob {
   let children: FlowJob[] = [];
   for (const [k, step] of plan.steps.entries()) {
     const before = children;
     children = step.tasks.map((task, i) => ({
       ...taskNode(taskId(runId, k, i), resource, task, {
-        priority: k === 0 ? FIRST_STEP_PRIORITY : LATER_STEP_PRIORITY,
+        priority: k === 0 ? Math.min(FIRST_STEP_PRIORITY + outstanding, LAST_PRIORITY) : LATER_STEP_PRIORITY,
         ...(k > 0 && i > 0 ? { delay: FAR_AHEAD_MS } : {}),
       }),
       queueName: QUEUES.task,

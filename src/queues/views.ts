@@ -4,6 +4,7 @@ import { parseRunId, taskId } from '../schema/ids.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { HistoryEntry, Problem, RunState, RunSummary, RunView, StepView, TaskState, TaskView } from '../schema/run-view.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
+import { ADDON_ACCOUNT, type Budget, type Outlook } from './budget.ts';
 import { shardKeys } from './keys.ts';
 import { readOutput } from './run-record.ts';
 
@@ -37,8 +38,8 @@ const PHASES: Readonly<Record<string, TaskState>> = {
   skipped: 'skipped',
 };
 
-/** A run with its tasks and history; undefined when there is none of that id. */
-export async function readRun(redis: Redis, runId: string): Promise<RunView | undefined> {
+/** A run with its tasks and history; undefined when there is none of that id. With `budget` it also tells what waits for a launch and why. */
+export async function readRun(redis: Redis, runId: string, budget?: Pick<Budget, 'outlook'>): Promise<RunView | undefined> {
   const parts = parseRunId(runId);
   if (parts === undefined) return undefined;
   const keys = shardKeys(parts.shard);
@@ -51,7 +52,7 @@ export async function readRun(redis: Redis, runId: string): Promise<RunView | un
   if (summary === undefined) return undefined;
   return {
     ...summary,
-    steps: stepsOf(runId, record, document),
+    steps: await withOutlook(stepsOf(runId, record, document), record, budget),
     history: history.map((entry, i) => historyEntryOf(runId, i + 1, JSON.parse(entry))),
   };
 }
@@ -120,6 +121,30 @@ function summaryOf(id: string, record: Readonly<Record<string, string>>): RunSum
   };
 }
 
+/** Tells of the tasks that wait for the launch budget why, and about how long. */
+async function withOutlook(
+  steps: readonly StepView[],
+  record: Readonly<Record<string, string>>,
+  budget: Pick<Budget, 'outlook'> | undefined,
+): Promise<StepView[]> {
+  const queued = new Set(
+    steps.flatMap((step, k) => step.tasks.filter((_, i) => record[`p:${k}.${i}`] === 'throttle').map((task) => task.id)),
+  );
+  if (budget === undefined || queued.size === 0) return [...steps];
+  const outlook = await budget.outlook(ADDON_ACCOUNT, record['resource'] ?? '', [...queued]);
+  return steps.map((step) => ({
+    ...step,
+    tasks: step.tasks.map((task) => (queued.has(task.id) ? { ...task, waiting: waitingOf(outlook, task.id) } : task)),
+  }));
+}
+
+function waitingOf({ why, limit, seconds }: Outlook, task: string): TaskView['waiting'] {
+  const left = seconds.get(task) ?? null;
+  if (why === 'paused') return { why, seconds: null, message: 'held: the resource is paused' };
+  if (why === 'concurrency') return { why, seconds: null, message: `waits: the plan allows ${limit} dynos at a time` };
+  return { why, seconds: left, message: left === null ? 'waits: launch budget' : `starts in about ${left} s: launch budget` };
+}
+
 function stepsOf(runId: string, record: Readonly<Record<string, string>>, document: string | null): StepView[] {
   const parsed = document === null ? undefined : parseWorkflow(document);
   if (parsed === undefined || !parsed.ok) return [];
@@ -142,6 +167,7 @@ function taskOf(runId: string, k: number, i: number, task: TaskPlan, record: Rea
     machine: task.machine,
     state,
     attempt: Number(record[`a:${t}`] ?? 1),
+    waiting: null,
     dyno: record[`dy:${t}`]?.split('|')[1] ?? null,
     deadline: deadline === undefined ? null : isoOf(deadline),
     error: state === 'succeeded' ? null : problemOf(record[`e:${t}`]),

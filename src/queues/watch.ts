@@ -5,6 +5,9 @@ import { type ShardKeys, shardKeys } from './keys.ts';
 import { refOf, type TaskRef } from './run-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
+/** Milliseconds after which webhooks that stopped coming are not relied on any more. */
+const HOOKED_MS = 300_000;
+
 export interface Watched {
   readonly ref: TaskRef;
   readonly attempt: number;
@@ -37,6 +40,14 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
 
     /** How many dynos of a resource are watched. */
     count: async (resource: string): Promise<number> => await redis.hlen(keys.watch(resource)),
+
+    /** A webhook told of a dyno of the resource: for a while the list needs to be looked at rarely. */
+    heardOf: async (resource: string): Promise<void> => {
+      await redis.set(keys.hooked(resource), '1', 'PX', HOOKED_MS);
+    },
+
+    /** Whether the resource's dynos tell of themselves. */
+    hooked: async (resource: string): Promise<boolean> => (await redis.exists(keys.hooked(resource))) === 1,
 
     /** All watched dynos of a resource; an empty list takes it off the watched ones. */
     of: async (resource: string): Promise<readonly Watched[]> => {

@@ -48,6 +48,12 @@ const Output = Type.Object({
   at: Time,
 });
 
+const Waiting = Type.Object({
+  why: Type.Union([Type.Literal('paused'), Type.Literal('concurrency'), Type.Literal('budget')]),
+  seconds: orNull(Type.Number({ description: 'Until it starts, about; null where no rate tells' })),
+  message: Type.String(),
+});
+
 export const TaskView = Type.Object({
   id: Type.String(),
   name: Type.String(),
@@ -55,6 +61,8 @@ export const TaskView = Type.Object({
   machine: Type.String(),
   state: TaskState,
   attempt: Type.Number({ description: 'Counts from 1' }),
+  /** Why a task whose turn has come is not launched yet. */
+  waiting: orNull(Waiting),
   dyno: orNull(Type.String()),
   deadline: orNull(Time),
   error: orNull(Problem),

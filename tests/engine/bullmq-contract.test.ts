@@ -160,6 +160,7 @@ describe('a park', () => {
           token: 'own',
           first: true,
           adoptAfter: 1000,
+          budget: 'granted',
           grace: 0,
         });
         const seen = how.seen?.(decision.seen) ?? decision.seen;

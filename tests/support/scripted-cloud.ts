@@ -192,6 +192,9 @@ export class ScriptedCloud {
     },
   };
 
+  /** Process types of the app's Procfile. */
+  processTypes: readonly string[] = [];
+
   readonly platform: DynoPlatform = {
     launch: async (_app, order) => {
       const marker = readMarker(order.command);
@@ -216,7 +219,9 @@ export class ScriptedCloud {
           const key = how.key ?? `out/${post.taskId}`;
           const all = { ld_task_id: post.taskId, ...metadata };
           const write = () =>
-            how.eventLost ? this.putSilently(key, 'proof', all) : this.put(key, 'proof', all, this.bucket, how.eventDelay);
+            how.eventLost
+              ? this.putSilently(key, 'proof', all)
+              : this.put(key, 'proof', all, order.env['LD_S3_BUCKET'] ?? this.bucket, how.eventDelay);
           if (ms > 0) this.later(ms, write);
           else write();
           await Promise.resolve();
@@ -251,6 +256,7 @@ export class ScriptedCloud {
     },
     endOf: async (_app, name) => await Promise.resolve(this.ends.get(name) ?? { status: undefined, up: true }),
     log: async () => await Promise.resolve([]),
+    processTypes: async () => await Promise.resolve(this.processTypes),
     configVars: async () => await Promise.resolve({}),
     setConfigVars: async () => await Promise.resolve(),
   };

@@ -57,6 +57,7 @@ export async function startTestEngine(
     runsPerMinute: 1_000_000,
     stallMs: 30_000,
     onDead: () => {},
+    launchesPerHour: 1_000_000_000,
     now: Date.now,
     monotonic: () => performance.now(),
     random: Math.random,
@@ -84,13 +85,14 @@ export async function startTestEngine(
       return runIdOf({ bucket: into, key, versionId }, options.shards);
     },
     /** Another tenant of the same engine, with an app and a bucket of its own. */
-    otherResource: async () => {
+    otherResource: async (plan = 'test', commands: 'any' | 'procfile' = 'any') => {
       const other = {
         id: randomUUID(),
         app: `app-${randomUUID()}`,
         bucket: `ld-private-${randomUUID()}`,
         region: 'us-east-1',
-        plan: 'test',
+        plan,
+        commands,
       };
       await resources.put(other);
       return other;

@@ -4,7 +4,8 @@
 -- ARGV: 1 run id, 2 channel, 3 step, 4 index, 5 token of this activation, 6 timeout ms, 7 wait_for ms, 8 retries,
 --       9 backoff type, 10 backoff delay ms, 11 backoff max ms, 12 no_output 0|1, 13 adopt after ms, 14 grace ms,
 --       15 verdict: '' | 'extend' | failure code, 16 verdict detail, 17 resource,
---       18 activations without progress allowed, 0 = this call is not the first of its activation
+--       18 activations without progress allowed, 0 = this call is not the first of its activation,
+--       19 launch budget: '' not asked yet | granted | queued
 -- Reply: action, ms, attempt, seen, detail, now; with launch also the facts that the dyno is told
 local run, s, i = KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = ARGV[3] .. '.' .. ARGV[4]
@@ -67,7 +68,7 @@ local function settle(as, code, detail)
   unwatch(as == 'skipped' and phase == 'intent')
   redis.call('HSET', run, 'p:' .. t, as)
   redis.call('HINCRBY', run, 'd' .. s, 1)
-  redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t)
+  redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t, 'r:' .. t)
   -- a launch of unknown fate stays known: an output of it that comes now is late, not one of nowhere
   if phase ~= 'intent' then redis.call('HDEL', run, 'i:' .. t) end
   if code then redis.call('HSET', run, 'e:' .. t, code .. '|' .. (detail or '')) end
@@ -131,7 +132,7 @@ if out then
       redis.call('HSET', run, 'p:' .. t, 'cool', 'dl:' .. t, due)
       log('cooling', t, attempt)
     end
-    return reply('park', due - now)
+    return reply('park', due - now, 'cool')
   end
   settle('succeeded')
   return reply('settled', 0, 'succeeded')
@@ -171,9 +172,25 @@ if phase == 'intent' then
   return reply('adopt', lost - now)
 end
 
--- 8. State check and intent are one atom: no launch after a cancel, no second POST for an attempt.
+-- 8. The launch budget goes first: a task that it made wait is rung when its turn comes.
 if phase == 'backoff' and now < tonumber(v[11]) then return reply('park', tonumber(v[11]) - now) end
+if ARGV[19] == '' then return reply('ask') end
+if ARGV[19] == 'queued' then
+  if grant then
+    -- it was granted between the asking and now: asking again finds that grant
+    redis.call('HDEL', run, 'g:' .. t)
+    return reply('ask')
+  end
+  if phase ~= 'throttle' then
+    redis.call('HSET', run, 'p:' .. t, 'throttle', 'a:' .. t, attempt)
+    redis.call('HDEL', run, 'dl:' .. t)
+    log('queued', t, attempt)
+  end
+  return reply('park', -1, 'throttle')
+end
+
+-- 9. State check and intent are one atom: no launch after a cancel, no second POST for an attempt.
 redis.call('HSET', run, 'p:' .. t, 'intent', 'a:' .. t, attempt, 'i:' .. t, ARGV[5] .. '|' .. now)
-redis.call('HDEL', run, 'dl:' .. t)
+redis.call('HDEL', run, 'dl:' .. t, 'g:' .. t)
 log('intent', t, attempt)
 return launch()

@@ -28,7 +28,7 @@ if v[1] == 'intent' then
 end
 -- names repeat over time: the moment of the launch tells whose log lines are whose
 redis.call('HSET', run, 'dy:' .. t, dyno .. '|' .. now)
-redis.call('HDEL', run, 'x:' .. t, 'c:' .. t, 'i:' .. t)
+redis.call('HDEL', run, 'x:' .. t, 'c:' .. t, 'i:' .. t, 'r:' .. t)
 log(ARGV[11] == '1' and 'adopted' or 'launched', t, ARGV[4], ARGV[7])
 if ARGV[9] == '1' then
   log('up', t, ARGV[4], ARGV[7])

@@ -3,9 +3,10 @@
 -- final: the task fails with the platform's words.
 -- lost: nothing appeared; a new attempt that uses up no retry (at most 3), or with retries 0 the task fails for good.
 -- Should the dyno appear within the delay after all, it is stopped.
--- KEYS: run, history, watch   ARGV: run id, channel, task, attempt, kind, delay ms, retries, code, detail
+-- KEYS: run, history, watch   ARGV: run id, channel, task, attempt, kind, delay ms, retries, code, detail,
+--       milliseconds that an attempt may be refused for until it has failed
 local run, t = KEYS[1], ARGV[3]
-local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'failing', 'o:' .. t)
+local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'failing', 'o:' .. t, 'r:' .. t)
 if v[1] ~= 'intent' or v[2] ~= ARGV[4] then return 0 end
 -- looking for the dyno took its time, and its output came meanwhile: it was launched after all
 if ARGV[5] == 'lost' and v[4] then return 0 end
@@ -16,11 +17,21 @@ if watched and ARGV[5] == 'lost' then
 else
   redis.call('HDEL', KEYS[3], unknown)
 end
-if ARGV[5] == 'heal' or ARGV[5] == 'unsent' then
+local healing = ARGV[5] == 'heal' or ARGV[5] == 'unsent'
+local since = tonumber(v[5] or now)
+if healing and now - since < tonumber(ARGV[10]) then
   redis.call('HSET', run, 'p:' .. t, 'backoff', 'dl:' .. t, now + tonumber(ARGV[6]))
+  redis.call('HSETNX', run, 'r:' .. t, now)
   redis.call('HDEL', run, 'i:' .. t)
   if ARGV[5] == 'heal' then redis.call('HDEL', run, 'c:' .. t) end
   log('refused', t, ARGV[4], ARGV[9])
+  return 1
+end
+-- time did not heal it: the attempt has failed, and the task's retries decide
+if healing and not v[3] and redis.call('HINCRBY', run, 'u:' .. t, 1) <= tonumber(ARGV[7]) then
+  redis.call('HSET', run, 'p:' .. t, 'backoff', 'a:' .. t, tonumber(ARGV[4]) + 1, 'dl:' .. t, now + tonumber(ARGV[6]))
+  redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dy:' .. t, 'r:' .. t)
+  log('retry', t, ARGV[4], ARGV[8] .. ': ' .. ARGV[9])
   return 1
 end
 if ARGV[5] == 'lost' and tonumber(ARGV[7]) > 0 and not v[3] and redis.call('HINCRBY', run, 'l:' .. t, 1) <= 3 then
@@ -31,9 +42,9 @@ if ARGV[5] == 'lost' and tonumber(ARGV[7]) > 0 and not v[3] and redis.call('HINC
 end
 redis.call('HSET', run, 'p:' .. t, 'failed', 'e:' .. t, ARGV[8] .. '|' .. ARGV[9])
 redis.call('HINCRBY', run, 'd' .. string.match(t, '^%d+'), 1)
-redis.call('HDEL', run, 'c:' .. t, 'dl:' .. t, 'x:' .. t)
+redis.call('HDEL', run, 'c:' .. t, 'dl:' .. t, 'x:' .. t, 'r:' .. t)
 -- of what is given up as lost an output may still come: late, not one of nowhere
-if ARGV[5] == 'final' then redis.call('HDEL', run, 'i:' .. t) end
+if ARGV[5] ~= 'lost' then redis.call('HDEL', run, 'i:' .. t) end
 log('failed', t, ARGV[4], ARGV[8] .. ': ' .. ARGV[9])
 if not v[3] then
   redis.call('HSET', run, 'failing', t .. '|' .. ARGV[8] .. '|' .. ARGV[9])

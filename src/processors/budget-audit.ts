@@ -1,0 +1,68 @@
+// The budget's lists stand beside the records, in a slot of their own, so a process that dies between the two leaves them
+// apart. This loop compares them: a launch that is held for a task which does not launch is let go.
+import type { Budget } from '../queues/budget.ts';
+import { refOf } from '../queues/run-record.ts';
+import type { Runs } from '../queues/runs.ts';
+import type { Watch } from '../queues/watch.ts';
+import type { Log } from '../schema/log.ts';
+import { type Loop, startLoop } from './loop.ts';
+
+/** Milliseconds between a grant and the recorded launch at most, with a margin: younger entries are left alone. */
+const YOUNG_MS = 30_000;
+/** Milliseconds that an auditor which was killed keeps the others from it. */
+const ALONE_MS = 30_000;
+
+export interface BudgetAuditDeps {
+  readonly budget: Budget;
+  readonly runs: Runs;
+  readonly watch: Watch;
+  readonly everyMs: number;
+  /** Redis' time in ms. */
+  readonly clock: () => Promise<number>;
+  readonly nudgeGrants: () => void;
+  readonly log: Log;
+}
+
+/** Audits until stopped; one process at a time. */
+export function startBudgetAudit(deps: BudgetAuditDeps): Loop {
+  return startLoop({
+    name: 'budget audit',
+    every: deps.everyMs,
+    log: deps.log,
+    turn: async (signal) => {
+      const release = await deps.watch.alone('budget', Math.max(ALONE_MS, deps.everyMs));
+      if (release === undefined) return;
+      try {
+        for (const account of await deps.budget.accounts()) {
+          for (const resource of await deps.budget.resources(account)) {
+            if (signal.aborted) return;
+            await auditResource(deps, account, resource, signal);
+          }
+        }
+      } finally {
+        await release();
+      }
+    },
+  });
+}
+
+async function auditResource(deps: BudgetAuditDeps, account: string, resource: string, signal: AbortSignal): Promise<void> {
+  const heldBefore = (await deps.clock()) - YOUNG_MS;
+  let offset = 0;
+  for (;;) {
+    if (signal.aborted) return;
+    const { waiting, held, more } = await deps.budget.entries(account, resource, { offset, heldBefore });
+    const wants = await deps.runs.launchesOf([...waiting, ...held].flatMap((task) => refOf(task) ?? []));
+    let released = 0;
+    const check = async (task: string, wanted: 'waits' | 'holds') => {
+      if (wants.get(task) === wanted) return;
+      released += 1;
+      if (await deps.budget.release({ account, resource, task }, false)) deps.nudgeGrants();
+    };
+    for (const task of waiting) await check(task, 'waits');
+    for (const task of held) await check(task, 'holds');
+    if (released > 0) deps.log.warn({ resource, released }, 'let go of launches that nobody makes');
+    if (!more) return;
+    offset += Math.max(waiting.length, held.length) - released;
+  }
+}

@@ -1,0 +1,268 @@
+// The launch budget on a real Redis: never more calls than the account has, the resources in turn, no more dynos than the plan
+// allows, nothing lost when a grant is.
+import { afterEach, describe, expect, it } from 'vitest';
+import type { EngineOptions } from '../../src/processors/engine.ts';
+import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
+import { budgetKey, shardKeys } from '../../src/queues/keys.ts';
+import { readRun } from '../../src/queues/views.ts';
+import { startRedis } from '../support/redis-server.ts';
+import type { Script } from '../support/scripted-cloud.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const clean of cleanups.splice(0).reverse()) await clean();
+});
+
+const scripts: Record<string, Script> = {
+  ok: async ({ output, exit, accept }) => {
+    await output(20);
+    exit(40);
+    return accept();
+  },
+  slow: async ({ output, exit, accept }) => {
+    await output(250);
+    exit(300);
+    return accept();
+  },
+};
+const t = (cmd: string, more: Record<string, unknown> = {}) => ({ cmd, ...more });
+const group = (cmd: string, count: number) => ({ parallel: Array.from({ length: count }, () => t(cmd)) });
+const PER_SECOND = 3600;
+
+async function setup(overrides: Partial<EngineOptions> = {}, more: Record<string, Script> = {}) {
+  const server = await startRedis();
+  cleanups.push(() => server.stop());
+  const engine = await startTestEngine(server, { ...scripts, ...more }, overrides);
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const budget = createBudget({ redis: engine.redis, perHour: overrides.launchesPerHour ?? 1_000_000_000, log });
+  cleanups.push(() => engine.stop());
+  return { ...engine, budget };
+}
+
+/** Most of the times that lie within any window of `ms`. */
+function mostWithin(times: readonly number[], ms: number): number {
+  const sorted = [...times].sort((a, b) => a - b);
+  return Math.max(...sorted.map((start) => sorted.filter((at) => at >= start && at < start + ms).length));
+}
+
+describe('the account', () => {
+  it('gets no more calls in any second than its rate and what it may save up', async () => {
+    const own = await setup({ launchesPerHour: 20 * PER_SECOND });
+    const runId = own.upload([group('ok', 70)]);
+    expect((await own.ended(runId)).state).toBe('succeeded');
+    const posts = own.cloud.postsOf(runId).map(({ at }) => at);
+    expect(posts).toHaveLength(70);
+    // 20 saved up and 20 that come in a second; a grant may be used half a second after it was given
+    expect(mostWithin(posts, 1000)).toBeLessThanOrEqual(20 + 20 + 10);
+    expect((await own.budget.state(ADDON_ACCOUNT)).launches).toBe(70);
+  });
+
+  it('is left alone after a 429, and what was refused is launched afterwards, once', async () => {
+    let refused = 0;
+    const own = await setup(
+      {},
+      {
+        busy: (dyno) => {
+          refused += 1;
+          if (refused > 1) return scripts['ok']?.(dyno) ?? dyno.accept();
+          return {
+            outcome: 'refused',
+            heal: true,
+            status: 429,
+            id: 'rate_limit',
+            message: 'Your account reached the API limit.',
+            retryAfter: 1,
+          };
+        },
+      },
+    );
+    const runId = own.upload([t('busy', { retries: 0 })]);
+    const run = await own.ended(runId);
+    expect(run.state).toBe('succeeded');
+    const [first, second] = own.cloud.postsOf(runId);
+    expect([first?.attempt, second?.attempt]).toEqual([1, 1]);
+    expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThanOrEqual(1000);
+    expect((await own.budget.state(ADDON_ACCOUNT)).throttled).toBe(1);
+  });
+
+  it('fails an attempt that is refused for ten minutes, so that every run ends', async () => {
+    const own = await setup(
+      {},
+      { busy: () => ({ outcome: 'refused', heal: true, status: 503, id: 'capacity', message: 'No capacity.', retryAfter: 0 }) },
+    );
+    const runId = own.upload([t('busy', { retries: 0 })]);
+    await until('a refusal', async () => (await own.redis.hexists(shardKeys(0).run(runId), 'r:0.0')) === 1);
+    // as if the first refusal lay ten minutes back
+    await own.redis.hset(shardKeys(0).run(runId), 'r:0.0', Date.now() - 600_001);
+    const run = await own.ended(runId);
+    expect(run.error).toMatchObject({ code: 'launch_refused', message: expect.stringContaining('No capacity') });
+  });
+
+  it('has no more calls than the platform says are left', async () => {
+    let tell: (remaining: number) => void = () => {};
+    const own = await setup({
+      launchesPerHour: 100 * PER_SECOND,
+      onRateLimit: (listener) => {
+        tell = listener;
+      },
+    });
+    tell(0);
+    await until('the clamp', async () => (await own.budget.state(ADDON_ACCOUNT)).remaining === 0);
+    expect((await own.budget.state(ADDON_ACCOUNT)).tokens).toBeLessThan(own.budget.burst);
+  });
+
+  it('gives looks at dyno lists a fifth of its calls at most', async () => {
+    const own = await setup({ launchesPerHour: 10 * PER_SECOND });
+    const answers = [];
+    for (let i = 0; i < 50; i += 1) answers.push(await own.budget.mayPoll('other'));
+    expect(answers.filter(Boolean).length).toBeLessThanOrEqual(3);
+    expect((await own.budget.state('other')).polls).toBe(answers.filter(Boolean).length);
+  });
+});
+
+describe('resources', () => {
+  it('take turns: one task of a second one does not wait for the backlog of the first', async () => {
+    const own = await setup({ launchesPerHour: 20 * PER_SECOND });
+    const other = await own.otherResource();
+    const big = own.upload([group('ok', 100)]);
+    await until('a backlog', () => own.cloud.postsOf(big).length >= 25);
+    const single = own.upload([t('ok')], 'in/single', other.bucket);
+    await until('the single one', () => own.cloud.postsOf(single).length === 1);
+    const before = own.cloud.postsOf(big).length;
+    // it comes within a few turns of its own arrival, not after the hundred
+    expect(before).toBeLessThan(70);
+    await own.runs.cancel(big, 'test');
+  });
+
+  it('run no more dynos at a time than their plan allows, and say so', async () => {
+    let running = 0;
+    let most = 0;
+    const own = await setup(
+      {},
+      {
+        counted: async ({ output, exit, accept }) => {
+          running += 1;
+          most = Math.max(most, running);
+          await output(60);
+          setTimeout(() => {
+            running -= 1;
+          }, 60);
+          exit(80);
+          return accept();
+        },
+      },
+    );
+    const other = await own.otherResource('free');
+    const runId = own.upload([group('counted', 17)], 'in/x', other.bucket);
+    const waiting = await until('a task that waits', async () => {
+      const view = await readRun(own.redis, runId, own.budget);
+      return view?.steps[0]?.tasks.find((task) => task.waiting !== null)?.waiting;
+    });
+    expect(waiting).toMatchObject({ why: 'concurrency', message: 'waits: the plan allows 5 dynos at a time' });
+    expect((await own.ended(runId)).state).toBe('succeeded');
+    expect(most).toBe(5);
+    expect(own.cloud.postsOf(runId)).toHaveLength(17);
+  });
+
+  it('tell about when a launch will come that waits for the budget', async () => {
+    const own = await setup({ launchesPerHour: 3600 });
+    const runId = own.upload([group('ok', 30)]);
+    const seconds = await until('the last one to wait', async () => {
+      const view = await readRun(own.redis, runId, own.budget);
+      const times = (view?.steps[0]?.tasks ?? []).flatMap((task) => task.waiting?.seconds ?? []);
+      return times.length >= 20 ? Math.max(...times) : undefined;
+    });
+    expect(seconds).toBeGreaterThan(15);
+    expect(seconds).toBeLessThanOrEqual(30);
+    const waiting = (await readRun(own.redis, runId, own.budget))?.steps[0]?.tasks.find((task) => task.waiting !== null)?.waiting;
+    expect(waiting?.message).toMatch(/^starts in about \d+ s: launch budget$/);
+    await own.runs.cancel(runId, 'test');
+    expect((await own.ended(runId)).state).toBe('cancelled');
+    await until('an empty list', async () => (await own.budget.outlook(ADDON_ACCOUNT, own.resource, [])).waiting === 0);
+  });
+
+  it('launch nothing while they are paused, and go on when they are resumed', async () => {
+    const own = await setup();
+    const other = await own.otherResource();
+    expect(await own.budget.pause(ADDON_ACCOUNT, own.resource)).toBe(true);
+    expect(await own.budget.pause(ADDON_ACCOUNT, own.resource)).toBe(false);
+    const held = own.upload([t('ok'), group('ok', 3)]);
+    const free = own.upload([t('ok')], 'in/free', other.bucket);
+    expect((await own.ended(free)).state).toBe('succeeded');
+    const waiting = await until('the held task', async () => (await readRun(own.redis, held, own.budget))?.steps[0]?.tasks[0]?.waiting);
+    expect(waiting).toMatchObject({ why: 'paused' });
+    expect(own.cloud.postsOf(held)).toHaveLength(0);
+    expect(await own.budget.resume(ADDON_ACCOUNT, own.resource)).toBe(true);
+    expect((await own.ended(held)).state).toBe('succeeded');
+    expect(own.cloud.postsOf(held)).toHaveLength(4);
+  });
+});
+
+describe('what is lost on the way', () => {
+  it('a grant that nobody uses comes back with its token and its place', async () => {
+    const own = await setup();
+    const budget = createBudget({ redis: own.redis, perHour: 5 * PER_SECOND, log: own.options.log });
+    const of = (task: string) => ({ account: 'lone', resource: 'r', task, concurrency: 0 });
+    const answers = [];
+    for (let i = 0; i < 8; i += 1) answers.push(await budget.request(of(`r0-x.0.${i}`)));
+    expect(answers).toEqual(['granted', 'granted', 'granted', 'granted', 'granted', 'queued', 'queued', 'queued']);
+    const first = await until('a grant', async () => (await budget.grant('lone')).grants[0]);
+    expect(first.task).toBe('r0-x.0.5');
+    const again = await until('the same grant again', async () =>
+      (await budget.grant('lone')).grants.find(({ task }) => task === 'r0-x.0.5'),
+    );
+    expect(again).toEqual({ task: 'r0-x.0.5', resource: 'r' });
+    expect(await budget.request(of('r0-x.0.5'))).toBe('granted');
+    expect((await budget.state('lone')).returned).toBeGreaterThanOrEqual(1);
+  });
+
+  it('a task that lost its place in the list is rung by the sweep and asks again', async () => {
+    const own = await setup();
+    await own.budget.pause(ADDON_ACCOUNT, own.resource);
+    const runId = own.upload([t('ok')]);
+    await until('the queued task', async () => (await own.budget.outlook(ADDON_ACCOUNT, own.resource, [])).waiting === 1);
+    await own.redis.del(`${budgetKey(ADDON_ACCOUNT)}:wait:${own.resource}`);
+    await own.budget.resume(ADDON_ACCOUNT, own.resource);
+    expect((await own.ended(runId, 30_000)).state).toBe('succeeded');
+  });
+
+  it('a launch that is held for a task which does not launch is let go', async () => {
+    const own = await setup();
+    const other = await own.otherResource('free');
+    const held = `${budgetKey(ADDON_ACCOUNT)}:held:${other.id}`;
+    await own.redis.zadd(held, 1, 'r0-a.0.0', 2, 'r0-b.0.0', 3, 'r0-c.0.0', 4, 'r0-d.0.0', 5, 'r0-e.0.0');
+    const runId = own.upload([t('ok')], 'in/x', other.bucket);
+    expect((await own.ended(runId, 30_000)).state).toBe('succeeded');
+    expect(await own.redis.zcard(held)).toBeLessThan(5);
+  });
+
+  it('nothing of a resource counts any more when its runs have ended', async () => {
+    const own = await setup({ launchesPerHour: 50 * PER_SECOND });
+    const runs = [own.upload([group('slow', 4), t('ok')]), own.upload([t('ok', { wait_for: 1 })]), own.upload([t('slow')])];
+    const [, , third] = runs;
+    await until('a launch', () => own.cloud.postsOf(third ?? '').length === 1);
+    await own.runs.cancel(third ?? '', 'test');
+    for (const runId of runs) await own.ended(runId);
+    await until('nothing held', async () => {
+      const { held, waiting } = await own.budget.outlook(ADDON_ACCOUNT, own.resource, []);
+      return held === 0 && waiting === 0;
+    });
+  });
+});
+
+describe('a resource that allows Procfile commands alone', () => {
+  it('runs process types without arguments, and refuses everything else with what is allowed', async () => {
+    const own = await setup();
+    own.cloud.processTypes = ['web', 'ok'];
+    const other = await own.otherResource('test', 'procfile');
+    const good = own.upload([t('ok')], 'in/good', other.bucket);
+    const bad = own.upload([t('ok --all', { retries: 3 })], 'in/bad', other.bucket);
+    expect((await own.ended(good)).state).toBe('succeeded');
+    const run = await own.ended(bad);
+    expect(run.error).toMatchObject({ code: 'launch_refused', message: expect.stringContaining('expected a process type of') });
+    expect(run.error?.message).toContain('web, ok');
+    expect(own.cloud.postsOf(bad)).toHaveLength(0);
+  });
+});
