@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { etag } from 'hono/etag';
 import { type AddonRoutesDeps, addonRoutes, appAddonRoutes } from './addons/addon-routes.ts';
 import { identityRoutes } from './addons/identity-routes.ts';
 import type { Oauth } from './addons/oauth.ts';
@@ -7,7 +8,8 @@ import { partnerMay } from './addons/partner-access.ts';
 import type { Provider } from './addons/providers.ts';
 import { serviceRoutes } from './addons/service-routes.ts';
 import { ApiError, notFound } from './api-error.ts';
-import { accountJson, appRoutes } from './app-routes.ts';
+import { accountJson, appJson, appRoutes } from './app-routes.ts';
+import { appDirectoryRoutes, directoryRoutes } from './directory-routes.ts';
 import { dynoRoutes } from './dyno-routes.ts';
 import type { Formation } from './formation.ts';
 import { formationRoutes } from './formation-routes.ts';
@@ -19,11 +21,14 @@ import type { OneOffs } from './one-offs.ts';
 import type { PlatformState } from './platform-state.ts';
 import type { RateLimit } from './rate-limit.ts';
 import type { Releases } from './releases.ts';
+import { type WebhookRoutesDeps, webhookRoutes } from './webhooks/webhook-routes.ts';
 
-export interface ApiDeps extends AddonRoutesDeps {
+export interface ApiDeps extends AddonRoutesDeps, Omit<WebhookRoutesDeps, 'addonOf'> {
   token: string;
   state: PlatformState;
   oneOffs: OneOffs;
+  /** A process type that was scaled, as the API shows it. */
+  scaled: (entry: Record<string, unknown> & { id: string }) => void;
   formation: Formation;
   log: LogStore;
   sessions: LogSessions;
@@ -69,6 +74,8 @@ export function createApi(deps: ApiDeps): Hono<ApiEnv> {
     rateLimited(deps.rateLimit),
     versionThree(),
   );
+  const withEtag = etag();
+  api.use((c, next) => (c.req.method === 'GET' ? withEtag(c, next) : next()));
   api.use(
     bodyLimit({
       maxSize: largestBody,
@@ -81,6 +88,13 @@ export function createApi(deps: ApiDeps): Hono<ApiEnv> {
   api.get('/account/rate-limits', (c) => c.json({ remaining: deps.rateLimit.remaining() }));
   api.route('/', addonRoutes(deps));
   api.route('/', serviceRoutes(deps));
+  const directory = { ...deps, showApp: () => appJson(deps) };
+  api.route('/', directoryRoutes(directory));
+  const addonOf: WebhookRoutesDeps['addonOf'] = (idOrName) => {
+    const addon = addons.find(idOrName);
+    return addon === undefined ? undefined : { ...addon, permissions: addons.provider(addon.service)?.permissions ?? new Set<string>() };
+  };
+  api.route('/addons/:addon', webhookRoutes({ ...deps, addonOf }, 'addon'));
   const ofApp = new Hono<ApiEnv>();
   ofApp.use('/:app/*', async (c, next) => {
     const wanted = c.req.param('app');
@@ -89,6 +103,8 @@ export function createApi(deps: ApiDeps): Hono<ApiEnv> {
   });
   for (const routes of [appRoutes(deps), dynoRoutes(deps), formationRoutes(deps), logSessionRoutes(deps)]) ofApp.route('/:app', routes);
   ofApp.route('/:app', appAddonRoutes(deps));
+  ofApp.route('/:app', webhookRoutes({ ...deps, addonOf }, 'app'));
+  ofApp.route('/:app', appDirectoryRoutes(directory));
   api.route('/apps', ofApp);
   return api;
 }

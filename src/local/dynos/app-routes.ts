@@ -76,7 +76,8 @@ export function appRoutes(deps: AppRoutesDeps): Hono {
   return routes;
 }
 
-function releaseJson(release: Release, { state, app }: AppRoutesDeps): Record<string, unknown> {
+/** A release as the Platform API shows it. */
+export function releaseJson(release: Release, { state, app }: Pick<AppRoutesDeps, 'state' | 'app'>): Record<string, unknown> {
   const at = herokuTime(release.createdAt);
   const { id, version, description } = release;
   return {
@@ -109,7 +110,8 @@ function describe(changes: Readonly<Record<string, string | null>>): string {
     .join('; ');
 }
 
-function appJson({ state, app, webUrl }: AppRoutesDeps): Record<string, unknown> {
+/** The app as the Platform API shows it. */
+export function appJson({ state, app, webUrl }: Pick<AppRoutesDeps, 'state' | 'app' | 'webUrl'>): Record<string, unknown> {
   const { accountId, createdAt } = state.identity;
   const at = herokuTime(createdAt);
   const stack = { id: state.identity.appId, name: 'heroku-24' };

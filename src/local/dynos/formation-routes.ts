@@ -8,6 +8,7 @@ import type { Formation, FormationEntry } from './formation.ts';
 import type { LogStore } from './log-store.ts';
 import { pageOf } from './paging.ts';
 import { readBody } from './read-body.ts';
+import { userEmail } from './releases.ts';
 
 const quantity = Type.Optional(Type.Union([Type.Integer({ minimum: 0, maximum: 100 }), Type.String({ pattern: '^[+-]?\\d{1,3}$' })]));
 const size = Type.Optional(Type.Union([Type.String(), Type.Object({ name: Type.String() })]));
@@ -29,14 +30,21 @@ const batchUpdate = Compile(
 type Size = string | { name: string } | undefined;
 
 /** The formation endpoints of one app, to be mounted under `/apps/:app`. */
-export function formationRoutes(deps: { formation: Formation; log: LogStore; app: { id: string; name: string } }): Hono {
+export function formationRoutes(deps: {
+  formation: Formation;
+  log: LogStore;
+  app: { id: string; name: string };
+  /** What was scaled, for webhooks. */
+  scaled: (entry: Record<string, unknown> & { id: string }) => void;
+}): Hono {
   const { formation, app } = deps;
   const routes = new Hono();
   const toJson = (entry: FormationEntry): Record<string, unknown> => formationJson(entry, app);
   const scale = async (updates: { type: string; quantity?: number; size?: string }[]): Promise<FormationEntry[]> => {
     const changed = await formation.scale(updates);
     const text = changed.map(({ type, quantity: number, size: on }) => `${type}@${number}:${on}`).join(' ');
-    deps.log.append('app', 'api', `Scaled to ${text} by user you@localhost`);
+    deps.log.append('app', 'api', `Scaled to ${text} by user ${userEmail}`);
+    for (const entry of changed) deps.scaled({ ...toJson(entry), id: entry.id });
     return changed;
   };
   const update = async (

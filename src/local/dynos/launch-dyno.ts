@@ -24,8 +24,12 @@ export function createLauncher(deps: RunDeps): Launcher {
       const { id: releaseId, version } = deps.state.currentRelease();
       const at = deps.now();
       const dyno: Dyno = { ...what, release: { id: releaseId, version }, createdAt: at, updatedAt: at, state: 'starting' };
+      deps.changed('create', dyno, undefined);
       const run = runDyno(dyno, plan, gate, deps);
-      void run.ended.then(() => strays.after(what.id));
+      void run.ended.then(() => {
+        deps.changed('destroy', dyno, undefined);
+        strays.after(what.id);
+      });
       leaving.add(run.gone);
       void run.gone.then(() => leaving.delete(run.gone));
       return run;

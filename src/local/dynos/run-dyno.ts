@@ -35,6 +35,8 @@ export interface RunDeps {
   /** Pseudo-terminals; undefined where this machine has none. */
   terminals: Terminals | undefined;
   log: LogStore;
+  /** What happened to a dyno, for webhooks; with the state before when it changed. */
+  changed: (action: 'create' | 'update' | 'destroy', dyno: Dyno, previous: DynoState | undefined) => void;
   now: () => number;
   /** Says what went wrong inside the platform, as opposed to in a dyno. */
   report: (message: string) => void;
@@ -69,9 +71,11 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
   const say = (text: string): void => deps.log.append('heroku', dyno.name, text);
   const changeTo = (state: DynoState): void => {
     if (state === dyno.state) return;
-    say(`State changed from ${dyno.state} to ${state}`);
+    const previous = dyno.state;
+    say(`State changed from ${previous} to ${state}`);
     dyno.state = state;
     dyno.updatedAt = deps.now();
+    deps.changed('update', dyno, previous);
   };
   const stopper = createStopper(say);
   const over = new AbortController();

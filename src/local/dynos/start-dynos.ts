@@ -6,7 +6,9 @@ import { createAdaptorServer } from '@hono/node-server';
 import type { Provider } from './addons/providers.ts';
 import { createAddonSide } from './addons/start-addons.ts';
 import { createApi } from './api.ts';
+import { releaseJson } from './app-routes.ts';
 import { chooseCopies } from './choose-copies.ts';
+import { dynoJson } from './dyno.ts';
 import { withoutPackageBins } from './dyno-environment.ts';
 import { createFormation } from './formation.ts';
 import { createLauncher } from './launch-dyno.ts';
@@ -18,12 +20,14 @@ import { openPlatformState } from './platform-state.ts';
 import { createProcessPipes } from './process-pipes.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { reapOrphans } from './reap-orphans.ts';
-import { createReleases } from './releases.ts';
+import { createReleases, userEmail } from './releases.ts';
 import { removeTree } from './remove-tree.ts';
 import { startRendezvous } from './rendezvous.ts';
 import { startRouter } from './router.ts';
 import { createSlugStore } from './slug.ts';
 import { findTerminals, type Terminals } from './terminal-process.ts';
+import { createWebhookStore } from './webhooks/webhook-state.ts';
+import { createWebhooks } from './webhooks/webhooks.ts';
 
 /** What the dynos platform stands on. Only the first block is required. */
 export interface DynosDeps {
@@ -49,6 +53,8 @@ export interface DynosDeps {
   rendezvousPort?: number;
   /** How long an attached run waits for its client (default 60,000 ms). */
   attachMs?: number;
+  /** The wait before a webhook of level `sync` is tried again (default 1,000 ms, doubled each time). */
+  webhookRetryMs?: number;
   /** Add-on services that the app can install (default none). */
   providers?: readonly Provider[];
   /** Pseudo-terminals for attached runs; found by itself when left out. */
@@ -100,6 +106,10 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     await Promise.all([removeTree(copiesDir), removeTree(slugsDir)]);
     const chosen = await chooseCopies(copiesDir, deps.copies ?? 'auto');
     const app = { id: state.identity.appId, name: deps.appName };
+    const secret = (): string => randomBytes(32).toString('base64url');
+    const webhookStore = createWebhookStore(state.database);
+    const actor = { id: state.identity.accountId, email: userEmail };
+    const webhooks = createWebhooks({ ...deps, store: webhookStore, actor, retryMs: deps.webhookRetryMs ?? 1_000 });
     const slugs = createSlugStore({ appDir, dir: slugsDir, stateDir: dir, report: deps.report });
     const pipes = createProcessPipes(join(dir, 'pipes'));
     const stopGraceMs = deps.stopGraceMs ?? 30_000;
@@ -115,10 +125,19 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       stopGraceMs,
       terminals: deps.terminals ?? findTerminals(),
       copies: chosen.copies,
+      changed(action, dyno, previous) {
+        const data = dynoJson(dyno, app);
+        webhooks.publish({
+          include: 'api:dyno',
+          action,
+          resource: 'dyno',
+          data,
+          ...(previous === undefined ? {} : { previous: { state: previous } }),
+        });
+      },
       lang: deps.lang ?? 'C.UTF-8',
     });
     const certificate = localCertificate(join(dir, 'tls'), deps.now());
-    const secret = (): string => randomBytes(32).toString('base64url');
     const rendezvous = await startRendezvous({ certificate, secret, port: deps.rendezvousPort ?? 0 });
     const oneOffs = createOneOffs({
       rendezvous,
@@ -136,9 +155,22 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     const router = await startRouter({ web: formation.web, crashed, log, id: deps.id, now: deps.now, port: deps.webPort ?? 0 });
     const webUrl = (): string => `http://127.0.0.1:${router.port}/`;
     const rateLimit = createRateLimit(deps.rateLimit ?? 4_500, deps.now);
-    const releases = createReleases({ ...deps, state, log, released: () => void formation.restart({}) });
+    const released = (): void => {
+      formation.restart({});
+      webhooks.publish({
+        include: 'api:release',
+        action: 'create',
+        resource: 'release',
+        data: releaseJson(state.currentRelease(), { state, app }),
+      });
+    };
+    const releases = createReleases({ ...deps, state, log, released });
     let apiPort = 0;
     const apiUrl = (): string => `http://127.0.0.1:${apiPort}`;
+    const addonChanged: Parameters<typeof createAddonSide>[0]['changed'] = (action, addon) =>
+      webhooks.publish({ include: 'api:addon', action, resource: 'addon', data: addonSide.views.addon(addon) });
+    const scaled = (data: Record<string, unknown>): void =>
+      webhooks.publish({ include: 'api:formation', action: 'update', resource: 'formation', data });
     const addonSide = createAddonSide({
       ...deps,
       providers: deps.providers ?? [],
@@ -147,18 +179,36 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       releases,
       apiUrl,
       secret,
-      changed: () => undefined,
+      changed: addonChanged,
     });
-    const api = createApi({ ...deps, ...addonSide, app, state, log, oneOffs, formation, sessions, rateLimit, webUrl, releases, secret });
+    const api = createApi({
+      ...deps,
+      ...addonSide,
+      app,
+      state,
+      log,
+      oneOffs,
+      formation,
+      sessions,
+      rateLimit,
+      webUrl,
+      releases,
+      secret,
+      webhooks,
+      webhookStore,
+      scaled,
+    });
     // The first dyno should not wait for what can be had ready; what goes wrong here, that dyno will say.
     void Promise.allSettled([pipes.prepare(), slugs.acquire().then(slugs.release)]);
     const { server, port } = await listen(api.fetch, deps.port ?? 0);
     apiPort = port;
     await formation.resume();
     addonSide.addons.resume();
+    webhooks.resume();
 
     const closeRest = async (): Promise<void> => {
       addonSide.addons.close();
+      webhooks.close();
       sessions.close();
       await router.close();
       await rendezvous.close();
