@@ -1,6 +1,7 @@
 // One worker process: consumers of the event queue, the BullMQ workers of every shard, poller and sweeper.
 import { type Processor, Worker } from 'bullmq';
 import type { CredentialIssuer, DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
+import { createArchiveQueue } from '../queues/archive.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect, type RedisAddress } from '../queues/connection.ts';
@@ -18,6 +19,7 @@ import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { createAllowances } from './allowance.ts';
 import { createCommandCheck } from './allowed-command.ts';
+import { startBookkeeping } from './bookkeeping.ts';
 import { startBudgetAudit } from './budget-audit.ts';
 import { chargedPlatform } from './charged-platform.ts';
 import { createEventHandler } from './events.ts';
@@ -26,6 +28,7 @@ import { startGranting } from './grant.ts';
 import { startLiveness, workName } from './liveness.ts';
 import { createPlanProcessor } from './plan.ts';
 import { startPolling } from './poll.ts';
+import { retentionOf } from './retention.ts';
 import { startRotation } from './rotation.ts';
 import { startSweeping } from './sweep.ts';
 import { createTaskProcessor } from './task.ts';
@@ -35,6 +38,8 @@ const NEVER_TOO_OFTEN = 1_000_000;
 
 /** Milliseconds that Redis may take to answer a look at what is due. */
 const PROBE_DEADLINE_MS = 5_000;
+/** Milliseconds that a stop gives to the archive; what is left over the next process archives. */
+const ARCHIVE_LAST_MS = 2_000;
 
 export interface EngineOptions {
   readonly redis: RedisAddress;
@@ -64,6 +69,12 @@ export interface EngineOptions {
   readonly launchesPerHour: number;
   /** Tells how many calls the platform still allows, whenever an answer says so. */
   readonly onRateLimit?: (listener: (remaining: number) => void) => void;
+  /** The engine-only bucket of ended runs; undefined: nothing is archived. */
+  readonly archiveBucket?: string | undefined;
+  /** Milliseconds that the records of a plan's ended runs are kept; by default what the plan says. */
+  readonly retention?: (plan: string) => number;
+  /** Milliseconds between two looks for records whose retention has passed (an hour). */
+  readonly retentionMs?: number;
   readonly now: () => number;
   readonly monotonic: () => number;
   readonly random: () => number;
@@ -143,6 +154,22 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     log,
   });
 
+  const books = startBookkeeping({
+    shards: shards.map((shard) => ({
+      archive: createArchiveQueue({ redis, shard }),
+      watch: createWatch({ redis, shard }),
+      clock: createSweeping({ redis, shard }).clock,
+    })),
+    resources,
+    store,
+    archiveBucket: options.archiveBucket,
+    retention: options.retention ?? retentionOf,
+    retentionMs: options.retentionMs ?? 3_600_000,
+    now,
+    failpoint,
+    log,
+  });
+
   // a thousand tasks whose dynos ended at the same time ask the queue once
   let asking: Promise<boolean> | undefined;
   const drained = () => {
@@ -206,7 +233,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     const planner = planners[shard];
     if (planner === undefined) continue;
     work(shard, QUEUES.task, tasks.process, options.taskConcurrency);
-    work(shard, QUEUES.finish, createFinishProcessor({ runs, failpoint, log }), options.taskConcurrency);
+    work(shard, QUEUES.finish, createFinishProcessor({ runs, ended: books.ended, failpoint, log }), options.taskConcurrency);
     work(shard, QUEUES.plan, createPlanProcessor({ planner }), 50);
   }
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
@@ -262,6 +289,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       ]);
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker
       await within(left(), Promise.all(workers.map((worker) => worker.close())));
+      await within(left(), books.stop(Math.min(ARCHIVE_LAST_MS, left())));
       tasks.close();
       await within(left(), budget.settle());
       channel.close();

@@ -5,7 +5,7 @@ import { Failure } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 
 /** The processor of the root job, which runs when all tasks are done: writes the run's end. Repeating it changes nothing. */
-export function createFinishProcessor(deps: { runs: Runs; failpoint: Failpoint; log: Log }) {
+export function createFinishProcessor(deps: { runs: Runs; ended: () => void; failpoint: Failpoint; log: Log }) {
   return async (job: Job): Promise<string> => {
     const runId = job.id ?? '';
     deps.failpoint('finish.entered');
@@ -13,6 +13,7 @@ export function createFinishProcessor(deps: { runs: Runs; failpoint: Failpoint; 
     // the tree says that all is done, the record does not: ask again (BullMQ re-runs the job)
     if (state === 'open') throw new Failure('conflict', `Run ${runId} has tasks that have not settled.`);
     deps.failpoint('finish.ended');
+    deps.ended();
     deps.log.info({ runId, state }, 'ended a run');
     return state;
   };

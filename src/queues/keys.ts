@@ -20,6 +20,8 @@ export function shardKeys(shard: number) {
     history: (runId: string) => `${p}:run:${runId}:h`,
     /** ZSET of runs that have not ended, score = accepted at (ms). */
     live: `${p}:live`,
+    /** ZSET of ended runs that are not in the archive yet, score = ended at (ms). */
+    unarchived: `${p}:unarchived`,
     /** ZSET of a resource's runs, score = accepted at (ms). */
     index: (resource: string) => `${p}:runs:${resource}`,
     /** HASH of decision kind → how many. */

@@ -121,21 +121,14 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
     cancel: async (runId: string, by: string): Promise<string> => {
       const k = keysOfRun(runId);
       return String(
-        await runScript(
-          redis,
-          'cancel',
-          [k.run(runId), k.history(runId), k.delayed, k.marker, k.live, k.document(runId)],
-          [runId, k.channel, by, retention],
-        ),
+        await runScript(redis, 'cancel', [k.run(runId), k.history(runId), k.delayed, k.marker, k.live], [runId, k.channel, by]),
       );
     },
 
     /** Ends a run whose tasks have all settled. Answers its final state, `ended:<state>`, `open` or `gone`. */
     finish: async (runId: string): Promise<string> => {
       const k = keysOfRun(runId);
-      return String(
-        await runScript(redis, 'finish', [k.run(runId), k.history(runId), k.live, k.document(runId)], [runId, k.channel, retention]),
-      );
+      return String(await runScript(redis, 'finish', [k.run(runId), k.history(runId), k.live], [runId, k.channel]));
     },
 
     /** Rings tasks (`step.index`) of a run; answers how many were parked. */

@@ -16,8 +16,8 @@ const KEY_COUNTS = {
   refused: 3,
   deliver: 5,
   observe: 5,
-  cancel: 6,
-  finish: 4,
+  cancel: 5,
+  finish: 3,
   ring: 4,
   quarantine: 3,
   prune: 2,
@@ -29,6 +29,8 @@ const KEY_COUNTS = {
   'budget-observe': 1,
   'budget-pause': 1,
   'budget-outlook': 1,
+  archived: 3,
+  retire: 4,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

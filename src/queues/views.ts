@@ -48,12 +48,26 @@ export async function readRun(redis: Redis, runId: string, budget?: Pick<Budget,
     redis.lrange(keys.history(runId), 0, -1),
     redis.get(keys.document(runId)),
   ]);
+  // of a run whose retention has passed a stub is left
+  if (record['stub'] !== undefined) return undefined;
+  const entries = history.map((entry): unknown => JSON.parse(entry));
+  const view = viewOf(runId, record, document, entries);
+  return view === undefined ? undefined : { ...view, steps: await withOutlook(view.steps, record, budget) };
+}
+
+/** A run as its record, document and history show it, from Redis or from the archive; undefined when there is no record. */
+export function viewOf(
+  runId: string,
+  record: Readonly<Record<string, string>>,
+  document: string | null,
+  history: readonly unknown[],
+): RunView | undefined {
   const summary = summaryOf(runId, record);
   if (summary === undefined) return undefined;
   return {
     ...summary,
-    steps: await withOutlook(stepsOf(runId, record, document), record, budget),
-    history: history.map((entry, i) => historyEntryOf(runId, i + 1, JSON.parse(entry))),
+    steps: stepsOf(runId, record, document),
+    history: history.map((entry, i) => historyEntryOf(runId, i + 1, entry)),
   };
 }
 

@@ -39,6 +39,7 @@ const FAILURES = {
   sqs_unavailable: { retry: true, status: 503, message: 'SQS does not answer.' },
   heroku_unavailable: { retry: true, status: 503, message: 'The Heroku Platform API does not answer.' },
   heroku_refused: { retry: false, status: 502, message: 'The Heroku Platform API refused the call.' },
+  archive_damaged: { retry: false, status: 500, message: 'An archived run cannot be trusted.' },
   bucket_unversioned: { retry: false, status: 409, message: 'The bucket is not versioned.' },
   // this machine
   config_invalid: { retry: false, status: 500, message: 'The configuration is not valid.' },

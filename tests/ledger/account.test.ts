@@ -38,8 +38,9 @@ it('accounts for a run and for its output', async () => {
   const runId = engine.upload([{ cmd: 'ok', timeout: 10 }]);
   await engine.ended(runId);
   await decided();
-  expect(engine.cloud.saved.filter(({ key }) => !key.startsWith('.autofiles/')).length).toBe(2);
-  expect(await missing(engine.cloud.saved)).toEqual([]);
+  const saved = engine.cloud.saved.filter(({ bucket, key }) => bucket === engine.bucket && !key.startsWith('.autofiles/'));
+  expect(saved.length).toBe(2);
+  expect(await missing(saved)).toEqual([]);
 });
 
 it.each([

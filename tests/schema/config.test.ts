@@ -29,6 +29,7 @@ describe('readConfig', () => {
       credentials: undefined,
       queueUrl: undefined,
       queueName: 'autofiles-events',
+      archiveBucket: 'autofiles-archive',
       herokuApiUrl: 'https://api.heroku.com',
       herokuToken: undefined,
       shards: 1,

@@ -19,6 +19,9 @@ import { readMarker } from '../../src/schema/command.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { parseTaskId } from '../../src/schema/ids.ts';
 
+/** The engine's own bucket. */
+export const ARCHIVE_BUCKET = 'autofiles-archive';
+
 export interface Post {
   readonly taskId: string;
   readonly attempt: number;
@@ -66,6 +69,9 @@ export class ScriptedCloud {
   /** How often every event is delivered. */
   copies = 1;
   headsDown = false;
+  putsDown = false;
+  /** PUTs that were refused while putsDown. */
+  refusedPuts = 0;
   listDown = false;
   /** Keys whose HEAD fails in a way that no waiting heals. */
   readonly broken = new Set<string>();
@@ -104,6 +110,8 @@ export class ScriptedCloud {
     this.objects.set(`${bucket}/${key}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
     const latest = { key, versionId, etag: versionId, size: Buffer.byteLength(body), modifiedAt: Date.now(), latest: true };
     this.saved.push({ bucket, ...latest });
+    // the engine's own bucket notifies nobody
+    if (bucket === ARCHIVE_BUCKET) return versionId;
     for (let copy = 0; copy < this.copies; copy += 1) this.sendEvents([eventOf(bucket, key, versionId)], delay * (copy + 1));
     return versionId;
   }
@@ -158,8 +166,13 @@ export class ScriptedCloud {
       if (this.broken.has(key)) throw new TypeError(`cannot read ${key}`);
       return await Promise.resolve(this.objects.get(versionId === undefined ? `${bucket}/${key}` : `${bucket}/${key}#${versionId}`));
     },
-    text: async (bucket, key, versionId) => await Promise.resolve(this.objects.get(`${bucket}/${key}#${versionId}`)?.body),
+    text: async (bucket, key, versionId) =>
+      await Promise.resolve(this.objects.get(versionId === undefined ? `${bucket}/${key}` : `${bucket}/${key}#${versionId}`)?.body),
     put: async (bucket, key, body, details) => {
+      if (this.putsDown) {
+        this.refusedPuts += 1;
+        throw new Failure('s3_unavailable', 'PUT: HTTP 503 SlowDown.');
+      }
       const versionId = this.put(key, String(body), { ...details?.metadata }, bucket);
       return await Promise.resolve({ versionId, etag: versionId });
     },

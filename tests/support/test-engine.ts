@@ -11,7 +11,7 @@ import { parseRunId } from '../../src/schema/ids.ts';
 import type { Log } from '../../src/schema/log.ts';
 import { isFinal, type RunView } from '../../src/schema/run-view.ts';
 import type { TestRedis } from './redis-server.ts';
-import { type Script, ScriptedCloud } from './scripted-cloud.ts';
+import { ARCHIVE_BUCKET, type Script, ScriptedCloud } from './scripted-cloud.ts';
 import { until } from './until.ts';
 
 const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -58,6 +58,7 @@ export async function startTestEngine(
     stallMs: 30_000,
     onDead: () => {},
     launchesPerHour: 1_000_000_000,
+    archiveBucket: ARCHIVE_BUCKET,
     now: Date.now,
     monotonic: () => performance.now(),
     random: Math.random,

@@ -1,6 +1,6 @@
 -- An upload becomes a run, once. The record is the dedupe memory: a second call answers with its state.
 -- KEYS: run, history, live, index, decisions, rate, quarantine, document
--- ARGV: run id, channel, resource, state (accepted|rejected), cap per minute, retention of a rejected run (ms),
+-- ARGV: run id, channel, resource, state (accepted|rejected), cap per minute, default retention ms,
 --       quarantine entry (JSON), document or '', then field, value, field, value …
 local state = redis.call('HGET', KEYS[1], 'state')
 if state then return state end
@@ -22,8 +22,7 @@ redis.call('HINCRBY', KEYS[5], ARGV[4] == 'rejected' and 'rejected' or 'run', 1)
 log(ARGV[4])
 if ARGV[4] == 'rejected' then
   redis.call('HSET', KEYS[1], 'end', now)
-  redis.call('PEXPIRE', KEYS[1], ARGV[6])
-  redis.call('PEXPIRE', KEYS[2], ARGV[6])
+  archive_later()
 else
   redis.call('ZADD', KEYS[3], now, ARGV[1])
 end

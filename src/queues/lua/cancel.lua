@@ -1,14 +1,12 @@
 -- Somebody wants the run to stop. A run without a tree yet ends here; else every task is rung and skips itself.
--- KEYS: run, history, delayed, marker, live, document   ARGV: run id, channel, by whom, retention ms
+-- KEYS: run, history, delayed, marker, live   ARGV: run id, channel, by whom
 local v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'steps')
 if not v[1] then return 'gone' end
 if v[1] == 'accepted' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'cancel', now, 'end', now)
   redis.call('ZREM', KEYS[5], ARGV[1])
   log('cancelled', '', 0, ARGV[3])
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-  redis.call('PEXPIRE', KEYS[2], ARGV[4])
-  redis.call('PEXPIRE', KEYS[6], ARGV[4])
+  archive_later()
   return 'cancelled'
 end
 if v[1] ~= 'running' then return v[1] end

@@ -3,9 +3,11 @@
 -- KEYS: run, history, delayed, marker, decisions
 -- ARGV: run id, channel, task, resource, version id, output (JSON), index of the task, step of the task
 local run, t = KEYS[1], ARGV[3]
-local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t)
+local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t, 'stub')
 if not v[1] then return 'gone' end
 if v[2] ~= ARGV[4] then return 'foreign' end
+-- of a run whose retention has passed nothing but its having been is known
+if v[9] then return 'late' end
 if not v[6] or tonumber(ARGV[7]) >= tonumber(v[6]) then return 'gone' end
 -- how often one task's later outputs are listed; an endless writer must not grow the record without end
 local function list(what)

@@ -1,5 +1,5 @@
 -- The root job: all tasks have settled, the run ends. Terminal is final; a second call answers with what stands.
--- KEYS: run, history, live, document   ARGV: run id, channel, retention ms
+-- KEYS: run, history, live   ARGV: run id, channel
 local v = redis.call('HMGET', KEYS[1], 'state', 'end', 'steps', 'failing', 'cancel')
 if not v[1] then return 'gone' end
 if v[2] then return 'ended:' .. v[1] end
@@ -20,7 +20,5 @@ end
 redis.call('HSET', KEYS[1], 'state', state, 'end', now)
 redis.call('ZREM', KEYS[3], ARGV[1])
 log(state)
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-redis.call('PEXPIRE', KEYS[4], ARGV[3])
+archive_later()
 return state

@@ -35,6 +35,12 @@ local function view(state, cancel, failing, rel, out, death, grant)
     .. '|' .. (death or '') .. '|' .. (grant or '')
 end
 
+-- The run has ended: it waits to be archived, and no part of it goes before that (archived.lua, retire.lua). The key is built
+-- here: its tag is that of the run's own key.
+local function archive_later()
+  redis.call('ZADD', string.match(KEYS[1], '^{[^}]*}') .. ':unarchived', now, ARGV[1])
+end
+
 local function settled(phase)
   return phase == 'succeeded' or phase == 'failed' or phase == 'skipped'
 end

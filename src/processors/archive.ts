@@ -1,0 +1,130 @@
+// An ended run goes to the engine-only archive bucket, which replay and sweep trust, and as an export to the tenant's own
+// bucket. Both are written again and again until both stand; only then may Redis forget the run.
+import type { ObjectStore } from '../clients/ports.ts';
+import type { ArchiveQueue } from '../queues/archive.ts';
+import { viewOf } from '../queues/views.ts';
+import type { Watch } from '../queues/watch.ts';
+import { type ArchivedRun, MAX_ARCHIVED_BYTES, parseArchivedRun, writeArchivedRun } from '../schema/archived-run.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import { type Loop, startLoop } from './loop.ts';
+
+/** Milliseconds between two looks for ended runs. */
+const LOOK_MS = 1_000;
+/** Runs that one turn archives at most: about a tenth of a core, a hundred times what a Heroku account may launch. */
+const PER_TURN = 100;
+/** Runs that are archived at the same time. */
+const AT_ONCE = 4;
+/** Milliseconds that an archiver which was killed keeps the others from archiving; two at a time do no harm. */
+const ALONE_MS = 30_000;
+
+export interface ArchiveDeps {
+  readonly archive: ArchiveQueue;
+  readonly store: ObjectStore;
+  /** The engine-only bucket; undefined: ended runs are kept in Redis for their retention and nowhere else. */
+  readonly bucket: string | undefined;
+  readonly watch: Watch;
+  readonly now: () => number;
+  readonly failpoint: Failpoint;
+  readonly log: Log;
+}
+
+/** Makes the archive bucket, or does nothing. Idempotent. */
+async function createArchive(store: ObjectStore, bucket: string): Promise<void> {
+  await store.createBucket(bucket);
+  await store.setVersioned(bucket);
+}
+
+/** Archives one shard's ended runs until stopped; one process at a time. */
+export function startArchiving(deps: ArchiveDeps): Loop {
+  let made = deps.bucket === undefined;
+  const makeBucket = async () => {
+    if (made || deps.bucket === undefined) return;
+    await createArchive(deps.store, deps.bucket);
+    made = true;
+  };
+  return startLoop({
+    name: 'archive',
+    every: LOOK_MS,
+    log: deps.log,
+    turn: async (signal) => {
+      await makeBucket();
+      if ((await deps.archive.waiting(1)).length === 0) return;
+      const release = await deps.watch.alone('archive', ALONE_MS);
+      if (release === undefined) return;
+      try {
+        await archiveWaiting(deps, signal);
+      } finally {
+        await release();
+      }
+    },
+  });
+}
+
+/** One pass over the runs that wait, as many as one turn takes. A service that does not answer ends it: the next turn goes on. */
+export async function archiveWaiting(deps: ArchiveDeps, signal?: AbortSignal): Promise<void> {
+  const waiting = [...(await deps.archive.waiting(PER_TURN))];
+  let outage: unknown;
+  const work = async () => {
+    for (let runId = waiting.shift(); runId !== undefined; runId = waiting.shift()) {
+      if (signal?.aborted || outage !== undefined) return;
+      try {
+        await archiveRun(deps, runId);
+      } catch (error) {
+        if (error instanceof Failure && error.retry) {
+          outage = error;
+          return;
+        }
+        deps.log.error({ runId, error: messageOf(error) }, 'run not archived');
+        await deps.archive.postpone(runId, deps.now());
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  if (outage !== undefined) throw outage;
+}
+
+async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
+  const run = await deps.archive.read(runId);
+  deps.failpoint('archive.read');
+  if (run !== undefined && deps.bucket !== undefined) {
+    await deps.store.put(deps.bucket, archiveKey(runId), writeArchivedRun(run), { contentType: 'application/json' });
+    deps.failpoint('archive.kept');
+    await exportRun(deps, run);
+    deps.failpoint('archive.exported');
+  }
+  await deps.archive.archived(runId, run?.record['end'] ?? '');
+  deps.failpoint('archive.noted');
+}
+
+/** Writes what the API shows of the run into the tenant's bucket, unless that is gone. */
+async function exportRun(deps: ArchiveDeps, run: Omit<ArchivedRun, 'format'>): Promise<void> {
+  const view = viewOf(run.id, run.record, run.document, run.history);
+  const bucket = run.record['bucket'];
+  if (view === undefined || bucket === undefined) throw new Failure('internal', `The record of run ${run.id} shows no run.`);
+  try {
+    await deps.store.put(bucket, exportKey(run.id, view.created_at), `${JSON.stringify(view, null, 2)}\n`, {
+      contentType: 'application/json',
+    });
+  } catch (error) {
+    if (!(error instanceof Failure && error.code === 'not_found')) throw error;
+    deps.log.info({ runId: run.id, bucket }, 'not exported: the bucket is gone');
+  }
+}
+
+/** Where the archive keeps a run. */
+function archiveKey(runId: string): string {
+  return `runs/${runId}.json`;
+}
+
+/** Where a tenant finds a run, by the day (UTC) on which it was accepted. `createdAt`: ISO 8601. */
+function exportKey(runId: string, createdAt: string): string {
+  return `.autofiles/runs/${createdAt.slice(0, 10).replaceAll('-', '/')}/${runId}.json`;
+}
+
+/** A run from the archive; undefined when it has none of that id. Throws Failure archive_damaged for what cannot be trusted. */
+export async function readArchived(store: ObjectStore, bucket: string, runId: string): Promise<ArchivedRun | undefined> {
+  const text = await store.text(bucket, archiveKey(runId), undefined, MAX_ARCHIVED_BYTES);
+  return text === undefined ? undefined : parseArchivedRun(text, runId);
+}

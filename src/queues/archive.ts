@@ -1,0 +1,61 @@
+// Ended runs on their way into the archive, and records whose retention has passed.
+import type { Redis } from 'ioredis';
+import { type ArchivedRun, readHistoryEntry } from '../schema/archived-run.ts';
+import { shardKeys } from './keys.ts';
+import { keysOfRun } from './run-record.ts';
+import { defineScripts, run as runScript } from './scripts.ts';
+
+/** Milliseconds, 16 days: how long it is remembered at least that an event had its run; SQS redelivers for 14 at most. */
+const MEMORY_MS = 16 * 86_400_000;
+
+export type ArchiveQueue = ReturnType<typeof createArchiveQueue>;
+
+/** One shard's ended runs. */
+export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
+  const { redis } = deps;
+  const keys = shardKeys(deps.shard);
+  defineScripts(redis);
+
+  return {
+    /** Ended runs that are not archived yet, those that wait longest first. */
+    waiting: async (limit: number): Promise<readonly string[]> => await redis.zrange(keys.unarchived, '0', String(limit - 1)),
+
+    /** Puts a run behind all others that wait. `at`: milliseconds since 1970. */
+    postpone: async (runId: string, at: number): Promise<void> => {
+      await redis.zadd(keys.unarchived, 'XX', at, runId);
+    },
+
+    /** Everything that Redis has of an ended run; undefined when there is no record or it has not ended. */
+    read: async (runId: string): Promise<Omit<ArchivedRun, 'format'> | undefined> => await readWhole(redis, runId),
+
+    /** The archive has what `read` gave, which ended at `end` (ms). Answers whether the record is still that. */
+    archived: async (runId: string, end: string): Promise<boolean> =>
+      (await runScript(redis, 'archived', [keys.run(runId), keys.history(runId), keys.unarchived], [runId, '', end])) === 'ok',
+
+    /** A page of a resource's runs that were accepted before `until` (ms), oldest first. */
+    accepted: async (resource: string, until: number, page: { offset: number; limit: number }): Promise<readonly string[]> =>
+      await redis.zrangebyscore(keys.index(resource), '-inf', until, 'LIMIT', page.offset, page.limit),
+
+    /** Takes an ended and archived run away when `retention` ms have passed since its end, to a stub while its event may come again. */
+    retire: async (resource: string, runId: string, retention: number): Promise<'retired' | 'stub' | 'gone' | 'young' | 'unarchived'> =>
+      // the script answers with these words alone
+      (await runScript(
+        redis,
+        'retire',
+        [keys.run(runId), keys.history(runId), keys.document(runId), keys.index(resource)],
+        [runId, '', retention, MEMORY_MS],
+      )) as 'retired' | 'stub' | 'gone' | 'young' | 'unarchived',
+  };
+}
+
+/** The record of an ended run with its document and history. */
+async function readWhole(redis: Redis, runId: string): Promise<Omit<ArchivedRun, 'format'> | undefined> {
+  const keys = keysOfRun(runId);
+  const [record, document, history] = await Promise.all([
+    redis.hgetall(keys.run(runId)),
+    redis.get(keys.document(runId)),
+    redis.lrange(keys.history(runId), 0, -1),
+  ]);
+  if (record['end'] === undefined || record['stub'] !== undefined) return undefined;
+  return { id: runId, record, document, history: history.map(readHistoryEntry) };
+}

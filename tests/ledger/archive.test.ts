@@ -1,0 +1,151 @@
+// Ended runs go to the archive and to the tenant, and leave Redis when their retention has passed.
+import { randomUUID } from 'node:crypto';
+import { Compile } from 'typebox/compile';
+import { afterEach, expect, it } from 'vitest';
+import { readArchived } from '../../src/processors/archive.ts';
+import { retentionOf } from '../../src/processors/retention.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { RunView } from '../../src/schema/run-view.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const runView = Compile(RunView);
+const keys = shardKeys(0);
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function start(overrides: Parameters<typeof startTestEngine>[2] = {}) {
+  const redis = await startRedis();
+  ends.push(redis.stop);
+  const engine = await startTestEngine(
+    redis,
+    {
+      ok: async (dyno) => {
+        await dyno.output(5, { ld_state: 'fine' });
+        return dyno.accept();
+      },
+    },
+    overrides,
+  );
+  ends.push(engine.stop);
+  const archived = (runId: string) => until(`run ${runId} in the archive`, () => readArchived(engine.cloud.store, ARCHIVE_BUCKET, runId));
+  const exported = (runId: string) =>
+    until(`the export of ${runId}`, () => {
+      const key = engine.cloud.saved.find((one) => one.bucket === engine.bucket && one.key.endsWith(`/${runId}.json`))?.key;
+      return key === undefined ? undefined : { key, body: engine.cloud.objects.get(`${engine.bucket}/${key}`)?.body ?? '' };
+    });
+  const settled = (runId: string) =>
+    until('the archive to be noted', async () => (await engine.redis.zscore(keys.unarchived, runId)) === null);
+  return { engine, archived, exported, settled };
+}
+const workflow = [
+  { cmd: 'ok', timeout: 10 },
+  {
+    parallel: [
+      { cmd: 'ok', timeout: 10 },
+      { cmd: 'ok', timeout: 10 },
+    ],
+  },
+];
+
+it('an ended run is in the archive, field by field, and in the tenant’s bucket as the API shows it', async () => {
+  const { engine, archived, exported, settled } = await start();
+  const runId = engine.upload(workflow);
+  const run = await engine.ended(runId);
+  const kept = await archived(runId);
+  const { key, body } = await exported(runId);
+  await settled(runId);
+  const { arch, ...record } = await engine.redis.hgetall(keys.run(runId));
+  expect(Number(arch)).toBeGreaterThan(0);
+  expect(kept.record).toEqual(record);
+  expect(kept.document).toBe(await engine.redis.get(keys.document(runId)));
+  expect(kept.history).toEqual((await engine.redis.lrange(keys.history(runId), 0, -1)).map((entry): unknown => JSON.parse(entry)));
+  expect(key).toBe(`.autofiles/runs/${run.created_at.slice(0, 10).replaceAll('-', '/')}/${runId}.json`);
+  const view: unknown = JSON.parse(body);
+  expect(runView.Check(view)).toBe(true);
+  expect(view).toEqual(run);
+});
+
+it('a rejected and a cancelled run are archived, too', async () => {
+  const { engine, archived, settled } = await start();
+  const key = `in/${randomUUID()}`;
+  const rejected = engine.runIdOf(key, engine.cloud.put(key, '{"run": 1}', { ld_run: 'true' }));
+  expect((await archived(rejected)).record['state']).toBe('rejected');
+  await settled(rejected);
+});
+
+it('an export causes no decision of its own', async () => {
+  const { engine, exported, settled } = await start();
+  const runId = engine.upload(workflow);
+  await engine.ended(runId);
+  await exported(runId);
+  await settled(runId);
+  await until('every event to be decided', () => engine.cloud.undeleted === 0);
+  expect(await engine.decisions()).toEqual({ run: 1, output: 3 });
+});
+
+it('what S3 does not take now is archived when it answers again; until then nothing of it goes', async () => {
+  const { engine, archived, settled } = await start({ retention: () => 0, retentionMs: 50 });
+  engine.cloud.putsDown = true;
+  const runId = engine.upload([{ cmd: 'ok', timeout: 10 }]);
+  const run = await until('the end', async () => {
+    const view = await engine.show(runId);
+    return view?.ended_at !== null && view;
+  });
+  expect(run.state).toBe('succeeded');
+  await until('two tries', () => engine.cloud.refusedPuts >= 2);
+  expect(await engine.show(runId)).toEqual(run);
+  engine.cloud.putsDown = false;
+  await archived(runId);
+  await settled(runId);
+});
+
+it('a record leaves Redis when its retention has passed; a stub is left while its event may come again', async () => {
+  const { engine, archived } = await start({ retention: () => 0, retentionMs: 50 });
+  const key = `in/${randomUUID()}`;
+  const versionId = engine.cloud.put(key, JSON.stringify({ run: [{ cmd: 'ok', timeout: 10 }] }), { ld_run: 'true' });
+  const runId = engine.runIdOf(key, versionId);
+  await archived(runId);
+  await until('the record to be retired', async () => (await engine.redis.hget(keys.run(runId), 'stub')) !== null);
+  expect(Object.keys(await engine.redis.hgetall(keys.run(runId))).sort()).toEqual(['at', 'end', 'resource', 'state', 'stub']);
+  expect(await engine.redis.pttl(keys.run(runId))).toBeGreaterThan(15 * 86_400_000);
+  expect(await engine.redis.exists(keys.history(runId), keys.document(runId))).toBe(0);
+  expect(await engine.redis.zscore(keys.index(engine.resource), runId)).toBeNull();
+  expect(await engine.show(runId)).toBeUndefined();
+  // its event and its output come once more
+  const posts = engine.cloud.posts.length;
+  for (const one of engine.cloud.saved.filter(({ bucket, key: k }) => bucket === engine.bucket && !k.startsWith('.autofiles/'))) {
+    engine.cloud.sendEvents([
+      {
+        eventVersion: '2.1',
+        eventSource: 'aws:s3',
+        eventName: 'ObjectCreated:Put',
+        s3: { bucket: { name: engine.bucket }, object: { key: one.key, versionId: one.versionId } },
+      },
+    ]);
+  }
+  await until('every event to be decided', () => engine.cloud.undeleted === 0);
+  expect(engine.cloud.posts.length).toBe(posts);
+  expect(await engine.redis.hget(keys.run(runId), 'stub')).toBe('1');
+  expect(await engine.quarantine()).toEqual([]);
+});
+
+it('a young record stays', async () => {
+  const { engine, archived, settled } = await start({ retentionMs: 50 });
+  const runId = engine.upload([{ cmd: 'ok', timeout: 10 }]);
+  await engine.ended(runId);
+  await archived(runId);
+  await settled(runId);
+  await until('a pass of the retention', async () => (await engine.redis.pttl(keys.lock('retention'))) < 50);
+  expect(await engine.show(runId)).toBeDefined();
+});
+
+it('every plan keeps records for longer than SQS redelivers', () => {
+  for (const plan of ['free', 'basic', 'standard', 'premium', 'local', 'unknown']) {
+    expect(retentionOf(plan), plan).toBeGreaterThan(14 * 86_400_000);
+  }
+});
