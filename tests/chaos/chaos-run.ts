@@ -1,0 +1,254 @@
+// One chaos run: work, faults, calm, evidence.
+
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { FAILPOINTS } from '../../src/schema/failpoint.ts';
+import type { Evidence } from './checker/evidence.ts';
+import { collect, leftoversOf } from './collect.ts';
+import { createDice, seedOf } from './dice.ts';
+import { type Arena, FAULTS, loseCredentials, RECOVERY_MS, rearm, removeJobs } from './nemesis.ts';
+import { NO_STORE_FAULTS } from './store-tap.ts';
+import type { Slot } from './workers.ts';
+import { createWorkload, type Workload } from './workload.ts';
+import { startWorld, type World } from './world.ts';
+
+/** Milliseconds between two things that tenants do, on the average. */
+const PACE_MS = 350;
+/** Live runs at which the driver waits: the machine has two processors. */
+const MOST_LIVE = 120;
+/** Milliseconds that all runs may take to end after the last fault; messages of dead receivers are hidden for 30 s. */
+const CALM_MS = 240_000;
+/** Milliseconds that one failpoint may take to be passed in `--ci`. */
+const REACH_MS = 40_000;
+/** Milliseconds that this process may be late itself; a machine that is too busy for it proves nothing about deadlines. */
+const LAG_MS = 400;
+
+export interface ChaosOptions {
+  readonly folder: string;
+  readonly seed: number;
+  readonly minutes: number;
+  /** Ends the faults early when so many processes were killed. */
+  readonly kills: number | undefined;
+  /** Every failpoint once instead of random faults. */
+  readonly ci: boolean;
+  readonly main: string;
+  readonly say: (line: string) => void;
+}
+
+/** Runs it and answers with what was seen. Throws when the world itself breaks. */
+export async function runChaos(options: ChaosOptions): Promise<Evidence> {
+  const { seed, say } = options;
+  const dice = createDice(seedOf(seed, 'nemesis'));
+  let live = 0;
+  let calm = false;
+  let killed = 0;
+  const reached = new Set<string>();
+  const toReach = Object.keys(FAILPOINTS);
+
+  const world: World = await startWorld({
+    folder: options.folder,
+    seed,
+    main: options.main,
+    slots: 3,
+    onWorkerEnd: (slot, how) => {
+      const point = slot.failpoint.split(':')[0] ?? '';
+      const byFault = arena.killing.delete(slot.name);
+      // one that died otherwise was killed by a fault that notes it itself
+      if (calm || byFault || how !== 'SIGKILL' || slot.failpoint === '' || slot.failpoint.endsWith('SIGSTOP')) return;
+      reached.add(point);
+      const now = Date.now();
+      arena.note(options.ci ? `F2 ${point}` : 'F2', `died at ${slot.failpoint}`, now, now + RECOVERY_MS, 1);
+    },
+  });
+  const arena: Arena = {
+    world,
+    dice,
+    live: () => live,
+    killing: new Set(),
+    note: (fault, detail, from, until, kills = 0) => {
+      killed += kills;
+      world.ledger.note({ kind: 'fault', t: from, until, fault, live, kills, detail });
+    },
+  };
+  const workload = createWorkload(world, seed);
+  const began = Date.now();
+  const stop = new AbortController();
+  const watching = every(100, stop.signal, async () => {
+    live = await world.redis.zcard('{af0}:live');
+  });
+  const pulse = new AbortController();
+  let beat = Date.now();
+  const beating = every(100, pulse.signal, async () => {
+    const now = Date.now();
+    if (now - beat > 100 + LAG_MS) world.ledger.note({ kind: 'lag', t: beat, until: now });
+    beat = now;
+  });
+  const working = work(workload, () => live, createDice(seedOf(seed, 'pace')), stop.signal);
+
+  try {
+    const faults = options.ci ? await reachAll(arena, toReach, reached, say) : await breakThings(arena, options, () => killed, say);
+    calm = true;
+    stop.abort();
+    await Promise.all([working, watching]);
+    const calmAt = Date.now();
+    say(
+      `calm after ${Math.round((calmAt - began) / 1000)} s: ${killed} kills, ${workload.uploads} uploads, waiting for ${live} runs to end`,
+    );
+    await calmDown(world);
+    await workload.epilogue();
+    const drained = await quiet(world, say);
+    return await collect(world, { seed, faults, phases: { began, calm: calmAt, quiet: Date.now() }, drained });
+  } finally {
+    stop.abort();
+    pulse.abort();
+    await beating;
+    await world.stop();
+  }
+}
+
+/** Random faults, every kind at least once, often two at a time. */
+async function breakThings(
+  arena: Arena,
+  options: ChaosOptions,
+  killed: () => number,
+  say: (line: string) => void,
+): Promise<readonly string[]> {
+  const { world, dice } = arena;
+  const until = Date.now() + options.minutes * 60_000;
+  const ended = () => Date.now() > until || (options.kills !== undefined && killed() >= options.kills);
+  for (const slot of world.slots) slot.start();
+  const stop = new AbortController();
+  // whoever died is started again, and whoever froze goes on
+  const keeping = every(150, stop.signal, async () => {
+    for (const slot of world.slots) {
+      if (slot.child === undefined && dice.chance(0.5)) {
+        const how = rearm(arena);
+        slot.start(how);
+        const now = Date.now();
+        if (how.skewMs !== undefined) arena.note('F14', `${slot.name} is ${how.skewMs} ms off`, now, now);
+        if (how.node !== undefined) arena.note('F15', `${slot.name} has little memory`, now, now);
+        if (how.failpoint?.endsWith('SIGSTOP')) arena.note('F3', `${slot.name} will freeze at ${how.failpoint}`, now, now);
+      } else if (slot.failpoint.endsWith('SIGSTOP') && isFrozen(slot) && dice.chance(0.08)) slot.signal('SIGCONT');
+    }
+  });
+  const kinds = Object.keys(FAULTS);
+  const drawn = Object.entries(FAULTS).flatMap(([name, [share]]) => Array.from({ length: share }, () => name));
+  const first = [...kinds].sort(() => dice.roll() - 0.5);
+  const inflict = async (name: string) => {
+    const fault = FAULTS[name];
+    if (fault === undefined) return;
+    await fault[1](arena);
+  };
+  try {
+    let told = Date.now();
+    while (!ended()) {
+      await pause(dice.between(100, 900));
+      const one = first.pop() ?? dice.pick(drawn);
+      const other = dice.chance(0.2) ? dice.pick(['F1', 'F8', 'F12', 'F3']) : undefined;
+      await Promise.all([inflict(one), ...(other === undefined || other === one ? [] : [inflict(other)])]);
+      if (Date.now() - told > 30_000) {
+        told = Date.now();
+        say(`${Math.round((until - told) / 1000)} s left: ${killed()} kills, ${arena.live()} live runs`);
+      }
+    }
+  } finally {
+    stop.abort();
+    await keeping;
+  }
+  return [...kinds, 'F2', 'F14', 'F15'];
+}
+
+/** A worker dies at each failpoint once. */
+async function reachAll(
+  arena: Arena,
+  points: readonly string[],
+  reached: ReadonlySet<string>,
+  say: (line: string) => void,
+): Promise<readonly string[]> {
+  const { world, dice } = arena;
+  const left = [...points].sort(() => dice.roll() - 0.5);
+  const deadline = new Map<string, number>();
+  await world.setEvents({ duplicate: 0.1 });
+  const armed = (slot: Slot) => slot.failpoint.split(':')[0] ?? '';
+  const end = Date.now() + REACH_MS * 4;
+  while (reached.size < points.length && Date.now() < end) {
+    for (const slot of world.slots) {
+      const tooLong = slot.child !== undefined && (deadline.get(slot.name) ?? 0) < Date.now();
+      if (slot.child !== undefined && !tooLong && !reached.has(armed(slot))) continue;
+      const next = left.shift() ?? points.find((point) => !reached.has(point) && world.slots.every((other) => armed(other) !== point));
+      if (next === undefined) {
+        if (slot.child === undefined) slot.start();
+        continue;
+      }
+      if (slot.child !== undefined) {
+        // another one may pass where this one could not
+        if (!reached.has(armed(slot))) left.push(armed(slot));
+        arena.killing.add(slot.name);
+        slot.signal('SIGKILL');
+        await slot.gone();
+      }
+      if (next.startsWith('rotate.')) await loseCredentials(arena);
+      slot.start({ failpoint: `${next}:1` });
+      deadline.set(slot.name, Date.now() + REACH_MS / 4);
+    }
+    if (world.slots.some((slot) => armed(slot).startsWith('sweep.'))) await removeJobs(arena);
+    await pause(100);
+  }
+  say(`${reached.size} of ${points.length} failpoints killed a worker`);
+  return points.map((point) => `F2 ${point}`);
+}
+
+/** Everything works again: three fresh workers and nothing in their way. */
+async function calmDown(world: World): Promise<void> {
+  world.tap.set(NO_STORE_FAULTS);
+  world.platform.behave();
+  await world.redis.config('SET', 'maxmemory', '0');
+  for (const slot of world.slots) {
+    for (const proxy of [slot.redis, slot.store, slot.heroku]) proxy.set('pass');
+    slot.signal('SIGKILL');
+    await slot.gone();
+    slot.start();
+  }
+  await world.setEvents({});
+}
+
+/** Waits until nothing is left to do; answers whether the queue was empty then. */
+async function quiet(world: World, say: (line: string) => void): Promise<boolean> {
+  const until = Date.now() + CALM_MS;
+  for (;;) {
+    const drained = await world.clients.queue.drained(world.queueUrl);
+    const left = await leftoversOf(world);
+    if (drained && left.length === 0) return true;
+    if (Date.now() > until) {
+      say(`not quiet after ${CALM_MS / 1000} s: ${left.slice(0, 5).join('; ')}`);
+      return drained;
+    }
+    await pause(500);
+  }
+}
+
+/** The tenants at work: all kinds of things once, and then whatever the dice say. */
+async function work(workload: Workload, live: () => number, dice: ReturnType<typeof createDice>, signal: AbortSignal): Promise<void> {
+  await workload.opening();
+  while (!signal.aborted) {
+    if (live() < MOST_LIVE) await workload.step();
+    await pause(dice.between(PACE_MS / 2, PACE_MS * 1.5), undefined, { signal }).catch(() => {});
+  }
+}
+
+async function every(ms: number, signal: AbortSignal, turn: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    await turn();
+    await pause(ms, undefined, { signal }).catch(() => {});
+  }
+}
+
+function isFrozen(slot: Slot): boolean {
+  try {
+    return readFileSync(`/proc/${slot.child?.pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .startsWith('T');
+  } catch {
+    return false;
+  }
+}

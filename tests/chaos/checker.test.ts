@@ -1,0 +1,402 @@
+// The checker is what everything under tests/chaos rests on: it knows nothing of the engine, it says vacuous when nothing
+// happened, and each invariant notices when it is broken.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { check } from './checker/check.ts';
+import type { Entry, Evidence, LedgerEntry, RunEvidence } from './checker/evidence.ts';
+import { verdictOf } from './checker/verdict.ts';
+
+type Mutable<T> = T extends readonly [unknown, ...unknown[]]
+  ? { -readonly [K in keyof T]: T[K] }
+  : T extends readonly (infer U)[]
+    ? Mutable<U>[]
+    : T extends object
+      ? { -readonly [K in keyof T]: Mutable<T[K]> }
+      : T;
+type Draft = Mutable<Evidence>;
+
+const A = 'ld-private-a';
+const T0 = 1_800_000_000_000;
+/** Milliseconds that records are kept. */
+const KEPT = 30 * 86_400_000;
+
+const output = (key: string, version: string) => JSON.stringify({ key, version_id: version, etag: 'e', size: 5 });
+
+function runOf(
+  id: string,
+  version: string,
+  document: { run: unknown[] },
+  history: Entry[],
+  fields: Record<string, string>,
+): { run: RunEvidence; ledger: LedgerEntry[] } {
+  const key = `in/${id}`;
+  const end = history.at(-1);
+  const object = { bucket: A, key, version };
+  return {
+    run: {
+      id,
+      history,
+      ttl: KEPT,
+      record: { state: end?.[1] ?? '', end: String(end?.[0]), resource: 'ra', bucket: A, key, version, ...fields },
+    },
+    ledger: [
+      { kind: 'put', t: T0, began: T0, ...object, run: true },
+      { kind: 'upload', t: T0, ...object, expect: 'run', document: JSON.stringify(document), shape: 'test' },
+      { kind: 'receive', t: T0 + 1, message: `m-${id}`, count: 1, records: [object] },
+      { kind: 'delete', t: T0 + 20, message: `m-${id}`, ok: true },
+      { kind: 'receive', t: T0 + 90_000, message: `again-${id}`, count: 2, records: [object] },
+    ],
+  };
+}
+
+/** A small sound history in which every invariant has something to look at. */
+function sound(): Draft {
+  const good = runOf(
+    'r0-good',
+    'v1',
+    {
+      run: [
+        { cmd: 'ok', wait_for: 1 },
+        {
+          parallel: [
+            { cmd: 'ok', backoff: { type: 'fixed', delay: 1 } },
+            { cmd: 'up', no_output: true },
+          ],
+        },
+      ],
+    },
+    [
+      [T0 + 10, 'accepted', '', 0, ''],
+      [T0 + 30, 'intent', '0.0', 1, ''],
+      [T0 + 50, 'output', '0.0', 1, output('out/r0-good.0.0', 'o1')],
+      [T0 + 60, 'launched', '0.0', 1, 'run.1'],
+      [T0 + 1_070, 'succeeded', '0.0', 1, ''],
+      [T0 + 1_080, 'intent', '1.0', 1, ''],
+      [T0 + 1_080, 'intent', '1.1', 1, ''],
+      [T0 + 1_100, 'adopted', '1.0', 1, 'run.2'],
+      [T0 + 1_110, 'launched', '1.1', 1, 'run.3'],
+      [T0 + 1_120, 'up', '1.1', 1, ''],
+      [T0 + 1_130, 'succeeded', '1.1', 1, ''],
+      [T0 + 1_300, 'exited', '1.0', 1, 'gone'],
+      [T0 + 1_900, 'retry', '1.0', 1, 'exited_without_output: exited 1 without output'],
+      [T0 + 2_950, 'intent', '1.0', 2, ''],
+      [T0 + 14_960, 'lost', '1.0', 2, 'launch_unknown'],
+      [T0 + 14_970, 'intent', '1.0', 3, ''],
+      [T0 + 15_000, 'launched', '1.0', 3, 'run.5'],
+      [T0 + 15_100, 'output', '1.0', 3, output('out/r0-good.1.0', 'o2')],
+      [T0 + 15_110, 'succeeded', '1.0', 3, ''],
+      [T0 + 15_120, 'late_output', '1.0', 3, output('out/r0-good.1.0', 'o3')],
+      [T0 + 15_130, 'succeeded', '', 0, ''],
+    ],
+    { 'p:0.0': 'succeeded', 'p:1.0': 'succeeded', 'a:1.0': '3', 'p:1.1': 'succeeded' },
+  );
+  const bad = runOf(
+    'r0-bad',
+    'v2',
+    {
+      run: [
+        {
+          parallel: [
+            { cmd: 'silent', timeout: 1, retries: 0 },
+            { cmd: 'refuse' },
+            { cmd: 'crash', no_output: true },
+            { cmd: 'ok', retries: 0 },
+          ],
+        },
+        { cmd: 'ok' },
+      ],
+    },
+    [
+      [T0 + 10, 'accepted', '', 0, ''],
+      ...[0, 1, 2, 3].map((n): Entry => [T0 + 30 + n, 'intent', `0.${n}`, 1, '']),
+      [T0 + 60, 'launched', '0.0', 1, 'run.6'],
+      [T0 + 61, 'failed', '0.1', 1, 'launch_refused: 422'],
+      [T0 + 61, 'failing', '0.1', 1, 'launch_refused'],
+      [T0 + 62, 'launched', '0.2', 1, 'run.7'],
+      [T0 + 80, 'failed', '0.2', 1, 'dyno_crashed: exited 1 before it was up'],
+      [T0 + 1_070, 'failed', '0.0', 1, 'timed_out: no output within 1 s'],
+      [T0 + 12_100, 'failed', '0.3', 1, 'launch_unknown: nothing appeared'],
+      [T0 + 12_110, 'skipped', '1.0', 1, ''],
+      [T0 + 12_120, 'failed', '', 0, ''],
+    ],
+    { 'p:0.0': 'failed', 'p:0.1': 'failed', 'p:0.2': 'failed', 'p:0.3': 'failed', 'p:1.0': 'skipped' },
+  );
+  const stopped = runOf(
+    'r0-stop',
+    'v3',
+    { run: [{ cmd: 'ok' }] },
+    [
+      [T0 + 10, 'accepted', '', 0, ''],
+      [T0 + 30, 'intent', '0.0', 1, ''],
+      [T0 + 60, 'launched', '0.0', 1, 'run.8'],
+      [T0 + 100, 'cancelling', '', 0, 'me'],
+      [T0 + 110, 'skipped', '0.0', 1, 'cancelled'],
+      [T0 + 120, 'cancelled', '', 0, ''],
+    ],
+    { 'p:0.0': 'skipped' },
+  );
+  // sixteen runs in a row, each started by an output of the one before
+  const chain = Array.from({ length: 17 }, (_, n) => {
+    const id = `r0-chain${n}`;
+    const one = runOf(
+      id,
+      `c${n}`,
+      { run: [{ cmd: 'loop' }] },
+      [
+        [T0 + 10, 'accepted', '', 0, ''],
+        [T0 + 30, 'intent', '0.0', 1, ''],
+        [T0 + 60, 'launched', '0.0', 1, `run.${n + 20}`],
+        [T0 + 80, 'output', '0.0', 1, output(`in/r0-chain${n + 1}`, `c${n + 1}`)],
+        [T0 + 90, 'succeeded', '0.0', 1, ''],
+        [T0 + 95, 'succeeded', '', 0, ''],
+      ],
+      { 'p:0.0': 'succeeded' },
+    );
+    if (n === 0) return one;
+    const put: LedgerEntry = {
+      kind: 'put',
+      t: T0 + 5,
+      began: T0,
+      bucket: A,
+      key: `in/${id}`,
+      version: `c${n}`,
+      taskId: `r0-chain${n - 1}.0.0`,
+      code: '{"run":[{"cmd":"loop"}]}',
+    };
+    return { run: one.run, ledger: one.ledger.map((entry) => (entry.kind === 'put' ? { ...put, t: T0 + 70 } : entry)) };
+  });
+  const post = (task: string, attempt: number, t: number, answer: 'accepted' | 'refused' | 'unknown', dyno?: string): LedgerEntry => ({
+    kind: 'post',
+    t,
+    task,
+    attempt,
+    app: 'app-a',
+    answer,
+    ...(dyno === undefined ? {} : { dyno }),
+  });
+  const life = (dyno: string, what: 'up' | 'ended' | 'stopped', t: number, status?: number): LedgerEntry => ({
+    kind: 'dyno',
+    t,
+    dyno,
+    what,
+    ...(status === undefined ? {} : { status }),
+  });
+  const out = (task: string, version: string, t: number): LedgerEntry[] => {
+    const object = { bucket: A, key: `out/${task}`, version };
+    return [
+      { kind: 'put', t, began: t - 1, ...object, taskId: task },
+      { kind: 'receive', t: t + 1, message: `m-${version}`, count: 1, records: [object] },
+      { kind: 'delete', t: T0 + 16_000, message: `m-${version}`, ok: true },
+    ];
+  };
+  const evidence: Evidence = {
+    settings: { seed: 1, adoptAfter: 12_000, notAfter: 1_000, faults: ['F1'], secrets: ['secret 1'] },
+    runs: [good.run, bad.run, stopped.run, ...chain.map(({ run }) => run)],
+    ledger: [
+      ...[good, bad, stopped, ...chain].flatMap(({ ledger }) => ledger),
+      post('r0-good.0.0', 1, T0 + 35, 'accepted', 'd1'),
+      ...out('r0-good.0.0', 'o1', T0 + 45),
+      life('d1', 'up', T0 + 40),
+      post('r0-good.1.0', 1, T0 + 1_085, 'unknown', 'd2'),
+      life('d2', 'ended', T0 + 1_200, 1),
+      post('r0-good.1.1', 1, T0 + 1_085, 'accepted', 'd3'),
+      life('d3', 'up', T0 + 1_090),
+      post('r0-good.1.0', 2, T0 + 2_960, 'unknown'),
+      post('r0-good.1.0', 3, T0 + 14_980, 'accepted', 'd5'),
+      ...out('r0-good.1.0', 'o2', T0 + 15_090),
+      ...out('r0-good.1.0', 'o3', T0 + 15_115),
+      post('r0-bad.0.0', 1, T0 + 40, 'accepted', 'd6'),
+      life('d6', 'up', T0 + 45),
+      life('d6', 'stopped', T0 + 1_100),
+      life('d6', 'ended', T0 + 1_100, 143),
+      post('r0-bad.0.1', 1, T0 + 41, 'refused'),
+      post('r0-bad.0.2', 1, T0 + 42, 'accepted', 'd7'),
+      life('d7', 'ended', T0 + 50, 1),
+      post('r0-bad.0.3', 1, T0 + 43, 'unknown'),
+      post('r0-stop.0.0', 1, T0 + 40, 'accepted', 'd8'),
+      life('d8', 'stopped', T0 + 130),
+      life('d8', 'ended', T0 + 130, 143),
+      { kind: 'cancel', t: T0 + 99, run: 'r0-stop', answer: 'asked' },
+      ...chain.map((_, n) => post(`r0-chain${n}.0.0`, 1, T0 + 40, 'accepted', `dc${n}`)),
+      { kind: 'put', t: T0 + 70, began: T0 + 69, bucket: A, key: 'in/r0-chain17', version: 'c17', taskId: 'r0-chain16.0.0' },
+      { kind: 'put', t: T0, began: T0, bucket: A, key: 'plain', version: 'p1' },
+      { kind: 'put', t: T0 + 99, began: T0 + 98, bucket: 'ld-private-b', key: 'out/x', version: 'f1', taskId: 'r0-good.0.0' },
+      { kind: 'put', t: T0, began: T0, bucket: A, key: 'q', version: 'q1' },
+      { kind: 'upload', t: T0, bucket: A, key: 'q', version: 'q1', expect: 'quarantine', shape: 'test' },
+      { kind: 'garbage', t: T0, body: 'no json' },
+      { kind: 'fault', t: T0 + 200_000, until: T0 + 200_000, fault: 'F1', live: 0, kills: 0, detail: 'nobody was there' },
+      { kind: 'fault', t: T0 + 5, until: T0 + 6, fault: 'F1', live: 3, kills: 1, detail: 'killed worker-1' },
+    ],
+    resources: [
+      {
+        id: 'ra',
+        bucket: A,
+        app: 'app-a',
+        decisions: { ignored: 2 },
+        quarantine: [
+          { t: T0 + 3, entry: { reason: 'x', bucket: A, key: 'q', version_id: 'q1' } },
+          { t: T0 + 90, entry: { reason: 'a loop is assumed', bucket: A, key: 'in/r0-chain17', version_id: 'c17' } },
+        ],
+      },
+      {
+        id: 'rb',
+        bucket: 'ld-private-b',
+        app: 'app-b',
+        decisions: { ignored: 1 },
+        quarantine: [{ t: T0 + 100, entry: { reason: 'foreign', bucket: 'ld-private-b', key: 'out/x', version_id: 'f1' } }],
+      },
+    ],
+    nobody: [{ t: T0 + 3, entry: { reason: 'no json', body: 'no json' } }],
+    leftovers: [],
+    phases: { began: T0, calm: T0 + 100_000, quiet: T0 + 200_000 },
+    drained: true,
+    leaks: [],
+    searched: 100,
+    alive: ['d1', 'd3', 'd5'],
+  };
+  // a copy that the test may change
+  return structuredClone(evidence) as unknown as Draft;
+}
+
+const verdicts = (evidence: Evidence): Record<string, string> =>
+  Object.fromEntries(check(evidence).map((finding) => [finding.id, verdictOf(finding)]));
+
+const runIn = (draft: Draft, id: string) => {
+  const run = draft.runs.find((one) => one.id === id);
+  if (run === undefined) throw new Error(`no ${id}`);
+  return run;
+};
+const entryIn = (draft: Draft, id: string, what: string, task = '') => {
+  const entry = runIn(draft, id).history.find((one) => one[1] === what && one[2] === task);
+  if (entry === undefined) throw new Error(`no ${what} in ${id}`);
+  return entry;
+};
+const ledgerIn = <K extends LedgerEntry['kind']>(draft: Draft, kind: K, which: (entry: Extract<LedgerEntry, { kind: K }>) => boolean) => {
+  const found = draft.ledger.find((entry) => entry.kind === kind && which(entry as Extract<LedgerEntry, { kind: K }>));
+  if (found === undefined) throw new Error(`no such ${kind}`);
+  return found as Mutable<Extract<LedgerEntry, { kind: K }>>;
+};
+
+/** How each invariant is broken. */
+const plants: Record<string, (draft: Draft) => void> = {
+  I1: (draft) => draft.runs.push({ ...runIn(draft, 'r0-good'), id: 'r0-twin' }),
+  I2: (draft) => {
+    runIn(draft, 'r0-good').record['version'] = 'never';
+  },
+  I3: (draft) => {
+    ledgerIn(draft, 'delete', ({ message }) => message === 'm-r0-good').t = T0 + 9;
+  },
+  I4: (draft) => {
+    draft.resources[0]?.quarantine.shift();
+  },
+  I5: (draft) => {
+    runIn(draft, 'r0-good').ttl = 86_400_000;
+  },
+  I6: (draft) => draft.ledger.push(ledgerIn(draft, 'post', ({ task }) => task === 'r0-good.0.0')),
+  I7: (draft) => {
+    entryIn(draft, 'r0-good', 'lost', '1.0')[0] = T0 + 10_000;
+  },
+  I8: (draft) => {
+    ledgerIn(draft, 'post', ({ task }) => task === 'r0-good.1.1').t = T0 + 1_040;
+  },
+  I9: (draft) => {
+    entryIn(draft, 'r0-good', 'succeeded', '1.1')[1] = 'skipped';
+  },
+  I10: (draft) => {
+    entryIn(draft, 'r0-good', 'retry', '1.0')[0] = T0 + 2_000;
+  },
+  I11: (draft) => {
+    runIn(draft, 'r0-stop').history.splice(4, 0, [T0 + 105, 'intent', '0.0', 2, '']);
+  },
+  I12: (draft) => {
+    runIn(draft, 'r0-good').history.push([T0 + 16_000, 'succeeded', '', 0, '']);
+  },
+  I13: (draft) => {
+    ledgerIn(draft, 'put', ({ version }) => version === 'o1').taskId = 'r0-good.1.0';
+  },
+  I14: (draft) => {
+    entryIn(draft, 'r0-good', 'output', '0.0')[4] = output('out/x', 'f1');
+  },
+  I15: (draft) => {
+    draft.ledger = draft.ledger.filter((entry) => !(entry.kind === 'dyno' && entry.dyno === 'd3'));
+  },
+  I16: (draft) => {
+    entryIn(draft, 'r0-bad', 'failed', '0.0')[0] = T0 + 1_050;
+  },
+  I17: (draft) => {
+    const run = runIn(draft, 'r0-good');
+    run.history.pop();
+    run.record['state'] = 'running';
+  },
+  I18: (draft) => {
+    const fault = ledgerIn(draft, 'fault', ({ live }) => live === 3);
+    fault.until = T0 + 50_000;
+  },
+  I19: (draft) => {
+    draft.nobody = [];
+  },
+  I22: (draft) => {
+    runIn(draft, 'r0-good').record['a:1.0'] = '2';
+  },
+  I24: (draft) => {
+    draft.leftovers.push('the job x');
+  },
+  I30: (draft) => {
+    draft.leaks.push('secret 1 stands in a log');
+  },
+  I31: (draft) => {
+    const put = ledgerIn(draft, 'put', ({ version }) => version === 'c17');
+    put.code = '{"run":[{"cmd":"loop"}]}';
+    draft.runs.push({
+      ...runIn(draft, 'r0-chain16'),
+      id: 'r0-chain17',
+      record: { ...runIn(draft, 'r0-chain16').record, key: 'in/r0-chain17', version: 'c17' },
+    });
+  },
+  STOP: (draft) => {
+    draft.alive.push('d8');
+    ledgerIn(draft, 'dyno', ({ dyno, what }) => dyno === 'd6' && what === 'stopped').t = T0 + 1_000;
+  },
+  CAUSE: (draft) => {
+    ledgerIn(draft, 'post', ({ task }) => task === 'r0-bad.0.1').answer = 'accepted';
+  },
+};
+
+describe('the checker', () => {
+  it('imports nothing but itself', () => {
+    const folder = fileURLToPath(new URL('./checker', import.meta.url));
+    const imports = readdirSync(folder).flatMap((file) =>
+      [...readFileSync(join(folder, file), 'utf8').matchAll(/(?:from|import\()\s*'([^']+)'/g)].map(([, name = '']) => name),
+    );
+    expect(imports.length).toBeGreaterThan(10);
+    expect(imports.filter((name) => !/^\.\/[a-z-]+\.ts$/.test(name))).toEqual([]);
+  });
+
+  it('holds a sound history in every invariant', () => {
+    const findings = check(sound());
+    expect(
+      findings.filter((finding) => verdictOf(finding) !== 'held').map(({ id, exercised, violations }) => ({ id, exercised, violations })),
+    ).toEqual([]);
+  });
+
+  it('calls everything vacuous when nothing happened', () => {
+    const nothing = { ...sound(), runs: [], ledger: [], nobody: [], resources: [], searched: 0 };
+    expect(new Set(Object.values(verdicts(nothing)))).toEqual(new Set(['vacuous']));
+  });
+
+  it('has a planted violation for every invariant but the one that is only ever vacuous', () => {
+    const ids = check(sound()).map(({ id }) => id);
+    expect(ids.filter((id) => plants[id] === undefined)).toEqual(['FAULTS']);
+    const draft = sound();
+    draft.settings.faults.push('F99');
+    expect(verdicts(draft)['FAULTS']).toBe('vacuous');
+  });
+
+  it.each(Object.keys(plants))('sees %s broken', (id) => {
+    const draft = sound();
+    plants[id]?.(draft);
+    expect(verdicts(draft)[id]).toBe('violated');
+  });
+});

@@ -1,0 +1,158 @@
+// Every event ends in exactly one decision, and a message goes only after it.
+import { type CaseFile, identity, triggerOf } from './case-file.ts';
+import { type Finding, look } from './verdict.ts';
+
+/** Milliseconds, 15 days: longer than SQS redelivers. */
+const MEMORY_MS = 15 * 86_400_000;
+
+export function exactlyOneRun(file: CaseFile): Finding {
+  const i = look('I1', 'every upload that is a trigger leads to exactly one run', ['uploads', 'events received twice']);
+  const received = new Map<string, number>();
+  for (const { records } of file.of('receive'))
+    for (const record of records) received.set(identity(record), (received.get(identity(record)) ?? 0) + 1);
+  for (const upload of file.of('upload')) {
+    if (upload.expect !== 'run' && upload.expect !== 'reject') continue;
+    const id = identity(upload);
+    const runs = file.runOf.get(id) ?? [];
+    i.holds('uploads', runs.length === 1, () => `${upload.key} (${upload.shape}) led to ${runs.length} runs`);
+    if (upload.expect === 'reject' && runs[0] !== undefined && runs[0].state !== 'rejected')
+      i.wrong(`${upload.key} is no workflow and became ${runs[0].id}`);
+    if (upload.expect === 'run' && runs[0]?.state === 'rejected') i.wrong(`${upload.key} was rejected: ${runs[0].record['error']}`);
+    if ((received.get(id) ?? 0) > 1) i.saw('events received twice');
+  }
+  return i.done();
+}
+
+export function noPhantom(file: CaseFile): Finding {
+  const i = look('I2', 'every run was caused by an object version that was written', ['runs']);
+  for (const run of file.runs) {
+    const put = file.puts.get(identity(triggerOf(run)));
+    i.holds(
+      'runs',
+      put !== undefined && (put.run === true || put.code !== undefined),
+      () => `${run.id} names ${JSON.stringify(triggerOf(run))}`,
+    );
+  }
+  return i.done();
+}
+
+/** When each object version was decided, by what kind of decision. */
+function decisions(file: CaseFile): Map<string, number> {
+  const decided = new Map<string, number>();
+  const note = (id: string, t: number) => decided.set(id, Math.min(t, decided.get(id) ?? Number.POSITIVE_INFINITY));
+  for (const run of file.runs) {
+    const first = run.history[0];
+    if (first !== undefined) note(identity(triggerOf(run)), first[0]);
+    const bucket = file.evidence.resources.find(({ id }) => id === run.record['resource'])?.bucket ?? '';
+    for (const [t, what, , , detail] of run.history) {
+      if (what !== 'output' && what !== 'late_output' && what !== 'refused_output') continue;
+      const output = JSON.parse(detail) as { key: string; version_id: string };
+      note(identity({ bucket, key: output.key, version: output.version_id }), t);
+    }
+  }
+  for (const { t, entry } of [...file.evidence.resources.flatMap(({ quarantine }) => quarantine), ...file.evidence.nobody]) {
+    if (entry['key'] !== undefined)
+      note(identity({ bucket: entry['bucket'] ?? '', key: entry['key'], version: entry['version_id'] ?? '' }), t);
+  }
+  return decided;
+}
+
+export function acknowledgedAfterDecided(file: CaseFile): Finding {
+  const i = look('I3', 'a message is deleted only after each of its events is decided in Redis', [
+    'messages of runs deleted',
+    'messages of outputs deleted',
+  ]);
+  const decided = decisions(file);
+  const records = new Map(file.of('receive').map(({ message, records: found }) => [message, found]));
+  for (const { message, t, ok } of file.of('delete')) {
+    if (!ok) continue;
+    for (const record of records.get(message) ?? []) {
+      const put = file.puts.get(identity(record));
+      const isRun = put?.run === true || put?.code !== undefined;
+      // what is merely ignored is counted and not named; I4 counts it
+      if (!isRun && put?.taskId === undefined) continue;
+      const at = decided.get(identity(record));
+      i.holds(isRun ? 'messages of runs deleted' : 'messages of outputs deleted', at !== undefined && at <= t, () =>
+        at === undefined
+          ? `${record.key} was deleted from the queue and never decided`
+          : `${record.key} was deleted ${at - t} ms before its decision`,
+      );
+    }
+  }
+  return i.done();
+}
+
+export function nothingDropped(file: CaseFile): Finding {
+  const i = look('I4', 'nothing is silently dropped: every object version is a run, an output, ignored or quarantined', [
+    'object versions',
+    'quarantined',
+    'ignored',
+  ]);
+  const decided = decisions(file);
+  const expected = new Map(file.of('upload').map((upload) => [identity(upload), upload.expect]));
+  for (const resource of file.evidence.resources) {
+    let plain = 0;
+    for (const [id, put] of file.puts) {
+      if (put.bucket !== resource.bucket || put.silent) continue;
+      i.saw('object versions');
+      const decision = decided.get(id);
+      const expect = expected.get(id);
+      if (expect === 'quarantine') i.holds('quarantined', decision !== undefined, () => `${put.key} was to be quarantined and is nowhere`);
+      else if (put.run === true || put.code !== undefined || put.taskId !== undefined) {
+        if (decision === undefined) i.wrong(`${put.key} (${put.taskId === undefined ? 'run' : `output of ${put.taskId}`}) has no decision`);
+      } else plain += 1;
+    }
+    const ignored = resource.decisions['ignored'] ?? 0;
+    i.saw('ignored', ignored);
+    if (ignored < plain) i.wrong(`${plain} plain objects in ${resource.bucket}, ${ignored} of them ignored`);
+  }
+  if (!file.evidence.drained) i.wrong('messages were left in the queue');
+  return i.done();
+}
+
+export function memoryOutlivesRedelivery(file: CaseFile): Finding {
+  const i = look('I5', 'the memory of an event outlives its redelivery (15 days)', ['ended runs', 'events received after their run ended']);
+  const ends = new Map(file.runs.flatMap((run) => (run.ended === undefined ? [] : [[identity(triggerOf(run)), run.ended[0]]])));
+  for (const run of file.runs) {
+    if (run.ended !== undefined)
+      i.holds('ended runs', run.ttl < 0 || run.ttl > MEMORY_MS - 86_400_000, () => `${run.id} is forgotten in ${run.ttl} ms`);
+    else if (run.state !== 'rejected' && run.ttl >= 0) i.wrong(`${run.id} has not ended and is forgotten in ${run.ttl} ms`);
+    const accepted = run.history.filter(([, what]) => what === 'accepted' || what === 'rejected');
+    if (accepted.length !== 1) i.wrong(`${run.id} was accepted ${accepted.length} times`);
+  }
+  for (const { t, records } of file.of('receive')) {
+    for (const record of records) if ((ends.get(identity(record)) ?? t) < t) i.saw('events received after their run ended');
+  }
+  return i.done();
+}
+
+export function poisonSetAside(file: CaseFile): Finding {
+  const i = look('I19', 'what can never be read is set aside where it is seen, and holds nobody up', ['unreadable messages']);
+  for (const { body } of file.of('garbage')) {
+    i.holds(
+      'unreadable messages',
+      file.evidence.nobody.some(({ entry }) => entry['body'] === body.slice(0, 1000)),
+      () => `not set aside: ${body.slice(0, 80)}`,
+    );
+  }
+  return i.done();
+}
+
+export function loopsEnd(file: CaseFile): Finding {
+  const i = look('I31', 'runs that lead to one another end after 16', ['chains of 16', 'loops set aside']);
+  const depth = (id: string, seen = 0): number => {
+    const run = file.runs.find((one) => one.id === id);
+    if (run === undefined || seen > 40) return seen;
+    const cause = file.puts.get(identity(triggerOf(run)))?.taskId;
+    return cause === undefined ? 0 : 1 + depth(cause.split('.')[0] ?? '', seen + 1);
+  };
+  for (const run of file.runs) {
+    if (file.puts.get(identity(triggerOf(run)))?.code === undefined) continue;
+    const found = depth(run.id);
+    if (found > 16) i.wrong(`${run.id} is the ${found}th in a row`);
+    if (found === 16) i.saw('chains of 16');
+  }
+  for (const { quarantine } of file.evidence.resources)
+    for (const { entry } of quarantine) if (/loop/.test(entry['reason'] ?? '')) i.saw('loops set aside');
+  return i.done();
+}

@@ -1,0 +1,134 @@
+// The evidence, arranged so that invariants can ask it questions.
+import type { Entry, Evidence, LedgerEntry, ObjectId, RunEvidence } from './evidence.ts';
+import { type Plan, planOf } from './plan.ts';
+
+type Of<K extends LedgerEntry['kind']> = Extract<LedgerEntry, { kind: K }>;
+
+export interface Attempt {
+  readonly n: number;
+  /** When its intent was recorded. */
+  readonly intent: number | undefined;
+  readonly posts: readonly Of<'post'>[];
+}
+
+export interface TaskFile {
+  readonly run: RunFile;
+  /** `step.index` */
+  readonly t: string;
+  readonly step: number;
+  readonly id: string;
+  readonly plan: Plan[number][number];
+  readonly entries: readonly Entry[];
+  readonly attempts: readonly Attempt[];
+  /** The last of succeeded, failed, skipped. */
+  readonly end: Entry | undefined;
+}
+
+export interface RunFile extends RunEvidence {
+  readonly plan: Plan;
+  readonly tasks: readonly TaskFile[];
+  readonly state: string;
+  readonly ended: Entry | undefined;
+}
+
+export interface CaseFile {
+  readonly evidence: Evidence;
+  readonly runs: readonly RunFile[];
+  readonly runOf: ReadonlyMap<string, readonly RunFile[]>;
+  readonly puts: ReadonlyMap<string, Of<'put'>>;
+  /** When a dyno was up, and when and how it ended. */
+  readonly dynos: ReadonlyMap<string, { up?: number; ended?: number; status?: number; stopped?: number }>;
+  readonly postOfDyno: ReadonlyMap<string, Of<'post'>>;
+  readonly faults: readonly Of<'fault'>[];
+  of<K extends LedgerEntry['kind']>(kind: K): readonly Of<K>[];
+  /** Whether anything was broken, or the machine too busy, between two moments. */
+  faulty(from: number, to: number): boolean;
+}
+
+export const TASK_ENDS = ['succeeded', 'failed', 'skipped'];
+export const RUN_ENDS = ['succeeded', 'failed', 'cancelled'];
+
+/** One text per object version. */
+export function identity({ bucket, key, version }: ObjectId): string {
+  return JSON.stringify([bucket, key, version]);
+}
+
+/** Arranges the evidence. */
+export function openCase(evidence: Evidence): CaseFile {
+  const byKind = Map.groupBy(evidence.ledger, ({ kind }) => kind);
+  // grouped by exactly that member
+  const of = <K extends LedgerEntry['kind']>(kind: K) => (byKind.get(kind) ?? []) as unknown as readonly Of<K>[];
+  const puts = new Map(of('put').map((put) => [identity(put), put]));
+  const documents = new Map(of('upload').flatMap((upload) => (upload.document === undefined ? [] : [[identity(upload), upload.document]])));
+  const posts = Map.groupBy(of('post'), ({ task }) => task);
+  const dynos = new Map<string, { up?: number; ended?: number; status?: number; stopped?: number }>();
+  for (const { dyno, what, t, status } of of('dyno')) {
+    const known = dynos.get(dyno) ?? {};
+    if (what === 'up') known.up ??= t;
+    if (what === 'stopped') known.stopped ??= t;
+    if (what === 'ended') {
+      known.ended ??= t;
+      if (status !== undefined) known.status ??= status;
+    }
+    dynos.set(dyno, known);
+  }
+  const runs = evidence.runs.map((run) => {
+    const trigger = triggerOf(run);
+    const document = documents.get(identity(trigger)) ?? puts.get(identity(trigger))?.code;
+    const readable = run.record['state'] !== 'rejected' && document !== undefined;
+    return openRun(run, readable ? planOf(document) : [], posts);
+  });
+  const faults = of('fault');
+  const troubles = [...faults, ...of('lag').map(({ t, until }) => ({ t: t - 2_000, until: until + 2_000 }))];
+  return {
+    evidence,
+    runs,
+    runOf: Map.groupBy(runs, (run) => identity(triggerOf(run))),
+    puts,
+    dynos,
+    postOfDyno: new Map(of('post').flatMap((post) => (post.dyno === undefined ? [] : [[post.dyno, post]]))),
+    faults,
+    of,
+    faulty: (from, to) => troubles.some((trouble) => trouble.t <= to && trouble.until >= from),
+  };
+}
+
+/** The object version that caused a run, as its record names it. */
+export function triggerOf(run: RunEvidence): ObjectId {
+  return { bucket: run.record['bucket'] ?? '', key: run.record['key'] ?? '', version: run.record['version'] ?? '' };
+}
+
+function openRun(run: RunEvidence, plan: Plan, posts: ReadonlyMap<string, readonly Of<'post'>[]>): RunFile {
+  const tasks: TaskFile[] = [];
+  const ended = run.history.findLast(([, what, task]) => task === '' && RUN_ENDS.includes(what));
+  const file: RunFile = { ...run, plan, tasks, state: run.record['state'] ?? '', ended };
+  for (const [step, planned] of plan.entries()) {
+    for (const [index, task] of planned.entries()) {
+      const t = `${step}.${index}`;
+      const id = `${run.id}.${t}`;
+      const entries = run.history.filter(([, , of]) => of === t);
+      const sent = posts.get(id) ?? [];
+      const numbers = new Set([
+        ...entries.filter(([, what]) => what === 'intent').map((entry) => entry[3]),
+        ...sent.map((post) => post.attempt),
+      ]);
+      tasks.push({
+        run: file,
+        t,
+        step,
+        id,
+        plan: task,
+        entries,
+        attempts: [...numbers]
+          .sort((a, b) => a - b)
+          .map((n) => ({
+            n,
+            intent: entries.find(([, what, , attempt]) => what === 'intent' && attempt === n)?.[0],
+            posts: sent.filter((post) => post.attempt === n),
+          })),
+        end: entries.findLast(([, what]) => TASK_ENDS.includes(what)),
+      });
+    }
+  }
+  return file;
+}

@@ -1,0 +1,50 @@
+// Decides every invariant over one case. Reads the evidence alone: nothing of the engine is imported here or below, so a
+// mistake in the engine cannot hide itself (tests/chaos/checker.test.ts holds that).
+import {
+  acknowledgedAfterDecided,
+  exactlyOneRun,
+  loopsEnd,
+  memoryOutlivesRedelivery,
+  noPhantom,
+  nothingDropped,
+  poisonSetAside,
+} from './acceptance.ts';
+import { openCase } from './case-file.ts';
+import { endedOnce, failuresHaveCauses, groupEndsTogether, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
+import type { Evidence } from './evidence.ts';
+import { noStepEarly, nothingAfterTheEnd, onePostPerAttempt, reconciledFirst, retriesBounded, stopsOnlyClosed } from './launching.ts';
+import { everyRunEnds, faultsMetWork, foldsToRecord, noSecretLeaves, nothingLeft, workResumes } from './progress.ts';
+import type { Finding } from './verdict.ts';
+
+/** All invariants, in the order of reliability.md's list. */
+export function check(evidence: Evidence): readonly Finding[] {
+  const file = openCase(evidence);
+  return [
+    exactlyOneRun,
+    noPhantom,
+    acknowledgedAfterDecided,
+    nothingDropped,
+    memoryOutlivesRedelivery,
+    onePostPerAttempt,
+    reconciledFirst,
+    noStepEarly,
+    groupEndsTogether,
+    retriesBounded,
+    nothingAfterTheEnd,
+    endedOnce,
+    rightOutput,
+    tenantWall,
+    withoutOutput,
+    honestTimeout,
+    everyRunEnds,
+    workResumes,
+    poisonSetAside,
+    foldsToRecord,
+    nothingLeft,
+    noSecretLeaves,
+    loopsEnd,
+    stopsOnlyClosed,
+    failuresHaveCauses,
+    faultsMetWork,
+  ].map((invariant) => invariant(file));
+}

@@ -1,0 +1,83 @@
+// What the checker reads: a plain document, written by the recorder. Nothing here knows the engine's code; what it knows
+// of the record's fields and the history's words is docs/architecture.md. All times are milliseconds since 1970.
+
+/** `[ms, what, step.index or '', attempt, detail]`, as the history has it. */
+export type Entry = readonly [number, string, string, number, string];
+
+export interface RunEvidence {
+  readonly id: string;
+  readonly record: Readonly<Record<string, string>>;
+  readonly history: readonly Entry[];
+  /** Milliseconds that the record is still kept; -1 for ever. */
+  readonly ttl: number;
+}
+
+export interface ObjectId {
+  readonly bucket: string;
+  readonly key: string;
+  readonly version: string;
+}
+
+/** What stands outside the engine, one effect an entry, noted before its answer went out. */
+export type LedgerEntry =
+  /** An object was written. `began`: when its request arrived, before any event of it. */
+  | (ObjectId & { kind: 'put'; t: number; began: number; taskId?: string; run?: boolean; code?: string; silent?: boolean })
+  /** What the driver put and expects of it. `document`: the workflow as it was written. */
+  | (ObjectId & { kind: 'upload'; t: number; expect: Expectation; document?: string; shape: string })
+  | { kind: 'receive'; t: number; message: string; count: number; records: readonly ObjectId[] }
+  | { kind: 'delete'; t: number; message: string; ok: boolean }
+  | { kind: 'garbage'; t: number; body: string }
+  | {
+      kind: 'post';
+      t: number;
+      task: string;
+      attempt: number;
+      app: string;
+      /** `accepted`: answered so. `refused`, `healing`: answered so, nothing was started. `unknown`: whatever else. */
+      answer: 'accepted' | 'refused' | 'healing' | 'unknown';
+      dyno?: string;
+    }
+  | { kind: 'dyno'; t: number; dyno: string; what: 'up' | 'ended' | 'stopped'; status?: number }
+  | { kind: 'cancel'; t: number; run: string; answer: string }
+  /** The recorder itself came too late: the machine was too busy to say anything about deadlines. */
+  | { kind: 'lag'; t: number; until: number }
+  /** Something was broken from `t` to `until`. `live`: runs that had not ended then. */
+  | { kind: 'fault'; t: number; until: number; fault: string; live: number; kills: number; detail: string };
+
+export type Expectation = 'run' | 'reject' | 'ignore' | 'quarantine';
+
+export interface Evidence {
+  readonly settings: {
+    readonly seed: number;
+    /** Milliseconds after the intent at which an unanswered launch may be called lost at the earliest. */
+    readonly adoptAfter: number;
+    readonly notAfter: number;
+    /** Faults that were to be injected. */
+    readonly faults: readonly string[];
+    /** Words that must not stand anywhere that others read. */
+    readonly secrets: readonly string[];
+  };
+  readonly ledger: readonly LedgerEntry[];
+  readonly runs: readonly RunEvidence[];
+  readonly resources: readonly {
+    readonly id: string;
+    readonly bucket: string;
+    readonly app: string;
+    readonly decisions: Readonly<Record<string, number>>;
+    /** Quarantined events with when they were set aside. */
+    readonly quarantine: readonly { readonly t: number; readonly entry: Readonly<Record<string, string>> }[];
+  }[];
+  /** The same for what belongs to nobody. */
+  readonly nobody: readonly { readonly t: number; readonly entry: Readonly<Record<string, string>> }[];
+  /** Keys of jobs, watches, stops and live runs that are left although everything ended. */
+  readonly leftovers: readonly string[];
+  /** When the faults began, when they ended and when all was quiet. */
+  readonly phases: { readonly began: number; readonly calm: number; readonly quiet: number };
+  /** Whether the queue was empty at the end. */
+  readonly drained: boolean;
+  /** Secrets found, and in what; how many bytes were searched. */
+  readonly leaks: readonly string[];
+  readonly searched: number;
+  /** Dynos that were alive at the end. */
+  readonly alive: readonly string[];
+}

@@ -1,0 +1,175 @@
+// At most one launch per attempt, never early, never after the end.
+import type { CaseFile, TaskFile } from './case-file.ts';
+import { type Finding, look } from './verdict.ts';
+
+const tasksOf = (file: CaseFile): readonly TaskFile[] => file.runs.flatMap((run) => run.tasks);
+
+export function onePostPerAttempt(file: CaseFile): Finding {
+  const i = look('I6', 'at most one POST per attempt, and none without its recorded intent', [
+    'attempts launched',
+    'launches of unknown fate',
+    'workers killed',
+  ]);
+  for (const task of tasksOf(file)) {
+    for (const { n, posts, intent } of task.attempts) {
+      // a refused launch frees its attempt: it may be asked for again
+      const taken = posts.filter(({ answer }) => answer === 'accepted' || answer === 'unknown');
+      if (posts.length > 0) i.holds('attempts launched', taken.length <= 1, () => `${task.id}/${n} was launched ${taken.length} times`);
+      if (posts.some(({ answer }) => answer === 'unknown')) i.saw('launches of unknown fate');
+      const first = posts[0];
+      if (first !== undefined && (intent === undefined || intent > first.t))
+        i.wrong(`${task.id}/${n} was posted before its intent was recorded`);
+      const last = posts.at(-1);
+      if (last !== undefined && taken.length > 0 && !taken.includes(last))
+        i.wrong(`${task.id}/${n} was posted again after a launch that was not refused`);
+    }
+  }
+  const known = new Set(tasksOf(file).map(({ id }) => id));
+  for (const { task } of file.of('post')) if (!known.has(task)) i.wrong(`a dyno was launched for ${task}, which is no task of any run`);
+  i.saw(
+    'workers killed',
+    file.faults.reduce((sum, { kills }) => sum + kills, 0),
+  );
+  return i.done();
+}
+
+export function reconciledFirst(file: CaseFile): Finding {
+  const i = look('I7', 'a launch of unknown fate is looked for before anything follows it', ['adopted', 'called lost']);
+  const { adoptAfter } = file.evidence.settings;
+  for (const task of tasksOf(file)) {
+    for (const { n, intent, posts } of task.attempts) {
+      const closing = task.entries.find(
+        ([, what, , attempt]) => attempt === n && ['retry', 'lost', 'failed', 'skipped', 'succeeded'].includes(what),
+      );
+      const next = task.attempts.find((one) => one.n === n + 1);
+      if (next?.intent !== undefined && (closing === undefined || closing[0] > next.intent))
+        i.wrong(`${task.id}/${n + 1} began before /${n} was closed`);
+      if (task.entries.some(([, what, , attempt]) => what === 'adopted' && attempt === n)) i.saw('adopted');
+      const lost = task.entries.find(
+        ([, what, , attempt, detail]) => attempt === n && (what === 'lost' || (what === 'failed' && detail.startsWith('launch_unknown'))),
+      );
+      if (lost === undefined || intent === undefined) continue;
+      // the attempt's last intent: one that was refused was recorded again
+      const last = task.entries.findLast(([t, what, , attempt]) => what === 'intent' && attempt === n && t <= lost[0])?.[0] ?? intent;
+      i.holds(
+        'called lost',
+        lost[0] - last >= adoptAfter,
+        () => `${task.id}/${n} was called lost after ${lost[0] - last} ms, expected ${adoptAfter}`,
+      );
+      for (const { dyno } of posts) {
+        const life = dyno === undefined ? undefined : file.dynos.get(dyno);
+        if (life !== undefined && (life.ended ?? Number.POSITIVE_INFINITY) > lost[0] && !file.faulty(lost[0] - 1_000, lost[0]))
+          i.wrong(`${task.id}/${n} was called lost while its dyno ${dyno} ran`);
+      }
+    }
+  }
+  return i.done();
+}
+
+export function noStepEarly(file: CaseFile): Finding {
+  const i = look('I8', 'no step begins before all tasks of the step before succeeded and cooled', [
+    'steps begun',
+    'steps after a wait_for',
+  ]);
+  for (const run of file.runs) {
+    for (const task of run.tasks) {
+      const first = task.attempts.flatMap(({ posts }) => posts)[0];
+      if (task.step === 0 || first === undefined) continue;
+      for (const before of run.tasks.filter(({ step }) => step === task.step - 1)) {
+        const success = before.entries.find(([, what]) => what === 'succeeded');
+        i.holds(
+          'steps begun',
+          success !== undefined && success[0] <= first.t,
+          () => `${task.id} was launched before ${before.id} succeeded`,
+        );
+        const output = before.entries.find(([, what]) => what === 'output' || (before.plan.noOutput && what === 'up'));
+        if (before.plan.waitFor === 0 || output === undefined) continue;
+        const cool = output[0] + before.plan.waitFor * 1000;
+        i.holds(
+          'steps after a wait_for',
+          first.t >= cool,
+          () => `${task.id} was launched ${cool - first.t} ms before ${before.id} had cooled`,
+        );
+      }
+    }
+  }
+  return i.done();
+}
+
+export function retriesBounded(file: CaseFile): Finding {
+  const i = look('I10', 'retries are bounded and wait for their backoff', ['retries']);
+  for (const task of tasksOf(file)) {
+    const retries = task.entries.filter(([, what]) => what === 'retry');
+    const lost = task.entries.filter(([, what]) => what === 'lost');
+    if (retries.length > task.plan.retries) i.wrong(`${task.id} was retried ${retries.length} times, allowed ${task.plan.retries}`);
+    if (lost.length > 3) i.wrong(`${task.id} was lost ${lost.length} times, allowed 3`);
+    for (const [used, [t, , , attempt]] of retries.entries()) {
+      const { type, delay, max } = task.plan.backoff;
+      const wait = (type === 'exponential' ? Math.min(delay * 2 ** used, max) : delay) * 1000;
+      const next = task.attempts.find(({ n }) => n === attempt + 1)?.intent;
+      // what fails for another reason, or is cancelled, has no next attempt
+      if (next === undefined) i.saw('retries');
+      else
+        i.holds(
+          'retries',
+          next - t >= wait,
+          () => `${task.id}/${attempt + 1} began ${next - t} ms after /${attempt} failed, expected ${wait}`,
+        );
+    }
+  }
+  return i.done();
+}
+
+export function nothingAfterTheEnd(file: CaseFile): Finding {
+  const i = look('I11', 'after a cancel, a failure or the end nothing is begun', ['cancelled runs', 'failed runs', 'ended runs']);
+  const { notAfter } = file.evidence.settings;
+  for (const run of file.runs) {
+    const cancel = run.history.find(([, what, task]) => task === '' && (what === 'cancelling' || what === 'cancelled'));
+    const failing = run.history.find(([, what]) => what === 'failing');
+    if (cancel !== undefined) i.saw('cancelled runs');
+    if (failing !== undefined) i.saw('failed runs');
+    if (run.ended !== undefined) i.saw('ended runs');
+    for (const [name, entry] of Object.entries({ cancel, failing, end: run.ended })) {
+      if (entry === undefined) continue;
+      const at = run.history.indexOf(entry);
+      for (const [, what, task, attempt] of run.history.slice(at + 1)) {
+        if (what === 'intent') i.wrong(`${run.id}.${task}/${attempt}: an intent after the ${name}`);
+      }
+      for (const task of run.tasks) {
+        for (const { n, posts } of task.attempts) {
+          for (const post of posts) {
+            // the intent came first, and the line before the send looks at its age
+            if (post.t > entry[0] + notAfter + 500 && !file.faulty(entry[0], post.t))
+              i.wrong(`${task.id}/${n} was posted ${post.t - entry[0]} ms after the ${name}`);
+          }
+        }
+      }
+    }
+  }
+  return i.done();
+}
+
+export function stopsOnlyClosed(file: CaseFile): Finding {
+  const i = look('STOP', 'a dyno is stopped when its attempt was closed, and only then', ['stopped', 'dynos of succeeded attempts']);
+  const tasks = new Map(tasksOf(file).map((task) => [task.id, task]));
+  const closed = (task: TaskFile, attempt: number) =>
+    task.entries.find(([, what, , of]) => of === attempt && ['retry', 'failed', 'skipped', 'lost', 'superseded'].includes(what));
+  for (const [dyno, post] of file.postOfDyno) {
+    const task = tasks.get(post.task);
+    const life = file.dynos.get(dyno) ?? {};
+    if (task === undefined) continue;
+    const closing = closed(task, post.attempt);
+    const won = task.entries.some(([, what, , of]) => what === 'succeeded' && of === post.attempt);
+    if (life.stopped !== undefined) {
+      i.holds(
+        'stopped',
+        !won && closing !== undefined && closing[0] <= life.stopped,
+        () => `${dyno} of ${task.id}/${post.attempt} was stopped ${won ? 'although it succeeded' : 'while its attempt was open'}`,
+      );
+    }
+    if (won) i.saw('dynos of succeeded attempts');
+    else if (closing !== undefined && file.evidence.alive.includes(dyno))
+      i.wrong(`${dyno} of ${task.id}/${post.attempt} (${closing[1]}) was never stopped`);
+  }
+  return i.done();
+}

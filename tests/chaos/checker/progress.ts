@@ -1,0 +1,93 @@
+// Everything ends, work goes on after every fault, and every fault met work.
+import { type CaseFile, RUN_ENDS } from './case-file.ts';
+import { type Finding, look } from './verdict.ts';
+
+/** Milliseconds: after a Redis restart work resumes within thirty seconds, after anything else sooner. */
+const RESUME_MS = 30_000;
+
+export function everyRunEnds(file: CaseFile): Finding {
+  const i = look('I17', 'every run ends', ['runs']);
+  for (const run of file.runs) {
+    i.holds(
+      'runs',
+      run.ended !== undefined || run.state === 'rejected',
+      () =>
+        `${run.id} is still ${run.state}: ${run.history
+          .slice(-4)
+          .map((entry) => `${entry[1]} ${entry[2]}`)
+          .join(', ')}`,
+    );
+  }
+  return i.done();
+}
+
+export function workResumes(file: CaseFile): Finding {
+  const i = look('I18', 'after every fault work goes on within 30 s', ['faults with live work']);
+  const { calm } = file.evidence.phases;
+  const moments = file.runs.flatMap((run) => run.history.map(([t]) => t)).sort((a, b) => a - b);
+  for (const fault of file.faults) {
+    if (fault.live === 0 || fault.until > calm) continue;
+    const next = moments.find((t) => t > fault.until);
+    i.holds(
+      'faults with live work',
+      next !== undefined && next - fault.until <= RESUME_MS,
+      () => `after ${fault.fault} (${fault.detail}) nothing happened for ${next === undefined ? 'ever' : `${next - fault.until} ms`}`,
+    );
+  }
+  return i.done();
+}
+
+export function faultsMetWork(file: CaseFile): Finding {
+  const { faults } = file.evidence.settings;
+  const i = look('FAULTS', 'every fault met live work', faults);
+  for (const { fault, live } of file.faults) if (live > 0) i.saw(fault);
+  return i.done();
+}
+
+export function foldsToRecord(file: CaseFile): Finding {
+  const i = look('I22', 'folding a history gives its record, and its times never run back', ['runs', 'tasks']);
+  for (const run of file.runs) {
+    if (run.state === 'rejected') continue;
+    const last = run.ended?.[1] ?? run.state;
+    i.holds(
+      'runs',
+      last === run.state && (run.ended === undefined || String(run.ended[0]) === run.record['end']),
+      () => `${run.id}: record ${run.state}, history ${last}`,
+    );
+    let before = 0;
+    for (const [t, what] of run.history) {
+      if (t < before) i.wrong(`${run.id}: ${what} is ${before - t} ms before the entry that it follows`);
+      before = t;
+    }
+    if (run.history.filter(([, what, task]) => task === '' && RUN_ENDS.includes(what)).length === 0 && run.ended !== undefined)
+      i.wrong(`${run.id} has an end and no entry`);
+    for (const task of run.tasks) {
+      const phase = run.record[`p:${task.t}`];
+      const attempt = 1 + task.entries.filter(([, what]) => what === 'retry' || what === 'lost').length;
+      const end = task.end?.[1];
+      // a run that was cancelled before its tree was made has tasks that nothing was ever said of
+      if (end === undefined && phase === undefined) continue;
+      i.holds(
+        'tasks',
+        phase === end && Number(run.record[`a:${task.t}`] ?? 1) === attempt,
+        () => `${task.id}: record ${phase}/${run.record[`a:${task.t}`]}, history ${end}/${attempt}`,
+      );
+    }
+  }
+  return i.done();
+}
+
+export function nothingLeft(file: CaseFile): Finding {
+  const i = look('I24', 'when all is quiet no job, watch or lock of an ended run is left', ['ended runs']);
+  i.saw('ended runs', file.runs.filter(({ ended }) => ended !== undefined).length);
+  for (const key of file.evidence.leftovers) i.wrong(key);
+  return i.done();
+}
+
+export function noSecretLeaves(file: CaseFile): Finding {
+  const i = look('I30', 'no secret stands in a log or in Redis in clear', ['secrets', 'bytes searched']);
+  i.saw('secrets', file.evidence.settings.secrets.length);
+  i.saw('bytes searched', file.evidence.searched);
+  for (const leak of file.evidence.leaks) i.wrong(leak);
+  return i.done();
+}

@@ -1,0 +1,320 @@
+// A dyno platform whose dynos live as their commands say, over the real wire, and whose answers to POSTs get lost as the
+// seed says. Every launch is noted before it is answered: the ledger that counts, whatever dies.
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createDice, type Dice, seedOf } from './dice.ts';
+import type { Ledger } from './ledger.ts';
+
+/** Writes an object as a dyno would. `lost`: its event never comes. */
+export type Put = (bucket: string, key: string, metadata: Record<string, string>) => Promise<void>;
+
+/** What a POST meets, besides being accepted. */
+type Fate = 'accepted' | 'slow' | 'busy' | 'unreadable' | 'error after it' | 'reset after it' | 'never answered' | 'reset before it';
+
+/** Shares of POSTs, in hundredths. From the third attempt on all is well, so that most runs come to their end. */
+const FATES: readonly (readonly [Fate, number])[] = [
+  ['busy', 3],
+  ['unreadable', 1],
+  ['error after it', 2],
+  ['reset after it', 3],
+  ['reset before it', 2],
+  ['never answered', 0.5],
+  ['slow', 3],
+];
+/** Milliseconds of a slow answer at most. */
+const SLOW_MS = 1_500;
+
+export interface StubDyno {
+  readonly id: string;
+  readonly app: string;
+  readonly name: string;
+  readonly command: string;
+  readonly size: string;
+  readonly created_at: string;
+  readonly task: string;
+  readonly attempt: number;
+  readonly log: string[];
+  state: string;
+  alive: boolean;
+}
+
+export interface DynoPlatform {
+  readonly port: number;
+  /** Ids of dynos that run. */
+  alive(): readonly string[];
+  /** All POSTs are accepted at once from now on. */
+  behave(): void;
+  /** Changes a config var behind the engine's back. */
+  spoil(app: string): void;
+  close(): Promise<void>;
+}
+
+interface Life {
+  readonly dyno: StubDyno;
+  readonly bucket: string;
+  readonly dice: Dice;
+  later(ms: number, what: () => void): void;
+  up(): void;
+  end(status: number): void;
+  /** Writes an output; keeps asking until the store took it. */
+  output(key: string, metadata?: Record<string, string>): Promise<void>;
+}
+
+/** What a command's dyno does, begun before its POST is answered. */
+const LIVES: Readonly<Record<string, (life: Life, words: readonly string[]) => Promise<void> | void>> = {
+  ok: (life) => outputAfter(life, life.dice.between(20, 200), 0),
+  slow: (life) => outputAfter(life, life.dice.between(800, 3_000), 0),
+  wait: (life) => outputAfter(life, life.dice.between(8_000, 15_000), 0),
+  /** Its output is there before its POST is answered. */
+  early: async (life) => {
+    life.up();
+    await life.output(proofOf(life));
+    life.later(50, () => life.end(0));
+  },
+  /** The exit status does not matter once the output is there. */
+  sloppy: (life) => outputAfter(life, 60, 3),
+  elsewhere: (life) => outputAfter(life, 60, 0, `results/${life.dyno.task}`),
+  lost_event: (life) => outputAfter(life, 60, 0, proofOf(life), { lost: '1' }),
+  twice: (life) => {
+    for (const ms of [40, 400, 1_500]) life.later(ms, () => void life.output(proofOf(life)));
+    life.later(20, life.up);
+    life.later(1_700, () => life.end(0));
+  },
+  fail: (life) => {
+    life.later(20, life.up);
+    life.later(60, () => life.end(1));
+  },
+  flaky: (life) => {
+    if (life.dyno.attempt > 1) return outputAfter(life, 40, 0);
+    life.later(20, life.up);
+    life.later(60, () => life.end(1));
+  },
+  silent: (life) => life.later(20, life.up),
+  serve: (life) => {
+    life.later(40, life.up);
+    life.later(600, () => life.end(0));
+  },
+  flash: (life) => {
+    life.up();
+    life.later(5, () => life.end(0));
+  },
+  crash: (life) => life.later(10, () => life.end(1)),
+  /** Another tenant's dyno that names a task which is not its own, and then does its own work. */
+  steal: async (life, [victim = '']) => {
+    life.up();
+    await life.output(`out/${victim}`, { ld_task_id: victim });
+    await outputAfter(life, 40, 0);
+  },
+  /** Its output starts the next run of the same kind: a loop. */
+  loop: (life) => outputAfter(life, 30, 0, proofOf(life), { ld_code: JSON.stringify({ run: [{ cmd: 'loop', timeout: 120 }] }) }),
+};
+
+const proofOf = (life: Life) => `out/${life.dyno.task}`;
+
+function outputAfter(life: Life, ms: number, status: number, key = proofOf(life), metadata: Record<string, string> = {}): void {
+  life.later(Math.min(20, ms), life.up);
+  life.later(ms, () => {
+    // a dyno that was stopped writes no more
+    if (!life.dyno.alive) return;
+    void life.output(key, metadata).then(() => life.later(20, () => life.end(status)));
+  });
+}
+
+/** Starts the platform. */
+export async function startDynoPlatform(deps: { seed: number; ledger: Ledger; put: Put }): Promise<DynoPlatform> {
+  const { ledger } = deps;
+  const dynos = new Map<string, StubDyno>();
+  const vars = new Map<string, Record<string, string>>();
+  const timers = new Set<NodeJS.Timeout>();
+  let number = 0;
+  let behaves = false;
+
+  const later = (ms: number, what: () => void) => {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      what();
+    }, ms);
+    timers.add(timer);
+  };
+  const say = (dyno: StubDyno, text: string) => dyno.log.push(`${new Date().toISOString()} heroku[${dyno.name}]: ${text}`);
+  const end = (dyno: StubDyno, status: number) => {
+    if (!dyno.alive) return;
+    dyno.alive = false;
+    ledger.note({ kind: 'dyno', dyno: dyno.id, what: 'ended', status });
+    say(dyno, `Process exited with status ${status}`);
+    say(dyno, `State changed from ${dyno.state} to ${status === 0 ? 'complete' : 'crashed'}`);
+    // ended ones are asked for their log for a while
+    later(120_000, () => dynos.delete(dyno.id));
+  };
+  const up = (dyno: StubDyno) => {
+    if (!dyno.alive || dyno.state === 'up') return;
+    dyno.state = 'up';
+    ledger.note({ kind: 'dyno', dyno: dyno.id, what: 'up' });
+    say(dyno, 'State changed from starting to up');
+  };
+  const output = async (bucket: string, key: string, metadata: Record<string, string>, tries = 0): Promise<void> => {
+    try {
+      await deps.put(bucket, key, metadata);
+    } catch (error) {
+      if (tries > 300) throw error;
+      await new Promise<void>((resolve) => later(100, resolve));
+      await output(bucket, key, metadata, tries + 1);
+    }
+  };
+
+  const start = async (app: string, body: LaunchBody, task: string, attempt: number): Promise<StubDyno> => {
+    number += 1;
+    const dyno: StubDyno = {
+      id: randomUUID(),
+      app,
+      name: `run.${1000 + (number % 9000)}`,
+      command: body.command,
+      size: body.size,
+      created_at: new Date().toISOString(),
+      task,
+      attempt,
+      log: [],
+      state: 'starting',
+      alive: true,
+    };
+    dynos.set(dyno.id, dyno);
+    say(dyno, `Starting process with command \`${body.command}\``);
+    const [word = '', ...words] = body.command.split(' # ')[0]?.split(' ') ?? [];
+    const life = LIVES[word];
+    if (life === undefined) throw new Error(`no dyno lives as ${word}`);
+    const bucket = body.env['LD_S3_BUCKET'] ?? '';
+    await life(
+      {
+        dyno,
+        bucket,
+        dice: createDice(seedOf(deps.seed, `life ${task}/${attempt}`)),
+        later,
+        up: () => up(dyno),
+        end: (status) => end(dyno, status),
+        output: (key, metadata = {}) => output(bucket, key, { ld_task_id: task, ...metadata }),
+      },
+      words,
+    );
+    return dyno;
+  };
+
+  const launch = async (app: string, body: LaunchBody, response: ServerResponse): Promise<void> => {
+    const [, task = '', attemptText = ''] = / # (\S+)\/(\d+)$/.exec(body.command) ?? [];
+    const attempt = Number(attemptText);
+    const note = (answer: 'accepted' | 'refused' | 'healing' | 'unknown', dyno?: string) =>
+      ledger.note({ kind: 'post', task, attempt, app, answer, t: arrived, ...(dyno === undefined ? {} : { dyno }) });
+    const arrived = Date.now();
+    if (body.command.startsWith('refuse')) {
+      note('refused');
+      return answer(response, 422, { id: 'invalid_params', message: 'Couldn’t find that process type (refuse).' });
+    }
+    number += 1;
+    const fate = behaves || attempt > 2 ? 'accepted' : fateOf(createDice(seedOf(deps.seed, `fate ${task}/${attempt}/${number}`)));
+    switch (fate) {
+      case 'busy':
+        note('healing');
+        return answer(response, 429, { id: 'rate_limit', message: 'Your account reached the API rate limit.' }, { 'retry-after': '1' });
+      case 'unreadable':
+        note('unknown');
+        return answer(response, 503, '<html>Service Unavailable</html>');
+      case 'reset before it':
+        note('unknown');
+        response.destroy();
+        return;
+      default: {
+        const dyno = await start(app, body, task, attempt);
+        if (fate === 'accepted' || fate === 'slow') {
+          note('accepted', dyno.id);
+          if (fate === 'slow') await new Promise<void>((resolve) => later(Math.random() * SLOW_MS, resolve));
+          return answer(response, 201, shown(dyno));
+        }
+        note('unknown', dyno.id);
+        if (fate === 'error after it') return answer(response, 500, { message: 'Internal server error.' });
+        if (fate === 'reset after it') response.destroy();
+        // never answered: the caller's deadline ends it
+      }
+    }
+  };
+
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const path = (request.url ?? '').split('?')[0]?.split('/').slice(1) ?? [];
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const text = Buffer.concat(chunks).toString();
+    const body = text === '' ? {} : JSON.parse(text);
+    const [kind, app = '', what, id = '', actions] = path;
+    if (kind === 'logs') {
+      const lines = [...dynos.values()].filter(({ name }) => name === app).flatMap(({ log }) => log);
+      return answer(response, 200, lines.join('\n'));
+    }
+    if (what === 'config-vars') {
+      if (request.method === 'PATCH') vars.set(app, { ...vars.get(app), ...body });
+      return answer(response, 200, vars.get(app) ?? {});
+    }
+    if (what === 'log-sessions') return answer(response, 201, { logplex_url: `http://127.0.0.1:${port}/logs/${body.dyno}` });
+    if (what === 'dynos' && actions === 'actions') {
+      const dyno = dynos.get(id);
+      if (dyno === undefined || !dyno.alive) return answer(response, 404, { id: 'not_found', message: 'Couldn’t find that dyno.' });
+      ledger.note({ kind: 'dyno', dyno: dyno.id, what: 'stopped' });
+      end(dyno, 143);
+      return answer(response, 202, {});
+    }
+    if (what === 'dynos' && request.method === 'POST') return await launch(app, body, response);
+    if (what === 'dynos') return answer(response, 200, [...dynos.values()].filter((dyno) => dyno.alive && dyno.app === app).map(shown));
+    throw new Error(`${request.method} ${request.url} is not served here`);
+  };
+
+  const server = createServer((request, response) => {
+    serve(request, response).catch((error: unknown) => answer(response, 500, { id: 'stub', message: String(error) }));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+
+  return {
+    port,
+    alive: () => [...dynos.values()].flatMap((dyno) => (dyno.alive ? [dyno.id] : [])),
+    behave: () => {
+      behaves = true;
+    },
+    spoil: (app) => {
+      vars.set(app, { ...vars.get(app), LD_AWS_ACCESS_KEY_ID: 'spoiled' });
+    },
+    close: async () => {
+      for (const timer of timers) clearTimeout(timer);
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+interface LaunchBody {
+  readonly command: string;
+  readonly size: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+function fateOf(dice: Dice): Fate {
+  let roll = dice.roll() * 100;
+  for (const [fate, share] of FATES) {
+    if (roll < share) return fate;
+    roll -= share;
+  }
+  return 'accepted';
+}
+
+/** A dyno as the Platform API lists it. */
+function shown({ id, name, command, size, state, created_at }: StubDyno) {
+  return { id, name, command, size, state, type: 'run', created_at };
+}
+
+function answer(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+  if (response.destroyed || response.headersSent) return;
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  response.writeHead(status, { 'content-type': typeof body === 'string' ? 'text/plain' : 'application/json', ...headers });
+  response.end(text);
+}

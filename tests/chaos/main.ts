@@ -1,0 +1,66 @@
+// `npm run chaos -- --minutes N --seed S`: real workers under faults, and a verdict on every invariant. The last line is
+// JSON; the exit status is 0 only when nothing is violated and nothing vacuous. `--ci`: a worker dies once at every failpoint.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { runChaos } from './chaos-run.ts';
+import { check } from './checker/check.ts';
+import { verdictOf } from './checker/verdict.ts';
+import { reportOf, tableOf } from './report.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    ci: { type: 'boolean', default: false },
+    kills: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+    report: { type: 'string' },
+    engine: { type: 'string', default: fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url)) },
+  },
+});
+
+const seed = Number(options.seed);
+const minutes = Number(options.minutes);
+const kills = options.kills === undefined ? undefined : Number(options.kills);
+if (!Number.isSafeInteger(seed) || !(minutes > 0) || (kills !== undefined && !(kills > 0))) {
+  throw new RangeError(
+    `expected --minutes and --kills above 0 and a whole --seed, found ${options.minutes}, ${options.kills} and ${options.seed}`,
+  );
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'af-chaos-'));
+const began = Date.now();
+const evidence = await runChaos({
+  folder,
+  seed,
+  minutes,
+  kills,
+  ci: options.ci,
+  main: resolve(options.engine),
+  say: (line) => console.error(line),
+});
+const findings = check(evidence);
+const count = (verdict: string) => findings.filter((finding) => verdictOf(finding) === verdict).length;
+const summary = {
+  held: count('held'),
+  violated: count('violated'),
+  vacuous: count('vacuous'),
+  kills: evidence.ledger.reduce((sum, entry) => sum + (entry.kind === 'fault' ? entry.kills : 0), 0),
+  runs: evidence.runs.length,
+};
+console.log(tableOf(findings));
+if (options.report !== undefined)
+  await writeFile(
+    options.report,
+    reportOf({ evidence, findings, summary, seconds: (Date.now() - began) / 1000, command: process.argv.slice(2).join(' ') }),
+  );
+const sound = summary.violated === 0 && summary.vacuous === 0;
+if (options.keep || !sound) {
+  await writeFile(join(folder, 'evidence.json'), JSON.stringify(evidence));
+  console.error(`kept ${folder} (evidence.json, ledger.jsonl, workers.log); seed ${seed}`);
+} else await rm(folder, { recursive: true, force: true });
+console.log(JSON.stringify(summary));
+process.exitCode = sound ? 0 : 1;

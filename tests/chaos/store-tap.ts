@@ -1,0 +1,274 @@
+// Stands before the local store, notes what passes (objects written, messages handed out and deleted) and breaks some of it:
+// S3 and SQS as they misbehave, on the wire. Requests keep their Host, so their signatures stay valid.
+import { once } from 'node:events';
+import {
+  Agent,
+  createServer,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
+import type { ObjectId } from './checker/evidence.ts';
+import type { Dice } from './dice.ts';
+import type { Ledger } from './ledger.ts';
+
+/** Shares of the engine's requests that go wrong. */
+export interface StoreFaults {
+  /** HEAD and GET of an object answer 503 SlowDown. */
+  readonly slowDown: number;
+  /** An answer comes seconds late. */
+  readonly stall: number;
+  /** A receive or delete is done and its answer is lost. */
+  readonly lostAnswer: number;
+  /** A batch of deletes does one entry less and says so. */
+  readonly partialDelete: number;
+  /** Every request is refused. */
+  readonly down: boolean;
+}
+
+export const NO_STORE_FAULTS: StoreFaults = { slowDown: 0, stall: 0, lostAnswer: 0, partialDelete: 0, down: false };
+
+/** Milliseconds of a stalled answer. */
+const STALL_MS = 3_000;
+
+export interface StoreTap {
+  /** For the engine: faults apply. */
+  readonly faulty: number;
+  /** For dynos and the driver: everything passes. */
+  readonly clean: number;
+  set(faults: StoreFaults): void;
+  /** New PUTs wait until `release`; resolves when none is under way, so that none is left in doubt when the store dies. */
+  hold(): Promise<void>;
+  release(): void;
+  close(): Promise<void>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+/** Starts the tap. `port`: the store's. `discard` deletes a message whose event is to be lost. */
+export async function startStoreTap(deps: {
+  port: () => number;
+  dice: Dice;
+  ledger: Ledger;
+  discard: (receipt: string) => Promise<void>;
+}): Promise<StoreTap> {
+  const { dice, ledger } = deps;
+  const agent = new Agent({ keepAlive: true, maxSockets: 200 });
+  let faults = NO_STORE_FAULTS;
+  const receipts = new Map<string, string>();
+  const silent = new Set<string>();
+  const putting = new Set<Promise<unknown>>();
+  let held: PromiseWithResolvers<void> | undefined;
+
+  const forward = (request: IncomingMessage, body: Buffer, gone: AbortSignal): Promise<Answer> =>
+    new Promise((resolve, reject) => {
+      const upstream = httpRequest(
+        {
+          host: '127.0.0.1',
+          port: deps.port(),
+          method: request.method,
+          path: request.url,
+          headers: request.headers,
+          agent,
+          signal: gone,
+          setHost: false,
+        },
+        (response) => {
+          collect(response).then(
+            (answer) => resolve({ status: response.statusCode ?? 502, headers: response.headers, body: answer }),
+            reject,
+          );
+        },
+      );
+      upstream.once('error', reject);
+      upstream.end(body);
+    });
+
+  const serve = async (request: IncomingMessage, response: ServerResponse, breakable: boolean): Promise<void> => {
+    const began = Date.now();
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const body = await collect(request);
+    const target = String(request.headers['x-amz-target'] ?? '').split('.')[1];
+    const active = breakable ? faults : NO_STORE_FAULTS;
+    const object = target === undefined ? objectOf(request.url ?? '') : undefined;
+    if (active.down) return fail(response, 503, 'ServiceUnavailable');
+    const reads = object !== undefined && (request.method === 'HEAD' || request.method === 'GET');
+    if (reads && dice.chance(active.slowDown)) return fail(response, 503, 'SlowDown');
+    if (target === 'DeleteMessageBatch' || target === 'DeleteMessage') noteDeletes(target, body, began);
+    const isPut = request.method === 'PUT' && object !== undefined;
+    if (isPut) await held?.promise;
+    const asking = forward(request, body, isPut ? new AbortController().signal : gone.signal);
+    if (isPut) {
+      putting.add(asking);
+      asking.catch(() => {}).finally(() => putting.delete(asking));
+    }
+    const answer = await asking;
+    let changed = answer;
+    if (target === 'ReceiveMessage') changed = await noteReceive(answer, request);
+    if (isPut && answer.status === 200) notePut(request, object, answer, began, body);
+    if (target === 'DeleteMessageBatch' && dice.chance(active.partialDelete)) changed = oneFailed(answer);
+    if ((target === 'ReceiveMessage' || target === 'DeleteMessageBatch') && dice.chance(active.lostAnswer)) {
+      request.socket.destroy();
+      return;
+    }
+    if (dice.chance(active.stall)) await new Promise((resolve) => setTimeout(resolve, STALL_MS));
+    if (response.destroyed) return;
+    const { 'transfer-encoding': _chunked, connection: _connection, ...headers } = changed.headers;
+    const length = request.method === 'HEAD' ? {} : { 'content-length': changed.body.length };
+    response.writeHead(changed.status, { ...headers, ...length });
+    response.end(changed.body);
+  };
+
+  const notePut = (request: IncomingMessage, object: ObjectId, answer: Answer, began: number, body: Buffer) => {
+    const version = answer.headers['x-amz-version-id'];
+    if (typeof version !== 'string' || body.length === 0) return;
+    const meta = (name: string) => header(request.headers, `x-amz-meta-${name}`);
+    const [taskId, run, code] = [meta('ld_task_id'), meta('ld_run'), meta('ld_code')];
+    const id = { bucket: object.bucket, key: object.key, version };
+    const lost = meta('lost') !== undefined;
+    if (lost) silent.add(`${object.key}#${version}`);
+    ledger.note({
+      kind: 'put',
+      ...id,
+      began,
+      ...(taskId === undefined ? {} : { taskId }),
+      ...(run === undefined ? {} : { run: true }),
+      ...(code === undefined ? {} : { code }),
+      ...(lost ? { silent: true } : {}),
+    });
+  };
+
+  const noteReceive = async (answer: Answer, request: IncomingMessage): Promise<Answer> => {
+    if (answer.status !== 200) return answer;
+    const parsed = JSON.parse(answer.body.toString()) as { Messages?: SqsMessage[] };
+    const kept: SqsMessage[] = [];
+    for (const message of parsed.Messages ?? []) {
+      const records = recordsOf(message.Body);
+      // an event that is lost on its way: S3 promises none, and at least one in a while is
+      if (records.some(({ key, version }) => silent.has(`${key}#${version}`))) {
+        await deps.discard(message.ReceiptHandle);
+        continue;
+      }
+      receipts.set(message.ReceiptHandle, message.MessageId);
+      ledger.note({
+        kind: 'receive',
+        message: message.MessageId,
+        count: Number(message.Attributes?.ApproximateReceiveCount ?? 1),
+        records,
+      });
+      kept.push(message);
+    }
+    if (kept.length === (parsed.Messages ?? []).length || request.destroyed) return answer;
+    return { ...answer, body: Buffer.from(JSON.stringify({ ...parsed, Messages: kept })) };
+  };
+
+  const noteDeletes = (target: string, body: Buffer, t: number) => {
+    const parsed = JSON.parse(body.toString()) as { Entries?: { ReceiptHandle: string }[]; ReceiptHandle?: string };
+    const handles =
+      target === 'DeleteMessage' ? [parsed.ReceiptHandle ?? ''] : (parsed.Entries ?? []).map(({ ReceiptHandle }) => ReceiptHandle);
+    for (const handle of handles) {
+      const message = receipts.get(handle);
+      if (message !== undefined) ledger.note({ kind: 'delete', t, message, ok: true });
+    }
+  };
+
+  const start = async (breakable: boolean) => {
+    const server = createServer((request, response) => {
+      serve(request, response, breakable).catch(() => response.destroy());
+    });
+    server.keepAliveTimeout = 60_000;
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    return { server, port: typeof address === 'object' && address !== null ? address.port : 0 };
+  };
+  const [faulty, clean] = await Promise.all([start(true), start(false)]);
+
+  return {
+    faulty: faulty.port,
+    clean: clean.port,
+    set: (next) => {
+      faults = next;
+    },
+    hold: async () => {
+      held ??= Promise.withResolvers();
+      while (putting.size > 0) await Promise.allSettled(putting);
+    },
+    release: () => {
+      held?.resolve();
+      held = undefined;
+    },
+    close: async () => {
+      for (const { server } of [faulty, clean]) {
+        const closed = once(server, 'close');
+        server.close();
+        server.closeAllConnections();
+        await closed;
+      }
+      agent.destroy();
+    },
+  };
+}
+
+interface SqsMessage {
+  readonly MessageId: string;
+  readonly ReceiptHandle: string;
+  readonly Body: string;
+  readonly Attributes?: { readonly ApproximateReceiveCount?: string };
+}
+
+/** The object versions of an event message; none of what is no event. */
+function recordsOf(body: string): readonly ObjectId[] {
+  try {
+    const { Records = [] } = JSON.parse(body) as {
+      Records?: { s3: { bucket: { name: string }; object: { key: string; versionId?: string } } }[];
+    };
+    return Records.map(({ s3 }) => ({
+      bucket: s3.bucket.name,
+      key: decodeURIComponent(s3.object.key.replaceAll('+', ' ')),
+      version: s3.object.versionId ?? '',
+    }));
+  } catch {
+    return [];
+  }
+}
+
+/** The object that a path names (path style); undefined for a bucket, the queue and the switch. */
+function objectOf(url: string): ObjectId | undefined {
+  const { pathname, searchParams } = new URL(url, 'http://store');
+  const [, bucket, ...rest] = pathname.split('/');
+  const key = decodeURIComponent(rest.join('/'));
+  if (bucket === undefined || bucket === '' || bucket.startsWith('_') || key === '') return undefined;
+  return { bucket, key, version: searchParams.get('versionId') ?? '' };
+}
+
+/** The same answer with the first entry refused: what was deleted will be deleted again. */
+function oneFailed(answer: Answer): Answer {
+  const parsed = JSON.parse(answer.body.toString()) as { Successful?: { Id: string }[]; Failed?: unknown[] };
+  const [first, ...others] = parsed.Successful ?? [];
+  if (first === undefined) return answer;
+  const failed = { Id: first.Id, Code: 'InternalError', SenderFault: false, Message: 'planted' };
+  return { ...answer, body: Buffer.from(JSON.stringify({ Successful: others, Failed: [...(parsed.Failed ?? []), failed] })) };
+}
+
+function fail(response: ServerResponse, status: number, code: string): void {
+  response.writeHead(status, { 'content-type': 'application/xml' });
+  response.end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>planted</Message></Error>`);
+}
+
+function header(headers: IncomingHttpHeaders, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+async function collect(stream: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

@@ -1,0 +1,163 @@
+// What the tenants of a chaos run do: uploads of every kind, cancels, and things that nobody should do.
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { runIdOf } from '../../src/queues/identity.ts';
+import { Failure } from '../../src/schema/failures.ts';
+import type { Expectation } from './checker/evidence.ts';
+import { createDice, type Dice, seedOf } from './dice.ts';
+import type { World } from './world.ts';
+
+/** Long enough that only what is meant to time out does, whatever happens to the workers. */
+const PATIENT = { timeout: 300 };
+const task = (cmd: string, more: Record<string, unknown> = {}) => ({ cmd, ...PATIENT, ...more });
+const group = (...parallel: unknown[]) => ({ parallel });
+const soon = { type: 'fixed', delay: 0.2 };
+
+/** Workflows, and how often each is drawn. */
+const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[]]>> = {
+  two: [6, () => [task('ok'), task('ok')]],
+  group: [6, () => [task('ok'), group(task('ok'), task('slow'), task('sloppy')), task('early')]],
+  'group of groups': [3, () => [group(task('ok'), task('twice')), group(task('early'), task('elsewhere'), task('ok'))]],
+  wide: [1, (dice) => [group(...Array.from({ length: dice.between(8, 20) }, () => task('ok'))), task('ok')]],
+  long: [1, (dice) => Array.from({ length: dice.between(5, 9) }, () => task(dice.pick(['ok', 'early'])))],
+  waiting: [3, () => [task('wait'), group(task('wait'), task('ok'))]],
+  retried: [3, () => [task('flaky', { retries: 2, backoff: soon }), task('ok')]],
+  'retried with growing waits': [1, () => [task('fail', { retries: 2, backoff: { type: 'exponential', delay: 0.3, max: 0.5 } })]],
+  failing: [3, () => [group(task('fail', { retries: 0 }), task('slow'), task('wait')), group(task('ok'), task('ok'))]],
+  'timing out': [3, () => [task('ok'), task('silent', { timeout: 1, retries: 1, backoff: soon }), task('ok')]],
+  cooling: [2, () => [task('ok', { wait_for: 1 }), group(task('ok'), task('ok', { wait_for: 2 })), task('ok')]],
+  serving: [3, () => [task('serve', { no_output: true }), group(task('flash', { no_output: true }), task('ok')), task('ok')]],
+  crashing: [2, () => [task('crash', { no_output: true }), task('ok')]],
+  'crashing with retries': [1, () => [task('crash', { no_output: true, retries: 1, backoff: soon }), task('ok')]],
+  refused: [2, () => [group(task('refuse'), task('ok')), task('ok')]],
+  'one chance': [3, () => [task('ok', { retries: 0 }), group(task('ok', { retries: 0 }), task('early', { retries: 0 }))]],
+  'losing events': [2, () => [task('lost_event'), task('ok')]],
+};
+
+export interface Workload {
+  /** Does every kind of thing once. */
+  opening(): Promise<void>;
+  /** Does one thing. */
+  step(): Promise<void>;
+  /** What is to be seen while nothing is broken: a timeout, and an event that comes again after its run. */
+  epilogue(): Promise<void>;
+  readonly uploads: number;
+}
+
+/** A driver whose choices the seed decides. */
+export function createWorkload(world: World, seed: number): Workload {
+  const dice = createDice(seedOf(seed, 'workload'));
+  const [a, b] = world.tenants;
+  if (a === undefined || b === undefined) throw new RangeError('two tenants are needed');
+  const shapes = Object.entries(SHAPES).flatMap(([name, [share]]) => Array.from({ length: share }, () => name));
+  const live: string[] = [];
+  const old: string[] = [];
+  let uploads = 0;
+
+  const put = async (bucket: string, key: string, body: string, metadata: Record<string, string>, expect: Expectation, shape: string) => {
+    const { versionId: version } = await insist(() => world.clients.store.put(bucket, key, body, { metadata }));
+    world.ledger.note({
+      kind: 'upload',
+      bucket,
+      key,
+      version,
+      expect,
+      shape,
+      ...(expect === 'run' ? { document: metadata['ld_code'] ?? body } : {}),
+    });
+    uploads += 1;
+    return { bucket, key, version };
+  };
+  const start = async (shape: string, run: unknown[], tenant = dice.chance(0.8) ? a : b) => {
+    const document = JSON.stringify({ title: shape, run });
+    const key = `in/${randomUUID()}`;
+    const byCode = document.length < 1_000 && dice.chance(0.2);
+    const object = byCode
+      ? await put(tenant.bucket, key, 'some data', { ld_code: document }, 'run', shape)
+      : await put(tenant.bucket, key, document, { ld_run: 'true' }, 'run', shape);
+    const id = runIdOf({ ...object, versionId: object.version }, 1);
+    live.push(id);
+    if (live.length > 12) live.shift();
+    old.push(JSON.stringify({ Records: [eventOf(object)] }));
+    return id;
+  };
+
+  const oddities: readonly (() => Promise<unknown>)[] = [
+    () => put(a.bucket, `in/${randomUUID()}`, '{"run":[]}', { ld_run: 'true' }, 'reject', 'no workflow'),
+    () => put(a.bucket, `data/${randomUUID()}`, 'plain', {}, 'ignore', 'plain'),
+    () => put(b.bucket, `in/ä b+c%/${randomUUID()}`, 'plain', {}, 'ignore', 'plain with an odd key'),
+    () => put(a.bucket, `out/${randomUUID()}`, 'x', { ld_task_id: 'r0-00000000000000000000.0.0' }, 'quarantine', 'output of nothing'),
+    // the other tenant's task, named in one's own bucket and by one's own dyno
+    async () => {
+      const victim = dice.pick(live);
+      await put(b.bucket, `out/${victim}.0.0`, 'x', { ld_task_id: `${victim}.0.0` }, 'ignore', 'stolen task id');
+    },
+    async () => await start('thief', [task(`steal ${dice.pick(live)}.0.0`)], b),
+    // the same upload twice: two versions, two runs
+    async () => {
+      const document = JSON.stringify({ run: [task('ok')] });
+      const key = `in/${randomUUID()}`;
+      for (let n = 0; n < 2; n += 1) await put(a.bucket, key, document, { ld_run: 'true' }, 'run', 'twice the same key');
+    },
+    async () => {
+      const body = dice.pick(['no json', '{"Records":"none"}', '[]', `{"a":"${'x'.repeat(5_000)}"}`]);
+      world.ledger.note({ kind: 'garbage', body });
+      await world.send(body);
+    },
+    // an event that comes again long after
+    async () => {
+      if (old.length > 0) await world.send(dice.pick(old));
+    },
+    async () => await start('loop', [{ cmd: 'loop', timeout: 120 }], b),
+  ];
+
+  return {
+    get uploads() {
+      return uploads;
+    },
+    opening: async () => {
+      for (const [shape, [, run]] of Object.entries(SHAPES)) await start(shape, run(dice));
+      for (const oddity of oddities) await oddity();
+    },
+    epilogue: async () => {
+      for (const tenant of [a, b]) await start('timing out', [task('silent', { timeout: 1, retries: 1, backoff: soon })], tenant);
+      for (const event of old.slice(0, 3)) await world.send(event);
+    },
+    step: async () => {
+      const roll = dice.roll();
+      if (live.length > 3 && roll < 0.12) {
+        const run = dice.pick(live);
+        const t = Date.now();
+        // asked for before it is recorded
+        world.ledger.note({ kind: 'cancel', t, run, answer: 'asked' });
+        await world.runs.cancel(run, 'chaos');
+      } else if (live.length > 3 && roll < 0.3) await dice.pick(oddities)();
+      else {
+        const shape = dice.pick(shapes);
+        const made = SHAPES[shape];
+        if (made !== undefined) await start(shape, made[1](dice));
+      }
+    },
+  };
+}
+
+function eventOf({ bucket, key, version }: { bucket: string; key: string; version: string }) {
+  return {
+    eventVersion: '2.1',
+    eventSource: 'aws:s3',
+    eventName: 'ObjectCreated:Put',
+    s3: { bucket: { name: bucket }, object: { key, versionId: version } },
+  };
+}
+
+/** Tries again what the store did not take; a put that was not answered was not done (store-tap.ts, hold). */
+async function insist<T>(put: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await put();
+    } catch (error) {
+      if (!(error instanceof Failure && error.retry) || tries > 100) throw error;
+      await pause(100);
+    }
+  }
+}
