@@ -10,6 +10,7 @@ import { createResources } from '../src/queues/resources.ts';
 import { refOf } from '../src/queues/run-record.ts';
 import { createSealer } from '../src/queues/secrets.ts';
 import { readMarker } from '../src/schema/command.ts';
+import { NO_TELEMETRY } from '../src/schema/telemetry.ts';
 
 const BUCKET = 'ld-private-bench';
 /** Milliseconds from a launch to its output, as in the prototype's figures. */
@@ -92,6 +93,7 @@ export async function startEngineBench(setup: { socket: string; port: number }):
     random: Math.random,
     id: randomUUID,
     failpoint: () => {},
+    telemetry: NO_TELEMETRY,
     log: {
       debug: quiet,
       warn: quiet,

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Hono } from 'hono';
 import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
+import { observedRuns } from '../processors/observed.ts';
 import { createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
@@ -29,13 +30,13 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(config.redis, onError);
   const channel = await openChannel({ connection: redis, shards: config.shards, onError });
-  const runs = createRuns({ redis });
   const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
   const tokens = createTokens({ redis, now: Date.now });
   const planners = Array.from({ length: config.shards }, (_, shard) =>
     createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
   );
-  const ops = openWebOps({ redis, config, log });
+  const ops = await openWebOps({ redis, config, log });
+  const runs = observedRuns(createRuns({ redis }), ops.telemetry);
   const app = createApp({
     principals: [localToken({ token: config.apiToken, resource: config.resource ?? '' }), apiTokens(tokens.find)],
     tokens,

@@ -7,15 +7,19 @@ import { createFleet } from '../queues/fleet.ts';
 import { createWorkerSigns } from '../queues/worker-signs.ts';
 import type { Config } from '../schema/config.ts';
 import type { Log } from '../schema/log.ts';
+import type { Telemetry } from '../schema/telemetry.ts';
+import type { Metrics } from './metrics.ts';
+import { metricsAccess, openMetrics, openTraces } from './observability.ts';
 
 /** Milliseconds that Redis may take to answer a look at what is due. */
 const LOOK_DEADLINE_MS = 5_000;
 
-/** Starts looking at the workers; `probe` is closed with it, `redis` is the caller's. */
-export function openWebOps(deps: { redis: Redis; config: Pick<Config, 'shards' | 'stallMs'>; log: Log }): {
-  ops: OpsDeps;
-  close(): Promise<void>;
-} {
+/** Starts looking at the workers; what it opens is closed with it, `redis` is the caller's. */
+export async function openWebOps(deps: {
+  redis: Redis;
+  config: Pick<Config, 'shards' | 'stallMs' | 'mode' | 'metricsToken' | 'tracing'>;
+  log: Log;
+}): Promise<{ ops: OpsDeps; telemetry: Telemetry; close(): Promise<void> }> {
   const { redis, config, log } = deps;
   const every = Math.min(5_000, Math.ceil(config.stallMs / 6));
   // a connection of its own that gives up: what is wrong with the other one must not hide here
@@ -31,13 +35,29 @@ export function openWebOps(deps: { redis: Redis; config: Pick<Config, 'shards' |
     monotonic: () => performance.now(),
   });
   const looking = startLoop({ name: 'health', every, log, turn: fleet.look });
+  // nothing is counted here that would have to be there before somebody asks
+  let metrics: Promise<Metrics> | undefined;
+  const render = async () => {
+    metrics ??= openMetrics({
+      redis: probe,
+      shards: () => shards,
+      stalled: () => fleet.report().problems.length,
+      fleet: fleet.report,
+      log,
+    });
+    return await (await metrics).render();
+  };
+  const tracing = await openTraces({ redis, tracing: config.tracing, log });
   return {
     ops: {
       health: fleet.report,
       ready: async () => await answers(redis),
+      metrics: metricsAccess(config, render),
     },
+    telemetry: tracing.telemetry,
     close: async () => {
       await looking.stop();
+      await tracing.close();
       probe.disconnect();
     },
   };

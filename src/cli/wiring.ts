@@ -9,16 +9,37 @@ import { createCredentialIssuer } from '../clients/sts.ts';
 import { createSealer } from '../queues/secrets.ts';
 import type { Config } from '../schema/config.ts';
 import { Failure } from '../schema/failures.ts';
+import { parseTaskId } from '../schema/ids.ts';
+import { createRedactor } from '../schema/redaction.ts';
 
-/** Names of log fields that may hold a secret, wherever they stand. */
-const SECRETS = ['token', 'authorization', 'secretAccessKey', 'sessionToken', 'password', 'masterKey', 'env'];
+/** A task's id names its run: a search for the run finds every line about it. */
+function withRun(fields: Record<string, unknown>): Record<string, unknown> {
+  const { taskId } = fields;
+  if (typeof taskId !== 'string' || 'runId' in fields) return fields;
+  return { runId: parseTaskId(taskId)?.runId, ...fields };
+}
 
-export function createLog(config: Pick<Config, 'logLevel'>, name: string) {
+/** The process's logger: JSON lines on stdout, one a fact, with everything secret taken out (src/schema/redaction.ts). */
+export function createLog(config: Pick<Config, 'logLevel'> & Partial<Config>, name: string) {
+  const redactor = createRedactor([
+    config.masterKey,
+    config.apiToken,
+    config.herokuToken,
+    config.metricsToken,
+    config.credentials?.secretAccessKey,
+    config.redis !== undefined && 'url' in config.redis ? decodeURIComponent(URL.parse(config.redis.url)?.password ?? '') : undefined,
+  ]);
   return pino({
     name,
     level: config.logLevel,
     base: { name, pid: process.pid },
-    redact: { paths: SECRETS.flatMap((field) => [field, `*.${field}`]), censor: '[redacted]' },
+    formatters: { log: (fields) => redactor.fields(withRun(fields)) },
+    hooks: {
+      logMethod(args, method) {
+        const [fields, message, ...rest] = args;
+        method.apply(this, [fields, typeof message === 'string' ? redactor.text(message) : message, ...rest]);
+      },
+    },
   });
 }
 

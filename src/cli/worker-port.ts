@@ -7,7 +7,7 @@ import type { Log } from '../schema/log.ts';
 export async function openWorkerPort(
   deps: OpsDeps & { config: Pick<Config, 'httpHost'>; port: number; log: Log },
 ): Promise<{ port: number; close(): Promise<void> }> {
-  const app = opsRoutes(deps);
+  const app = opsRoutes({ health: deps.health, ready: deps.ready, metrics: deps.metrics });
   return await new Promise((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname: deps.config.httpHost, port: deps.port }, ({ port }) => {
       deps.log.info({ port }, 'worker port opened');

@@ -6,8 +6,10 @@ import { answers, checkSafety, connect } from '../queues/connection.ts';
 import { readConfig } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import { toAll } from '../schema/telemetry.ts';
 import { readFailpoint } from './failpoint.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
+import { metricsAccess, openMetrics, openTraces } from './observability.ts';
 import { createClients, createLog } from './wiring.ts';
 
 /** Milliseconds that a stalled worker takes to leave what still works in order. */
@@ -21,8 +23,14 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const clients = createClients(config);
   const probe = connect(config.redis, () => {});
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
+  let engine: Engine | undefined;
+  const shards = Array.from({ length: config.shards }, (_, shard) => shard);
+  const stalled = () => engine?.stalled().length ?? 0;
+  // without its own port nobody could ask for them
+  const metrics = config.workerPort === undefined ? undefined : await openMetrics({ redis: probe, shards: () => shards, stalled, log });
+  const traces = await openTraces({ redis: probe, tracing: config.tracing, log });
   const queueUrl = config.queueUrl ?? (await findQueue(() => clients.queue.create(config.queueName), log)).url;
-  const engine = await startEngine({
+  const started = await startEngine({
     ...clients,
     ...config,
     queueUrl,
@@ -30,17 +38,26 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     failpoint: readFailpoint(env['AUTOFILES_FAILPOINT'], config.mode === 'production'),
     onDead: (what) => {
       log.fatal({ stalled: what }, 'nothing of the due work is served: ending, so that a fresh process can');
-      void Promise.race([engine.stop(GIVE_UP_MS), sleep(GIVE_UP_MS)]).finally(() => process.exit(1));
+      void Promise.race([engine?.stop(GIVE_UP_MS), sleep(GIVE_UP_MS)]).finally(() => process.exit(1));
     },
+    telemetry: toAll([...(metrics === undefined ? [] : [metrics.telemetry]), traces.telemetry]),
     log,
   });
+  engine = started;
   const port =
     config.workerPort === undefined
       ? undefined
-      : await (await import('./worker-port.ts')).openWorkerPort({ ...workerOps(engine, probe), config, port: config.workerPort, log });
+      : await (await import('./worker-port.ts')).openWorkerPort({
+          ...workerOps(started, probe),
+          metrics: metrics === undefined ? undefined : metricsAccess(config, metrics.render),
+          config,
+          port: config.workerPort,
+          log,
+        });
   stopOnSignal(
     async (deadline) => {
-      await engine.stop(deadline);
+      await started.stop(deadline);
+      await traces.close();
       await port?.close();
       probe.disconnect();
       clients.store.close();
@@ -53,7 +70,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
 }
 
 /** What the worker's own port answers. */
-function workerOps(engine: Engine, redis: Redis): OpsDeps {
+function workerOps(engine: Engine, redis: Redis): Omit<OpsDeps, 'metrics'> {
   return {
     health: () => {
       const stalled = engine.stalled();

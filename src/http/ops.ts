@@ -1,4 +1,5 @@
 // What a machine asks: is it alive, is it ready. Answers carry counts alone, since they need no token.
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
 import { Failure } from '../schema/failures.ts';
 import { problem } from './problem.ts';
@@ -14,6 +15,14 @@ export interface OpsDeps {
   readonly health: () => Health;
   /** Whether this process can answer requests: Redis answers. Never rejects. */
   readonly ready: () => Promise<boolean>;
+  /** Undefined: this process has none. */
+  readonly metrics: MetricsAccess | undefined;
+}
+
+export interface MetricsAccess {
+  /** What a scraper must send as a bearer token; 'open' on loopback; undefined: closed until one is set. */
+  readonly token: string | 'open' | undefined;
+  readonly render: () => Promise<{ readonly type: string; readonly text: string }>;
 }
 
 export function opsRoutes(deps: OpsDeps): Hono {
@@ -25,5 +34,23 @@ export function opsRoutes(deps: OpsDeps): Hono {
   app.get('/readyz', async (c) =>
     (await deps.ready()) ? c.json({ status: 'ready' }) : problem(c, new Failure('redis_unavailable', 'Look at the process that runs it.')),
   );
+  const { metrics } = deps;
+  if (metrics !== undefined) {
+    app.get('/metrics', async (c) => {
+      if (metrics.token !== 'open' && !carries(c.req.header('authorization'), metrics.token)) {
+        c.header('www-authenticate', 'Bearer');
+        return problem(c, new Failure('unauthorized', 'Send `Authorization: Bearer <token>` with the value of AUTOFILES_METRICS_TOKEN.'));
+      }
+      const { type, text } = await metrics.render();
+      return c.body(text, 200, { 'content-type': type });
+    });
+  }
   return app;
+}
+
+/** Compares hashes in constant time. */
+function carries(authorization: string | undefined, token: string | undefined): boolean {
+  const found = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return token !== undefined && found !== undefined && timingSafeEqual(digest(found), digest(token));
 }

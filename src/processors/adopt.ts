@@ -22,7 +22,7 @@ export async function findDyno(
   try {
     dynos = await deps.platform.list(resource.app);
   } catch (error) {
-    deps.log.warn({ taskId: task.ref.id, error: messageOf(error) }, 'dyno list not read');
+    deps.log.warn({ taskId: task.ref.id, attempt: task.attempt, error: messageOf(error) }, 'dyno list not read');
     return 'unseen';
   }
   const dyno = dynos.find(({ command }) => {

@@ -17,6 +17,7 @@ import { createWorkerSigns } from '../queues/worker-signs.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import type { Telemetry } from '../schema/telemetry.ts';
 import { createAllowances } from './allowance.ts';
 import { createCommandCheck } from './allowed-command.ts';
 import { startBookkeeping } from './bookkeeping.ts';
@@ -26,6 +27,7 @@ import { createEventHandler } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
 import { startGranting } from './grant.ts';
 import { startLiveness, workName } from './liveness.ts';
+import { observedPlatform, observedRuns } from './observed.ts';
 import { createPlanProcessor } from './plan.ts';
 import { startPolling } from './poll.ts';
 import { retentionOf } from './retention.ts';
@@ -80,6 +82,7 @@ export interface EngineOptions {
   readonly random: () => number;
   readonly id: () => string;
   readonly failpoint: Failpoint;
+  readonly telemetry: Telemetry;
   readonly log: Log;
 }
 
@@ -95,7 +98,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { log, now, failpoint } = options;
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(options.redis, onError);
-  const runs = createRuns({ redis });
+  const runs = observedRuns(createRuns({ redis }), options.telemetry);
   const resources = createResources({ redis, sealer: options.sealer, now });
   const shards = Array.from({ length: options.shards }, (_, shard) => shard);
   const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError, failpoint }));
@@ -104,7 +107,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { store } = options;
   const budget = createBudget({ redis, perHour: options.launchesPerHour, log });
   const allowances = createAllowances({ resources, now: options.monotonic });
-  const platform = chargedPlatform(options.platform, () => budget.charge(ADDON_ACCOUNT));
+  const platform = observedPlatform(
+    chargedPlatform(options.platform, () => budget.charge(ADDON_ACCOUNT)),
+    options.telemetry,
+    options.monotonic,
+  );
   options.onRateLimit?.((remaining) => {
     // of interest only when it is less than what our own count may hold
     if (remaining <= budget.burst) budget.observe(ADDON_ACCOUNT, { remaining }).catch(onError);
@@ -209,9 +216,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     const what = workName(name, shard);
     served.set(what, 0);
     const counted: Processor = async (job, token, signal) => {
+      const began = options.monotonic();
       try {
         return await processor(job, token, signal);
       } finally {
+        options.telemetry.activation(name, options.monotonic() - began);
         served.set(what, (served.get(what) ?? 0) + 1);
       }
     };
@@ -249,6 +258,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       runsPerMinute: options.runsPerMinute,
       now,
       failpoint,
+      telemetry: options.telemetry,
       log,
     }),
     onSettled: () => failpoint('events.deleted'),

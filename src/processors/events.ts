@@ -13,6 +13,7 @@ import type { Log } from '../schema/log.ts';
 import { type ObjectMetadata, readMetadata } from '../schema/metadata.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import { type ObjectCreated, parseEvents } from '../schema/s3-event.ts';
+import type { Telemetry } from '../schema/telemetry.ts';
 import { MAX_DOCUMENT_BYTES } from '../schema/workflow.ts';
 
 /** Objects that we write ourselves; their events mean nothing. */
@@ -40,6 +41,7 @@ export interface EventDeps {
   readonly runsPerMinute: number;
   readonly now: () => number;
   readonly failpoint: Failpoint;
+  readonly telemetry: Pick<Telemetry, 'eventDecided'>;
   readonly log: Log;
 }
 
@@ -84,6 +86,7 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
 async function decideAtLast(deps: EventDeps, event: ObjectCreated, message: QueueMessage): Promise<void> {
   try {
     await decide(deps, event, message.receiveCount);
+    if (event.time !== undefined) deps.telemetry.eventDecided(deps.now() - event.time);
   } catch (error) {
     const outage = error instanceof Failure && error.retry;
     if (outage || message.receiveCount < MAX_RECEIVES) throw error;
@@ -175,7 +178,14 @@ async function start(
   metadata: ObjectMetadata,
   depth: number,
 ): Promise<void> {
-  const trigger: Trigger = { bucket: event.bucket, key: event.key, versionId: event.versionId, etag: head.etag, size: head.size };
+  const trigger: Trigger = {
+    bucket: event.bucket,
+    key: event.key,
+    versionId: event.versionId,
+    etag: head.etag,
+    size: head.size,
+    uploadedAt: event.time,
+  };
   const runId = runIdOf(trigger, deps.planners.length);
   const cap = deps.runsPerMinute;
   const reject = async (code: 'workflow_invalid' | 'workflow_too_large' | 'workflow_conflict', detail: string) => {

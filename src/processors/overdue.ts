@@ -130,7 +130,7 @@ async function endOf(deps: OverdueDeps, ref: TaskRef, resource: Resource) {
       after: dyno.launchedAt - LAUNCH_SLACK_MS,
     });
   } catch (error) {
-    deps.log.warn({ taskId: ref.id, dyno: dyno.name, error: messageOf(error) }, 'log of a dyno not read');
+    deps.log.warn({ taskId: ref.id, dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'log of a dyno not read');
     return undefined;
   }
 }

@@ -124,7 +124,7 @@ async function adopt(deps: PollDeps, resource: string, one: Watched, dyno: Dyno 
   }
   const { ref, attempt, noOutput, timeout } = one;
   const result = await deps.runs.launched({ ref, resource, attempt, timeout, noOutput, dyno, up: dyno.state === 'up', adopted: true });
-  deps.log.info({ taskId: ref.id, attempt, dyno: dyno.name, result }, 'found a dyno');
+  deps.log.info({ taskId: ref.id, attempt, dyno: dyno.name, dynoId: dyno.id, result }, 'found a dyno');
 }
 
 async function observe(deps: PollDeps, resource: string, one: Watched, dynoId: string, dyno: Dyno | undefined): Promise<void> {
@@ -143,7 +143,7 @@ async function stopDynos(deps: PollDeps, resourceId: string, dynos: readonly Dyn
       if (resource !== undefined) await deps.charged.stop(resource.app, dyno.id);
       deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
     } catch (error) {
-      deps.log.warn({ dyno: dyno.name, error: messageOf(error) }, 'dyno not stopped');
+      deps.log.warn({ dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'dyno not stopped');
       if (error instanceof Failure && error.retry) {
         await deps.watch.postponed(member, deps.now());
         continue;

@@ -140,6 +140,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         return decision.detail;
       case 'failed':
         await release(deps, activation, false);
+        deps.log.warn({ taskId: ref.id, attempt: decision.attempt, again: false, why: decision.detail }, 'attempt failed');
         deps.failpoint('task.judged');
         deps.nudge();
         // the record tells why; to BullMQ this child has failed for good, and its parent goes on
@@ -150,6 +151,8 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         return await park(deps, activation, decision, false);
       case 'retry':
         await release(deps, activation, false);
+        // the decision names the attempt that comes
+        deps.log.warn({ taskId: ref.id, attempt: decision.attempt - 1, again: true }, 'attempt failed');
         deps.failpoint('task.judged');
         deps.nudge();
         return await park(deps, activation, decision, true);

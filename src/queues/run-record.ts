@@ -9,6 +9,8 @@ export interface Trigger {
   readonly versionId: string;
   readonly etag: string;
   readonly size: number;
+  /** Milliseconds since 1970, as the event tells; for traces alone. */
+  readonly uploadedAt?: number | undefined;
 }
 
 export interface OutputRef {

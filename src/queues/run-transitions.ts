@@ -63,6 +63,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
           trigger.etag,
           'size',
           trigger.size,
+          ...(trigger.uploadedAt === undefined ? [] : ['uploaded', trigger.uploadedAt]),
           ...fields,
         ],
       ),

@@ -66,6 +66,13 @@ export interface Config {
   readonly stallMs: number;
   /** AUTOFILES_WORKER_PORT: port of a worker's own /healthz and /metrics, 0 for any free one; unset: none. */
   readonly workerPort: number | undefined;
+  /**
+   * OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: where traces go, which the exporter reads by itself with
+   * the other standard variables; unset: no traces. OTEL_SERVICE_NAME: the name that they carry (autofiles).
+   */
+  readonly tracing: { readonly service: string } | undefined;
+  /** AUTOFILES_METRICS_TOKEN: bearer token for /metrics; unset: open in local and test mode, closed in production. */
+  readonly metricsToken: string | undefined;
   /** LOG_LEVEL: fatal, error, warn, info, debug, trace or silent (info). */
   readonly logLevel: LogLevel;
 }
@@ -113,6 +120,8 @@ export function readConfig(env: Environment): Config {
     launchesPerHour: read.integer('AUTOFILES_LAUNCHES_PER_HOUR', 1, 1_000_000_000, production ? 4050 : 1_000_000),
     stallMs: read.integer('AUTOFILES_STALL_MS', 100, HOUR_MS, 30_000),
     workerPort: env['AUTOFILES_WORKER_PORT']?.trim() ? read.integer('AUTOFILES_WORKER_PORT', 0, 65_535, 0) : undefined,
+    tracing: readTracing(read),
+    metricsToken: read.text('AUTOFILES_METRICS_TOKEN'),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   if (faults.length > 0) throw new Failure('config_invalid', faults.join(' '));
@@ -127,6 +136,11 @@ const HOUR_MS = 3_600_000;
 function modeOf(nodeEnv: string | undefined): Mode {
   const name = nodeEnv?.trim();
   return name === 'production' || name === 'test' ? name : 'local';
+}
+
+function readTracing(read: Reader): Config['tracing'] {
+  const endpoint = read.url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', HTTP) ?? read.url('OTEL_EXPORTER_OTLP_ENDPOINT', HTTP);
+  return endpoint === undefined ? undefined : { service: read.text('OTEL_SERVICE_NAME') ?? 'autofiles' };
 }
 
 function readMasterKey(read: Reader, faults: string[]): string {

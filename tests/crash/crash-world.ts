@@ -22,6 +22,7 @@ import { createRuns } from '../../src/queues/runs.ts';
 import { readRun } from '../../src/queues/views.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import { isFinal, type RunView } from '../../src/schema/run-view.ts';
+import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { until } from '../support/until.ts';
 import { type DynoScript, startHerokuStub } from './heroku-stub.ts';
@@ -217,6 +218,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
         graceUntilDrained: true,
         failpoint: () => {},
         onDead: () => {},
+        telemetry: NO_TELEMETRY,
         log,
       });
       return {
@@ -227,6 +229,13 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
           own.issuer.close();
         },
       };
+    },
+
+    /** What the resource's dynos get. */
+    credentials: async () => {
+      const found = await resources.credentials(resource.id);
+      if (found === undefined) throw new Error('no credentials');
+      return found;
     },
 
     /** Uploads a workflow; answers with the id of its run. */

@@ -49,6 +49,8 @@ describe('readConfig', () => {
       launchesPerHour: 1_000_000,
       stallMs: 30_000,
       workerPort: undefined,
+      tracing: undefined,
+      metricsToken: undefined,
       logLevel: 'info',
     });
   });

@@ -9,6 +9,7 @@ import { createSealer } from '../../src/queues/secrets.ts';
 import { readRun } from '../../src/queues/views.ts';
 import { parseRunId } from '../../src/schema/ids.ts';
 import type { Log } from '../../src/schema/log.ts';
+import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
 import { isFinal, type RunView } from '../../src/schema/run-view.ts';
 import type { TestRedis } from './redis-server.ts';
 import { ARCHIVE_BUCKET, type Script, ScriptedCloud } from './scripted-cloud.ts';
@@ -64,6 +65,7 @@ export async function startTestEngine(
     random: Math.random,
     id: randomUUID,
     failpoint: () => {},
+    telemetry: NO_TELEMETRY,
     log: process.env['TEST_LOG'] === undefined ? quiet : loud,
     ...overrides,
   };

@@ -1,0 +1,83 @@
+// Metrics and traces of one process, each loaded only where somebody asked for it.
+import type { Redis } from 'ioredis';
+import type { MetricsAccess } from '../http/ops.ts';
+import { readFigures } from '../queues/figures.ts';
+import type { FleetReport } from '../queues/fleet.ts';
+import { shardKeys } from '../queues/keys.ts';
+import { readRun } from '../queues/views.ts';
+import type { Config } from '../schema/config.ts';
+import { messageOf } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
+import type { Log } from '../schema/log.ts';
+import { spansOf } from '../schema/run-spans.ts';
+import { NO_TELEMETRY, type Telemetry } from '../schema/telemetry.ts';
+import type { Metrics } from './metrics.ts';
+
+/** Ended runs whose spans may be read at the same time; more than these in a moment go without a trace. */
+const TRACES_AT_ONCE = 200;
+
+/** The metrics of this process. `redis` is the caller's and used for reading alone. */
+export async function openMetrics(deps: {
+  redis: Redis;
+  shards: () => readonly number[];
+  /** Kinds of work that are due and not served. */
+  stalled: () => number;
+  fleet?: () => FleetReport;
+  log: Log;
+}): Promise<Metrics> {
+  const { createMetrics } = await import('./metrics.ts');
+  return createMetrics({
+    figures: () => readFigures(deps.redis, deps.shards()),
+    runSeconds: async (runId) => {
+      const [at, end] = await numbersOf(deps.redis, runId, 'at', 'end');
+      return at === undefined || end === undefined ? undefined : (end - at) / 1000;
+    },
+    stalled: deps.stalled,
+    ...(deps.fleet === undefined ? {} : { fleet: deps.fleet }),
+    onError: (error) => deps.log.debug({ error: messageOf(error) }, 'figures not read'),
+  });
+}
+
+/** Who may read the metrics: on a developer's machine everybody, in production whoever has the token. */
+export function metricsAccess(config: Pick<Config, 'mode' | 'metricsToken'>, render: Metrics['render']): MetricsAccess {
+  return { token: config.metricsToken ?? (config.mode === 'production' ? undefined : 'open'), render };
+}
+
+/** One trace per ended run, where an endpoint is set. `close` sends what is left. */
+export async function openTraces(deps: {
+  redis: Redis;
+  tracing: Config['tracing'];
+  log: Log;
+}): Promise<{ readonly telemetry: Telemetry; close(): Promise<void> }> {
+  const { redis, log } = deps;
+  if (deps.tracing === undefined) return { telemetry: NO_TELEMETRY, close: async () => await Promise.resolve() };
+  const { openTracing } = await import('./tracing.ts');
+  const tracing = openTracing(deps.tracing.service);
+  const reading = new Set<Promise<void>>();
+  const trace = async (runId: string) => {
+    const [run, [uploaded]] = await Promise.all([readRun(redis, runId), numbersOf(redis, runId, 'uploaded')]);
+    if (run !== undefined) tracing.send(runId, spansOf(run, uploaded));
+  };
+  return {
+    telemetry: {
+      ...NO_TELEMETRY,
+      runEnded: (runId) => {
+        if (reading.size >= TRACES_AT_ONCE) return;
+        const work: Promise<void> = trace(runId)
+          .catch((error: unknown) => log.warn({ runId, error: messageOf(error) }, 'trace not sent'))
+          .finally(() => reading.delete(work));
+        reading.add(work);
+      },
+    },
+    close: async () => {
+      await Promise.all(reading);
+      await tracing.close();
+    },
+  };
+}
+
+/** Numbers of a run's record. */
+async function numbersOf(redis: Redis, runId: string, ...names: string[]): Promise<(number | undefined)[]> {
+  const shard = parseRunId(runId)?.shard ?? 0;
+  return (await redis.hmget(shardKeys(shard).run(runId), ...names)).map((text) => (text === null ? undefined : Number(text)));
+}

@@ -1,0 +1,203 @@
+// What an operator's tools are told: one trace per run from the upload to its end, and metrics of worker and web.
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import Type, { type Static } from 'typebox';
+import { Compile } from 'typebox/compile';
+import { describe, expect, it } from 'vitest';
+import { startWorld } from '../crash/crash-world.ts';
+import { openTestWeb } from '../support/test-web.ts';
+import { until } from '../support/until.ts';
+
+/** As much of an OTLP/JSON request as these tests look at. */
+const Value = Type.Object({ stringValue: Type.Optional(Type.String()), intValue: Type.Optional(Type.Number()) });
+const Span = Type.Object({
+  traceId: Type.String(),
+  spanId: Type.String(),
+  parentSpanId: Type.Optional(Type.String()),
+  name: Type.String(),
+  startTimeUnixNano: Type.String(),
+  endTimeUnixNano: Type.String(),
+  attributes: Type.Array(Type.Object({ key: Type.String(), value: Value })),
+  status: Type.Object({ code: Type.Number() }),
+});
+type Span = Static<typeof Span>;
+const Request = Compile(
+  Type.Object({ resourceSpans: Type.Array(Type.Object({ scopeSpans: Type.Array(Type.Object({ spans: Type.Array(Span) })) })) }),
+);
+
+/** A receiver as any OpenTelemetry collector is one. */
+async function startCollector() {
+  const spans: Span[] = [];
+  const server = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk) => {
+      body += chunk;
+    });
+    request.on('end', () => {
+      const parsed: unknown = JSON.parse(body);
+      if (request.url === '/v1/traces' && Request.Check(parsed)) {
+        spans.push(...parsed.resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)));
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+      } else response.writeHead(400).end();
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    spans,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const attribute = (span: Span, key: string) => {
+  const value = span.attributes.find((one) => one.key === key)?.value;
+  return value?.stringValue ?? value?.intValue;
+};
+const ns = (text: string) => Number(BigInt(text) / 1_000_000n);
+
+describe('traces', () => {
+  it('one per run, from the upload to the end, whatever happened in between', async () => {
+    const collector = await startCollector();
+    const world = await startWorld({
+      ok: (dyno) => dyno.output(5),
+      flaky: (dyno) => (dyno.attempt === 1 ? dyno.exit(5, 1) : dyno.output(5)),
+    });
+    try {
+      const began = Date.now();
+      const worker = await world.startWorker('', { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '200' });
+      const flaky = { cmd: 'flaky', name: 'Resize', timeout: 30, retries: 1, backoff: { type: 'fixed', delay: 0.05 } };
+      const runId = await world.upload([{ cmd: 'ok', timeout: 30 }, { parallel: [flaky, { cmd: 'ok', timeout: 30 }] }]);
+      const run = await world.ended(runId);
+      expect(run.state).toBe('succeeded');
+      const other = await world.upload([{ cmd: 'ok', timeout: 30 }]);
+      await world.ended(other);
+      const spansOf = (id: string) => {
+        const root = collector.spans.find((span) => attribute(span, 'autofiles.run.id') === id);
+        return collector.spans.filter((span) => span.traceId === root?.traceId);
+      };
+      await until('both traces', () => spansOf(runId).length > 1 && spansOf(other).length > 1);
+
+      const spans = spansOf(runId);
+      expect(spansOf(other)[0]?.traceId).not.toBe(spans[0]?.traceId);
+      const roots = spans.filter((span) => !span.parentSpanId);
+      expect(roots).toHaveLength(1);
+      const root = roots[0];
+      if (root === undefined) throw new Error('no root');
+      expect(ns(root.startTimeUnixNano)).toBeGreaterThanOrEqual(Math.floor(began / 1000) * 1000);
+      expect(ns(root.endTimeUnixNano)).toBe(Date.parse(run.ended_at ?? ''));
+      expect(attribute(root, 'autofiles.run.state')).toBe('succeeded');
+      // every span hangs below the root and lies within it
+      const ids = new Map(spans.map((span) => [span.spanId, span]));
+      expect(ids.size).toBe(spans.length);
+      for (const span of spans) {
+        if (span !== root) expect(ids.has(span.parentSpanId ?? '')).toBe(true);
+        expect(ns(span.startTimeUnixNano)).toBeGreaterThanOrEqual(ns(root.startTimeUnixNano));
+        expect(ns(span.endTimeUnixNano)).toBeLessThanOrEqual(ns(root.endTimeUnixNano));
+      }
+      const names = spans.map((span) => span.name).sort();
+      expect(names).toEqual(
+        [
+          'dyno',
+          'dyno',
+          'dyno',
+          'dyno',
+          'launch',
+          'launch',
+          'launch',
+          'launch',
+          'run',
+          'task Resize',
+          'task ok',
+          'task ok',
+          'upload to acceptance',
+        ].sort(),
+      );
+      const resize = spans.find((span) => span.name === 'task Resize');
+      const attempts = spans.filter((span) => span.parentSpanId === resize?.spanId && span.name === 'dyno');
+      expect(attempts.map((span) => [attribute(span, 'autofiles.task.attempt'), span.status.code])).toEqual([
+        [1, 2],
+        [2, 1],
+      ]);
+      worker.signal('SIGTERM');
+      expect(await worker.ended).toBe('0');
+    } finally {
+      await world.stop();
+      await collector.close();
+    }
+  });
+});
+
+describe('metrics', () => {
+  it('tell what the process did and what Redis knows of the whole', async () => {
+    const world = await startWorld({ ok: (dyno) => dyno.output(5), silent: () => {} });
+    const web = await openTestWeb(world.redisServer, { env: { AUTOFILES_STALL_MS: '1200' } });
+    try {
+      const worker = await world.startWorker('', { AUTOFILES_WORKER_PORT: '0', AUTOFILES_STALL_MS: '1200' });
+      const scrape = async () => await (await fetch(`http://127.0.0.1:${worker.port}/metrics`)).text();
+      const before = await scrape();
+      expect(before).toContain('autofiles_decisions_total{kind="run"} 0');
+      await world.ended(
+        await world.upload([
+          { cmd: 'ok', timeout: 30 },
+          { cmd: 'ok', timeout: 30 },
+        ]),
+      );
+      await world.clients.store.put(world.resource.bucket, 'in/plain', 'x');
+      const waiting = await world.upload([{ cmd: 'silent', timeout: 30 }]);
+      await until('its launch', () => world.launches(waiting).length === 1);
+      const text = await until('the counts', async () => {
+        const found = await scrape();
+        return (
+          found.includes('autofiles_run_seconds_count{state="succeeded"} 1') &&
+          found.includes('autofiles_jobs{queue="task",state="parked"} 1') &&
+          found
+        );
+      });
+      for (const line of [
+        'autofiles_decisions_total{kind="run"} 2',
+        'autofiles_decisions_total{kind="output"} 2',
+        'autofiles_decisions_total{kind="ignored"} 1',
+        'autofiles_launch_seconds_count{outcome="accepted"} 3',
+        'autofiles_runs_ended_total{state="succeeded"} 1',
+        'autofiles_event_lag_seconds_count 5',
+        'autofiles_task_decisions_total{action="launch"} 3',
+        'autofiles_runs_live 1',
+        'autofiles_stalled 0',
+      ]) {
+        expect(text).toContain(`${line}\n`);
+      }
+      const whole = await until('a worker seen', async () => {
+        const found = await (await web.call('GET', '/metrics', { token: undefined })).text();
+        return found.includes('autofiles_workers{state="alive"} 1') && found;
+      });
+      expect(whole).toContain('autofiles_runs_live 1\n');
+      expect(whole).toContain('autofiles_jobs{queue="task",state="parked"} 1\n');
+    } finally {
+      await web.close();
+      await world.stop();
+    }
+  });
+
+  it('are closed in production without their token', async () => {
+    const world = await startWorld({});
+    const closed = await openTestWeb(world.redisServer, { env: { AUTOFILES_MODE: 'production' } });
+    const guarded = await openTestWeb(world.redisServer, { env: { AUTOFILES_MODE: 'production', AUTOFILES_METRICS_TOKEN: 'scrape-me' } });
+    try {
+      const ask = async (web: typeof closed, token: string | undefined) => (await web.call('GET', '/metrics', { token })).status;
+      expect(await ask(closed, undefined)).toBe(401);
+      expect(await ask(closed, 'undefined')).toBe(401);
+      expect(await ask(guarded, undefined)).toBe(401);
+      expect(await ask(guarded, guarded.token)).toBe(401);
+      expect(await ask(guarded, 'scrape-me')).toBe(200);
+    } finally {
+      await closed.close();
+      await guarded.close();
+      await world.stop();
+    }
+  });
+});
