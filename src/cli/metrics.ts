@@ -1,5 +1,6 @@
 // What Prometheus reads. Counters and histograms are this process's own; gauges about Redis are read when they are asked for.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { BudgetState } from '../queues/budget.ts';
 import type { Figures } from '../queues/figures.ts';
 import type { FleetReport } from '../queues/fleet.ts';
 import type { DecisionKind, Telemetry } from '../schema/telemetry.ts';
@@ -35,6 +36,7 @@ export interface Metrics {
  */
 export function createMetrics(deps: {
   figures: () => Promise<Figures>;
+  budget: () => Promise<BudgetState>;
   runSeconds: (runId: string) => Promise<number | undefined>;
   stalled: () => number;
   /** The workers together, where this process watches them. */
@@ -102,6 +104,7 @@ export function createMetrics(deps: {
   });
   if (deps.fleet !== undefined) fleetGauges(deps.fleet, registers);
   const gauges = createFigureGauges(registers);
+  const budget = createBudgetGauges(registers);
 
   return {
     telemetry: {
@@ -119,7 +122,7 @@ export function createMetrics(deps: {
     },
     render: async () => {
       // while Redis is away the process's own numbers are worth the more
-      await deps.figures().then(gauges, deps.onError);
+      await Promise.all([deps.figures().then(gauges, deps.onError), deps.budget().then(budget, deps.onError)]);
       return { type: registry.contentType, text: await registry.metrics() };
     },
   };
@@ -144,6 +147,25 @@ function fleetGauges(fleet: () => FleetReport, registers: Registry[]): void {
       this.set(fleet().due.messages);
     },
   });
+}
+
+function createBudgetGauges(registers: Registry[]): (state: BudgetState) => void {
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  const tokens = gauge('autofiles_budget_tokens', 'Platform API calls that may be made now.');
+  const perHour = gauge('autofiles_budget_per_hour', 'Platform API calls that may be made in an hour.');
+  const remaining = gauge('autofiles_budget_remaining', "What the platform's RateLimit-Remaining said last.");
+  const spent = new Gauge({
+    name: 'autofiles_budget_spent',
+    help: 'Calls charged to the budget since its start.',
+    labelNames: ['on'] as const,
+    registers,
+  });
+  return (state) => {
+    tokens.set(state.tokens);
+    perHour.set(state.perHour);
+    remaining.set(state.remaining ?? Number.NaN);
+    for (const on of ['launches', 'polls', 'calls', 'throttled'] as const) spent.set({ on }, state[on]);
+  };
 }
 
 function createFigureGauges(registers: Registry[]): (figures: Figures) => void {

@@ -1,6 +1,7 @@
 // Metrics and traces of one process, each loaded only where somebody asked for it.
 import type { Redis } from 'ioredis';
 import type { MetricsAccess } from '../http/ops.ts';
+import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { readFigures } from '../queues/figures.ts';
 import type { FleetReport } from '../queues/fleet.ts';
 import { shardKeys } from '../queues/keys.ts';
@@ -20,13 +21,17 @@ const TRACES_AT_ONCE = 200;
 export async function openMetrics(deps: {
   redis: Redis;
   shards: () => readonly number[];
+  /** Platform API calls that the account may make in an hour. */
+  perHour: number;
   /** Kinds of work that are due and not served. */
   stalled: () => number;
   fleet?: () => FleetReport;
   log: Log;
 }): Promise<Metrics> {
   const { createMetrics } = await import('./metrics.ts');
+  const budget = createBudget({ redis: deps.redis, perHour: deps.perHour, log: deps.log });
   return createMetrics({
+    budget: async () => await budget.state(ADDON_ACCOUNT),
     figures: () => readFigures(deps.redis, deps.shards()),
     runSeconds: async (runId) => {
       const [at, end] = await numbersOf(deps.redis, runId, 'at', 'end');

@@ -17,7 +17,7 @@ const LOOK_DEADLINE_MS = 5_000;
 /** Starts looking at the workers; what it opens is closed with it, `redis` is the caller's. */
 export async function openWebOps(deps: {
   redis: Redis;
-  config: Pick<Config, 'shards' | 'stallMs' | 'mode' | 'metricsToken' | 'tracing'>;
+  config: Pick<Config, 'shards' | 'stallMs' | 'mode' | 'metricsToken' | 'tracing' | 'launchesPerHour'>;
   log: Log;
 }): Promise<{ ops: OpsDeps; telemetry: Telemetry; close(): Promise<void> }> {
   const { redis, config, log } = deps;
@@ -41,6 +41,7 @@ export async function openWebOps(deps: {
     metrics ??= openMetrics({
       redis: probe,
       shards: () => shards,
+      perHour: config.launchesPerHour,
       stalled: () => fleet.report().problems.length,
       fleet: fleet.report,
       log,

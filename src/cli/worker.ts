@@ -27,7 +27,10 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const shards = Array.from({ length: config.shards }, (_, shard) => shard);
   const stalled = () => engine?.stalled().length ?? 0;
   // without its own port nobody could ask for them
-  const metrics = config.workerPort === undefined ? undefined : await openMetrics({ redis: probe, shards: () => shards, stalled, log });
+  const metrics =
+    config.workerPort === undefined
+      ? undefined
+      : await openMetrics({ redis: probe, shards: () => shards, perHour: config.launchesPerHour, stalled, log });
   const traces = await openTraces({ redis: probe, tracing: config.tracing, log });
   const queueUrl = config.queueUrl ?? (await findQueue(() => clients.queue.create(config.queueName), log)).url;
   const started = await startEngine({

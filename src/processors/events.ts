@@ -86,7 +86,7 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
 async function decideAtLast(deps: EventDeps, event: ObjectCreated, message: QueueMessage): Promise<void> {
   try {
     await decide(deps, event, message.receiveCount);
-    if (event.time !== undefined) deps.telemetry.eventDecided(deps.now() - event.time);
+    if (event.time !== undefined && !event.key.startsWith(OWN_PREFIX)) deps.telemetry.eventDecided(deps.now() - event.time);
   } catch (error) {
     const outage = error instanceof Failure && error.retry;
     if (outage || message.receiveCount < MAX_RECEIVES) throw error;

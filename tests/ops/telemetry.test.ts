@@ -150,27 +150,27 @@ describe('metrics', () => {
       await world.clients.store.put(world.resource.bucket, 'in/plain', 'x');
       const waiting = await world.upload([{ cmd: 'silent', timeout: 30 }]);
       await until('its launch', () => world.launches(waiting).length === 1);
-      const text = await until('the counts', async () => {
-        const found = await scrape();
-        return (
-          found.includes('autofiles_run_seconds_count{state="succeeded"} 1') &&
-          found.includes('autofiles_jobs{queue="task",state="parked"} 1') &&
-          found
-        );
-      });
-      for (const line of [
+      const expected = [
         'autofiles_decisions_total{kind="run"} 2',
         'autofiles_decisions_total{kind="output"} 2',
         'autofiles_decisions_total{kind="ignored"} 1',
         'autofiles_launch_seconds_count{outcome="accepted"} 3',
-        'autofiles_runs_ended_total{state="succeeded"} 1',
-        'autofiles_event_lag_seconds_count 5',
         'autofiles_task_decisions_total{action="launch"} 3',
+        'autofiles_runs_ended_total{state="succeeded"} 1',
+        'autofiles_run_seconds_count{state="succeeded"} 1',
+        'autofiles_event_lag_seconds_count 5',
+        'autofiles_jobs{queue="task",state="parked"} 1',
         'autofiles_runs_live 1',
+        'autofiles_budget_per_hour 1000000',
+        'autofiles_budget_spent{on="launches"} 3',
         'autofiles_stalled 0',
-      ]) {
-        expect(text).toContain(`${line}\n`);
-      }
+      ];
+      let text = '';
+      const missing = () => expected.filter((line) => !text.includes(`${line}\n`));
+      await until('all counts', async () => {
+        text = await scrape();
+        return missing().length === 0;
+      }).catch(() => expect(missing()).toEqual([]));
       const whole = await until('a worker seen', async () => {
         const found = await (await web.call('GET', '/metrics', { token: undefined })).text();
         return found.includes('autofiles_workers{state="alive"} 1') && found;
