@@ -73,10 +73,16 @@ async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
 }
 
 async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'fine' | 'moved' | 'ended'> {
-  const { state, resource, due, throttled, lost, settled, root } = await deps.sweeping.inspect(runId, now);
+  const { state, resource, expired, due, throttled, lost, settled, root } = await deps.sweeping.inspect(runId, now);
   if (state === undefined) {
     await deps.sweeping.forget(runId);
     return 'ended';
+  }
+  if (expired !== undefined) {
+    deps.failpoint('sweep.found');
+    await deps.runs.expire(runId, expired);
+    deps.log.info({ runId, seconds: expired }, 'a run took longer than it may');
+    return state === 'accepted' ? 'ended' : 'moved';
   }
   if (state === 'accepted') {
     deps.failpoint('sweep.found');

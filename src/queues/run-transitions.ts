@@ -101,6 +101,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
         run.plan.title,
         'steps',
         run.plan.steps.length,
+        ...(run.plan.timeout > 0 ? ['timeout', run.plan.timeout * 1000] : []),
         ...(run.depth > 0 ? ['depth', run.depth] : []),
         ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, ...run.again.kept]),
         ...sizes,
@@ -122,7 +123,16 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
     cancel: async (runId: string, by: string): Promise<string> => {
       const k = keysOfRun(runId);
       return String(
-        await runScript(redis, 'cancel', [k.run(runId), k.history(runId), k.delayed, k.marker, k.live], [runId, k.channel, by]),
+        await runScript(redis, 'cancel', [k.run(runId), k.history(runId), k.delayed, k.marker, k.live], [runId, k.channel, by, '']),
+      );
+    },
+
+    /** Ends a run that took longer than it may: its dynos are stopped, and it has failed. Answers like `cancel`. */
+    expire: async (runId: string, seconds: number): Promise<string> => {
+      const k = keysOfRun(runId);
+      const why = `|run_timed_out|not ended within ${seconds} s`;
+      return String(
+        await runScript(redis, 'cancel', [k.run(runId), k.history(runId), k.delayed, k.marker, k.live], [runId, k.channel, 'timeout', why]),
       );
     },
 

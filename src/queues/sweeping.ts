@@ -9,6 +9,8 @@ export interface Findings {
   /** The record's state; undefined when the record is gone. */
   readonly state: string | undefined;
   readonly resource: string;
+  /** Seconds that the run may take, when it has taken longer and still goes on. */
+  readonly expired: number | undefined;
   /** Tasks (`step.index`) that should move. */
   readonly due: readonly string[];
   /** Tasks that wait for the launch budget. */
@@ -70,7 +72,10 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
         }
       }
       const lost = state === 'running' ? await withoutJob(runId, doubtful) : [];
-      return { state, resource: record['resource'] ?? '', due, throttled, lost, settled: open === 0, root: root === 1 };
+      const timeout = Number(record['timeout'] ?? 0);
+      const late = timeout > 0 && record['cancel'] === undefined && now - Number(record['at']) > timeout;
+      const expired = late ? timeout / 1000 : undefined;
+      return { state, expired, resource: record['resource'] ?? '', due, throttled, lost, settled: open === 0, root: root === 1 };
     },
   };
 }

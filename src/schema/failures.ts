@@ -29,6 +29,7 @@ const FAILURES = {
   launch_unknown: { retry: false, status: 409, message: 'It is unknown whether the dyno was started.' },
   launch_lost: { retry: true, status: 409, message: 'The dyno that was asked for never appeared.' },
   poisoned: { retry: false, status: 500, message: 'The task was tried again and again without getting anywhere.' },
+  run_timed_out: { retry: true, status: 409, message: 'The run did not end in time.' },
   cancelled: { retry: false, status: 409, message: 'The run was cancelled.' },
   // the services around us
   redis_unavailable: { retry: true, status: 503, message: 'Redis does not answer.' },

@@ -12,7 +12,7 @@ const BACKOFF = { type: 'exponential', delay: 1, max: 60 } as const;
  * Fills in the defaults of a workflow that parseWorkflow has accepted.
  */
 export function planWorkflow(workflow: Workflow): WorkflowPlan {
-  return { title: workflow.title ?? '', steps: workflow.run.map(planStep) };
+  return { title: workflow.title ?? '', timeout: workflow.timeout ?? 0, steps: workflow.run.map(planStep) };
 }
 
 function planStep(entry: Workflow['run'][number]): StepPlan {

@@ -11,6 +11,8 @@ export const MAX_STEPS = 100;
 export const MAX_TASKS = 200;
 /** Seconds: the longest `timeout`; a rotated credential stays valid for longer than that (reliability.md §A.4). */
 export const MAX_TIMEOUT_S = 14_400;
+/** Seconds, 30 days: the longest `timeout` of a whole run. */
+export const MAX_RUN_TIMEOUT_S = 2_592_000;
 /** Seconds: the longest `wait_for` and the longest delay between two attempts. */
 export const MAX_WAIT_S = 86_400;
 
@@ -103,6 +105,14 @@ export const Workflow = Type.Object(
   {
     $schema: Type.Optional(Type.String({ maxLength: 2048, description: 'Address of this schema, for editors; it changes nothing' })),
     title: Type.Optional(Type.String({ maxLength: 200, description: 'Title of the workflow, for documentation and display' })),
+    timeout: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: MAX_RUN_TIMEOUT_S,
+        description:
+          'Seconds that the whole run may take, from the upload on; then its dynos are stopped and it has failed (extension; default: no limit)',
+      }),
+    ),
     run: Type.Array(Type.Union([Task, TaskGroup]), {
       minItems: 1,
       maxItems: MAX_STEPS,
@@ -137,5 +147,7 @@ export interface StepPlan {
 /** A workflow with its defaults filled in. */
 export interface WorkflowPlan {
   readonly title: string;
+  /** Seconds that the whole run may take; 0 for no limit. */
+  readonly timeout: number;
   readonly steps: readonly StepPlan[];
 }

@@ -40,7 +40,7 @@ function planOf(document: unknown): WorkflowPlan {
 
 describe('a valid workflow', () => {
   it('gets its defaults', () => {
-    expect(planOf({ run: [{ cmd: 'a' }] })).toEqual({ title: '', steps: [{ name: '', group: false, tasks: [TASK] }] });
+    expect(planOf({ run: [{ cmd: 'a' }] })).toEqual({ title: '', timeout: 0, steps: [{ name: '', group: false, tasks: [TASK] }] });
   });
 
   it('is not retried by default when nobody looks at its output', () => {
@@ -95,6 +95,7 @@ describe('a valid workflow', () => {
     ['\ufeff{"run":[{"cmd":"a"}]}'],
     [' \r\n\t{"run" : [ {"cmd":"a"} ] } \n'],
     ['{"$schema":"./workflow.schema.json","run":[{"cmd":"a"}]}'],
+    ['{"timeout":2592000,"run":[{"cmd":"a"}]}'],
     ['{"run":[{"cmd":"\\u0061"}]}'],
   ])('may be written as %j', (text) => {
     expect(planOf(text).steps[0]?.tasks[0]?.cmd).toBe('a');
@@ -195,6 +196,7 @@ describe('what is no JSON', () => {
     ['{"run":[{"cmd":"a"}]} // x', 'The document (1:23): found a comment, expected JSON, which has none; remove it.'],
     ['{"run":[/* x */{"cmd":"a"}]}', '/run (1:9): found a comment'],
     ['{"run":[{"cmd":"a"}]} # x', 'The document (1:23): found a comment'],
+    ['{"timeout":0,"run":[{"cmd":"a"}]}', '/timeout (1:12): found the number 0, expected a whole number from 1 to 2592000'],
     ['{"run":[{"cmd":"a","timeout":NaN}]}', '/run/0/timeout (1:30): found NaN, expected a JSON value; JSON has no NaN'],
     ['{"run":[{"cmd":"a","timeout":-Infinity}]}', 'found -Infinity'],
     ['{"run":[{"cmd":"a","timeout":01}]}', '/run/0/timeout (1:30): found "01", expected a JSON number'],

@@ -1,17 +1,21 @@
--- Somebody wants the run to stop. A run without a tree yet ends here; else every task is rung and skips itself.
--- KEYS: run, history, delayed, marker, live   ARGV: run id, channel, by whom
+-- Somebody wants the run to stop, or it took too long (then it has failed). A run without a tree yet ends here; else every task
+-- is rung and skips itself.
+-- KEYS: run, history, delayed, marker, live   ARGV: run id, channel, by whom, why it failed or ''
 local v = redis.call('HMGET', KEYS[1], 'state', 'cancel', 'steps')
 if not v[1] then return 'gone' end
 if v[1] == 'accepted' then
-  redis.call('HSET', KEYS[1], 'state', 'cancelled', 'cancel', now, 'end', now)
+  local state = ARGV[4] == '' and 'cancelled' or 'failed'
+  redis.call('HSET', KEYS[1], 'state', state, 'cancel', now, 'end', now)
+  if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'failing', ARGV[4]) end
   redis.call('ZREM', KEYS[5], ARGV[1])
-  log('cancelled', '', 0, ARGV[3])
+  log(state, '', 0, ARGV[3])
   archive_later()
-  return 'cancelled'
+  return state
 end
 if v[1] ~= 'running' then return v[1] end
 if not v[2] then
   redis.call('HSET', KEYS[1], 'cancel', now)
+  if ARGV[4] ~= '' then redis.call('HSETNX', KEYS[1], 'failing', ARGV[4]) end
   log('cancelling', '', 0, ARGV[3])
 end
 for s = 0, tonumber(v[3]) - 1 do

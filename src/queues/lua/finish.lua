@@ -7,15 +7,22 @@ for s = 0, tonumber(v[3]) - 1 do
   local x = redis.call('HMGET', KEYS[1], 'd' .. s, 'n' .. s)
   if tonumber(x[1] or '0') < tonumber(x[2]) then return 'open' end
 end
-local state = 'succeeded'
-if v[4] then state = 'failed' elseif v[5] then
-  -- a cancel that came after the last task had succeeded lost the race: nothing was skipped
-  state = 'succeeded'
+-- A cancel, or the run's own timeout ('|…'), that came after the last task had succeeded lost the race: nothing was skipped.
+local function skipped()
   for s = 0, tonumber(v[3]) - 1 do
     for i = 0, tonumber(redis.call('HGET', KEYS[1], 'n' .. s)) - 1 do
-      if redis.call('HGET', KEYS[1], 'p:' .. s .. '.' .. i) == 'skipped' then state = 'cancelled' end
+      if redis.call('HGET', KEYS[1], 'p:' .. s .. '.' .. i) == 'skipped' then return true end
     end
   end
+  return false
+end
+local state = 'succeeded'
+if v[4] and string.sub(v[4], 1, 1) ~= '|' then
+  state = 'failed'
+elseif v[5] and skipped() then
+  state = v[4] and 'failed' or 'cancelled'
+elseif v[4] then
+  redis.call('HDEL', KEYS[1], 'failing')
 end
 redis.call('HSET', KEYS[1], 'state', state, 'end', now)
 redis.call('ZREM', KEYS[3], ARGV[1])
