@@ -12,7 +12,7 @@ export const MAX_TASKS = 200;
 /** Seconds: the longest `timeout`; a rotated credential stays valid for longer than that (reliability.md §A.4). */
 export const MAX_TIMEOUT_S = 14_400;
 /** Seconds, 30 days: the longest `timeout` of a whole run. */
-export const MAX_RUN_TIMEOUT_S = 2_592_000;
+const MAX_RUN_TIMEOUT_S = 2_592_000;
 /** Seconds: the longest `wait_for` and the longest delay between two attempts. */
 export const MAX_WAIT_S = 86_400;
 
