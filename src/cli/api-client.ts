@@ -1,12 +1,12 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
-import { type HistoryEntry, HistoryEntry as HistoryEntrySchema, RunSummary, RunView } from '../schema/run-view.ts';
+import { type HistoryEntry, HistoryEntry as HistoryEntrySchema, RunPage, type RunSummary, RunView } from '../schema/run-view.ts';
 
 /** Milliseconds for an ordinary answer. */
 const DEADLINE_MS = 10_000;
 
-const runList = Compile(Type.Array(RunSummary));
+const runPage = Compile(RunPage);
 const runView = Compile(RunView);
 const historyEntry = Compile(HistoryEntrySchema);
 const started = Compile(Type.Object({ id: Type.String() }));
@@ -45,7 +45,7 @@ export function createApi(access: { url: string; token: string }): Api {
   };
 
   const api: Api = {
-    runs: async (query) => parsed(runList, await (await call(`/v1/runs?${new URLSearchParams(query)}`)).json()),
+    runs: async (query) => parsed(runPage, await (await call(`/v1/runs?${new URLSearchParams(query)}`)).json()).runs,
     run: async (id) => parsed(runView, await (await call(`/v1/runs/${encodeURIComponent(id)}`)).json()),
     cancel: async (id) => await (await call(`/v1/runs/${encodeURIComponent(id)}/cancel`, { method: 'POST' })).json(),
     retry: async (id, order) => {

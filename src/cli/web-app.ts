@@ -10,9 +10,10 @@ import { connect } from '../queues/connection.ts';
 import { runIdOf } from '../queues/identity.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { replay } from '../queues/replay.ts';
+import { listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createTokens } from '../queues/tokens.ts';
-import { listRuns, readRun } from '../queues/views.ts';
+import { readDocument, readHead, readHistory, readRun } from '../queues/views.ts';
 import type { Config } from '../schema/config.ts';
 import { messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
@@ -43,7 +44,10 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
     ops: ops.ops,
     show: (runId) => readRun(redis, runId, budget),
-    list: (query) => listRuns(redis, { ...query, shards: config.shards }),
+    head: (runId) => readHead(redis, runId),
+    history: (runId, after, limit) => readHistory(redis, runId, after, limit),
+    document: (runId) => readDocument(redis, runId),
+    list: (query) => listRuns(redis, config.shards, query),
     runIdOf: (event) => runIdOf(event, config.shards),
     cancel: runs.cancel,
     id: randomUUID,

@@ -1,21 +1,20 @@
 // All routes, put together. Reads no environment and opens no socket, so tests call `app.request()`.
 import { Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
-import type { Tokens } from '../queues/tokens.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { workflowJsonSchema } from '../schema/workflow-schema.ts';
+import { type ApiDeps, apiRoutes } from './api.ts';
+import { mountRoutes, retrievingPaths } from './api-route.ts';
 import { type OpsDeps, opsRoutes } from './ops.ts';
 import { checkOrigin } from './origin.ts';
 import { type PrincipalSource, requirePrincipal } from './principal.ts';
 import { problem } from './problem.ts';
-import { type RunsDeps, runsRoutes } from './runs-routes.ts';
-import { tokensRoutes } from './tokens-routes.ts';
 
-export interface AppDeps extends RunsDeps {
+export interface AppDeps extends ApiDeps {
   /** Who may use the API, in the order in which they are asked. */
   readonly principals: readonly PrincipalSource[];
-  readonly tokens: Tokens;
+
   /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
   readonly hosts: readonly string[] | undefined;
   readonly ops: OpsDeps;
@@ -35,8 +34,8 @@ export function createApp(deps: AppDeps): Hono {
 
   app.route('/', opsRoutes(deps.ops));
   app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
-  app.use('/v1/*', requirePrincipal(deps.principals));
-  app.route('/v1', runsRoutes(deps));
-  app.route('/v1/tokens', tokensRoutes(deps));
+  const routes = apiRoutes(deps);
+  app.use('/v1/*', requirePrincipal(deps.principals, retrievingPaths(routes)));
+  app.route('/v1', mountRoutes(routes));
   return app;
 }

@@ -1,40 +1,71 @@
-import { Hono } from 'hono';
+// `/v1/tokens`: made, listed and revoked.
 import Type from 'typebox';
-import { Compile } from 'typebox/compile';
 import type { Tokens } from '../queues/tokens.ts';
 import { Failure } from '../schema/failures.ts';
-import { Scope } from '../schema/token-view.ts';
-import type { Principal, PrincipalEnv } from './principal.ts';
-import { readBody } from './read-body.ts';
+import { Scope, TokenView } from '../schema/token-view.ts';
+import { EXAMPLE_TOKEN } from './api-examples.ts';
+import { type ApiRoute, apiRoute } from './api-route.ts';
+import type { Principal } from './principal.ts';
 
-const TokenOrder = Compile(
-  Type.Object(
-    {
-      name: Type.String({ minLength: 1, maxLength: 100, description: 'What it is for' }),
-      scope: Scope,
-    },
-    { additionalProperties: false },
-  ),
+const TokenOrder = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 100, description: 'What it is for' }),
+    scope: Scope,
+  },
+  { additionalProperties: false },
 );
 
-/** `/v1/tokens`: made, listed and revoked. A token makes no tokens: what leaked could outlive its own end that way. */
-export function tokensRoutes(deps: { tokens: Pick<Tokens, 'make' | 'list' | 'revoke'> }) {
-  const routes = new Hono<PrincipalEnv>();
+const NewToken = Type.Object({ ...TokenView.properties, token: Type.String({ description: 'Its secret text, shown this once' }) });
 
-  routes.get('/', async (c) => c.json(await deps.tokens.list(c.var.principal.resource)));
-
-  routes.post('/', async (c) => {
-    const principal = noToken(c.var.principal);
-    const order = await readBody(c, TokenOrder);
-    return c.json(await deps.tokens.make({ ...order, resource: principal.resource, by: principal.name }), 201);
-  });
-
-  routes.delete('/:id', async (c) => {
-    await deps.tokens.revoke(noToken(c.var.principal).resource, c.req.param('id'));
-    return c.body(null, 204);
-  });
-
-  return routes;
+/** A token makes no tokens: what leaked could outlive its own end that way. */
+export function tokensRoutes(deps: { tokens: Pick<Tokens, 'make' | 'list' | 'revoke'> }): readonly ApiRoute[] {
+  return [
+    apiRoute(
+      {
+        method: 'get',
+        path: '/tokens',
+        id: 'listTokens',
+        tag: 'Tokens',
+        summary: 'List the API tokens of the resource',
+        reply: Type.Array(TokenView),
+        examples: [{ summary: 'All tokens' }],
+      },
+      async ({ resource }) => [...(await deps.tokens.list(resource))],
+    ),
+    apiRoute(
+      {
+        method: 'post',
+        path: '/tokens',
+        id: 'makeToken',
+        tag: 'Tokens',
+        summary: 'Make an API token; no token may do that',
+        body: TokenOrder,
+        status: 201,
+        reply: NewToken,
+        failures: ['conflict'],
+        examples: [{ summary: 'A token that reads', body: { name: 'status page', scope: 'read' } }],
+      },
+      async ({ c, body, resource }) => await deps.tokens.make({ ...body, resource, by: noToken(c.var.principal).name }),
+    ),
+    apiRoute(
+      {
+        method: 'delete',
+        path: '/tokens/{id}',
+        id: 'revokeToken',
+        tag: 'Tokens',
+        summary: 'End an API token at once; no token may do that',
+        params: { id: 'Id of a token' },
+        status: 204,
+        failures: ['not_found'],
+        examples: [{ summary: 'Revoke', path: { id: EXAMPLE_TOKEN } }],
+      },
+      async ({ c, param, resource }) => {
+        noToken(c.var.principal);
+        await deps.tokens.revoke(resource, param('id'));
+        return c.body(null, 204);
+      },
+    ),
+  ];
 }
 
 function noToken(principal: Principal): Principal {

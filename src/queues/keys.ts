@@ -24,6 +24,16 @@ export function shardKeys(shard: number) {
     unarchived: `${p}:unarchived`,
     /** ZSET of a resource's runs, score = accepted at (ms). */
     index: (resource: string) => `${p}:runs:${resource}`,
+    /** ZSET of a resource's runs in one state (`retrying`: a task waits for its next attempt), score = accepted at (ms). */
+    byState: (resource: string, state: string) => `${p}:state:${state}:${resource}`,
+    /** STREAM of the states that a resource's runs came into, about the last 1,000. */
+    feed: (resource: string) => `${p}:feed:${resource}`,
+    /** Pub/sub channel of the feeds: the resource whose feed grew. */
+    feeds: `${p}:feed`,
+    /** ZSET of the runs that a file started, score = ms. `file`: fileDigest of its key. */
+    startedBy: (resource: string, file: string) => `${p}:file:${resource}:${file}`,
+    /** ZSET of the tasks (ids) that made a file, score = ms. */
+    madeBy: (resource: string, file: string) => `${p}:made:${resource}:${file}`,
     /** HASH of decision kind → how many. */
     decisions: (resource: string) => `${p}:decisions:${resource}`,
     /** ZSET of quarantined events as JSON, score = ms. */

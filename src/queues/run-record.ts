@@ -1,4 +1,5 @@
 // What stands in a run's record, and where: shared by the transitions, the views and everybody who names a task.
+import { createHash } from 'node:crypto';
 import { Failure } from '../schema/failures.ts';
 import { parseRunId, parseTaskId } from '../schema/ids.ts';
 import { type ShardKeys, shardKeys } from './keys.ts';
@@ -46,6 +47,11 @@ export function keysOfRun(runId: string): ShardKeys {
 export function refOf(taskId: string): TaskRef | undefined {
   const parts = parseTaskId(taskId);
   return parts === undefined ? undefined : { id: taskId, runId: parts.runId, step: parts.step, index: parts.index };
+}
+
+/** Names a file in keys of Redis: an S3 key may have 1,024 bytes of anything. */
+export function fileDigest(key: string): string {
+  return createHash('sha256').update(key).digest('base64url').slice(0, 22);
 }
 
 /** Reads an output field `ms|json`; undefined where a task without output was merely seen up. */

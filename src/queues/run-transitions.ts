@@ -5,7 +5,7 @@ import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Workflow, WorkflowPlan } from '../schema/workflow.ts';
 import { digestOf } from './identity.ts';
 import { shardKeys } from './keys.ts';
-import { keysOfRun, type Trigger } from './run-record.ts';
+import { fileDigest, keysOfRun, type Trigger } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 
 /** Milliseconds, 16 days: how long it is remembered that a version was decided; SQS redelivers for 14 at most. */
@@ -43,6 +43,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
           k.rate(resource),
           k.quarantine(resource),
           k.document(runId),
+          k.startedBy(resource, fileDigest(trigger.key)),
         ],
         [
           runId,

@@ -8,13 +8,13 @@ const prelude = read('prelude');
 const budgetPrelude = prelude + read('budget');
 
 const KEY_COUNTS = {
-  accept: 8,
+  accept: 9,
   planned: 1,
   enter: 8,
   recheck: 4,
   launched: 7,
   refused: 3,
-  deliver: 5,
+  deliver: 6,
   observe: 5,
   cancel: 5,
   finish: 3,
@@ -31,6 +31,7 @@ const KEY_COUNTS = {
   'budget-outlook': 1,
   archived: 3,
   retire: 4,
+  list: 1,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

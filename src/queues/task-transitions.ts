@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { TaskPlan, Workflow } from '../schema/workflow.ts';
-import { keysOfRun, type OutputRef, type RunFacts, readOutput, refOf, type TaskRef } from './run-record.ts';
+import { fileDigest, keysOfRun, type OutputRef, type RunFacts, readOutput, refOf, type TaskRef } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 
 /** Activations in a row that may get nowhere before a task counts as poisoned (DESIGN §4). */
@@ -12,6 +12,8 @@ const MAX_BARREN_ACTIVATIONS = 5;
 
 /** Milliseconds that an attempt may be refused for reasons that time heals: every run ends (I17). */
 const LAUNCH_PATIENCE_MS = 600_000;
+/** Milliseconds, 60 days: how long it is remembered which task made a file; longer than the task's run is. */
+const MADE_FOR_MS = 60 * 86_400_000;
 
 export interface Decision {
   readonly action: 'gone' | 'settled' | 'park' | 'retry' | 'check' | 'adopt' | 'ask' | 'launch' | 'failed';
@@ -163,8 +165,18 @@ export function createTaskTransitions(deps: { redis: Redis }) {
         await runScript(
           redis,
           'deliver',
-          [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.decisions(resource)],
-          [ref.runId, k.channel, `${ref.step}.${ref.index}`, resource, output.version_id, JSON.stringify(output), ref.index, ref.step],
+          [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.decisions(resource), k.madeBy(resource, fileDigest(output.key))],
+          [
+            ref.runId,
+            k.channel,
+            `${ref.step}.${ref.index}`,
+            resource,
+            output.version_id,
+            JSON.stringify(output),
+            ref.index,
+            ref.step,
+            MADE_FOR_MS,
+          ],
         ),
       );
       // the script answers with these words alone

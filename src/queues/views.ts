@@ -9,23 +9,6 @@ import { shardKeys } from './keys.ts';
 import { readOutput } from './run-record.ts';
 
 const STATES: readonly RunState[] = ['accepted', 'running', 'succeeded', 'failed', 'cancelled', 'rejected'];
-const SUMMARY = [
-  'state',
-  'title',
-  'resource',
-  'bucket',
-  'key',
-  'version',
-  'etag',
-  'size',
-  'at',
-  'end',
-  'failing',
-  'error',
-  'parent',
-  'how',
-] as const;
-
 const PHASES: Readonly<Record<string, TaskState>> = {
   new: 'waiting',
   throttle: 'waiting',
@@ -62,42 +45,13 @@ export function viewOf(
   document: string | null,
   history: readonly unknown[],
 ): RunView | undefined {
-  const summary = summaryOf(runId, record);
+  const summary = summaryOf(runId, record, progressOf(record));
   if (summary === undefined) return undefined;
   return {
     ...summary,
     steps: stepsOf(runId, record, document),
     history: history.map((entry, i) => historyEntryOf(runId, i + 1, entry)),
   };
-}
-
-/**
- * The newest runs of a resource, newest first. `before`: milliseconds since 1970; only older ones. Reads every shard's
- * index, since a resource's runs are spread over them.
- */
-export async function listRuns(
-  redis: Redis,
-  query: { resource: string; shards: number; limit: number; before?: number },
-): Promise<readonly RunSummary[]> {
-  const found: { id: string; at: number }[] = [];
-  for (let shard = 0; shard < query.shards; shard += 1) {
-    const top = query.before === undefined ? '+inf' : `(${query.before}`;
-    const rows = await redis.zrevrangebyscore(shardKeys(shard).index(query.resource), top, '-inf', 'WITHSCORES', 'LIMIT', 0, query.limit);
-    for (let i = 0; i + 1 < rows.length; i += 2) found.push({ id: rows[i] ?? '', at: Number(rows[i + 1]) });
-  }
-  found.sort((a, b) => b.at - a.at || (a.id < b.id ? 1 : -1));
-  const page = found.slice(0, query.limit);
-  const pipeline = redis.pipeline();
-  for (const { id } of page) pipeline.hmget(shardKeys(parseRunId(id)?.shard ?? 0).run(id), ...SUMMARY);
-  const replies = page.length === 0 ? [] : ((await pipeline.exec()) ?? []);
-  return page.flatMap(({ id }, i) => {
-    const [error, values] = replies[i] ?? [null, undefined];
-    if (error !== null) throw error;
-    const record: Record<string, string> = {};
-    if (Array.isArray(values)) for (const [j, name] of SUMMARY.entries()) if (typeof values[j] === 'string') record[name] = values[j];
-    const summary = summaryOf(id, record);
-    return summary === undefined ? [] : [summary];
-  });
 }
 
 /** One entry of the history as the scripts write it: `[ms, what, task, attempt, detail]`. */
@@ -113,7 +67,59 @@ function historyEntryOf(runId: string, n: number, entry: unknown): HistoryEntry 
   };
 }
 
-function summaryOf(id: string, record: Readonly<Record<string, string>>): RunSummary | undefined {
+/** What every route has to know of a run first; undefined when there is none of that id. */
+export async function readHead(
+  redis: Redis,
+  runId: string,
+): Promise<{ resource: string; state: RunState; error: Problem | null } | undefined> {
+  const parts = parseRunId(runId);
+  if (parts === undefined) return undefined;
+  const fields = ['state', 'resource', 'error', 'failing', 'stub'] as const;
+  const [word, resource, error, failing, stub] = await redis.hmget(shardKeys(parts.shard).run(runId), ...fields);
+  const state = STATES.find((known) => known === word);
+  if (state === undefined || typeof stub === 'string') return undefined;
+  return { resource: resource ?? '', state, error: problemOf(error ?? withoutTask(failing ?? undefined)) };
+}
+
+/** The entries of a run's history after the `after`th, oldest first; at most `limit`. */
+export async function readHistory(redis: Redis, runId: string, after: number, limit: number): Promise<readonly HistoryEntry[]> {
+  const parts = parseRunId(runId);
+  if (parts === undefined) return [];
+  const entries = await redis.lrange(shardKeys(parts.shard).history(runId), after, after + limit - 1);
+  return entries.map((entry, i) => historyEntryOf(runId, after + i + 1, JSON.parse(entry)));
+}
+
+/** The document of a run's workflow, as JSON text; undefined for a run that was rejected, or none. */
+export async function readDocument(redis: Redis, runId: string): Promise<string | undefined> {
+  const parts = parseRunId(runId);
+  return parts === undefined ? undefined : ((await redis.get(shardKeys(parts.shard).document(runId))) ?? undefined);
+}
+
+/** The fields of a record that summaryOf reads. */
+export const SUMMARY_FIELDS = [
+  'state',
+  'title',
+  'resource',
+  'bucket',
+  'key',
+  'version',
+  'etag',
+  'size',
+  'at',
+  'end',
+  'failing',
+  'error',
+  'parent',
+  'how',
+  'bo',
+] as const;
+
+/** What lists show of a run; undefined when there is no record. */
+export function summaryOf(
+  id: string,
+  record: Readonly<Record<string, string>>,
+  progress: { tasks: number; settled: number },
+): RunSummary | undefined {
   const state = STATES.find((known) => known === record['state']);
   if (state === undefined) return undefined;
   return {
@@ -132,6 +138,9 @@ function summaryOf(id: string, record: Readonly<Record<string, string>>): RunSum
     ended_at: record['end'] === undefined ? null : isoOf(record['end']),
     error: problemOf(record['error'] ?? withoutTask(record['failing'])),
     again: againOf(record['parent'], record['how']),
+    tasks: progress.tasks,
+    settled: progress.settled,
+    retrying: Number(record['bo'] ?? 0),
   };
 }
 
@@ -197,6 +206,16 @@ function taskOf(runId: string, k: number, i: number, task: TaskPlan, record: Rea
             at: isoOf(output.at),
           },
   };
+}
+
+function progressOf(record: Readonly<Record<string, string>>): { tasks: number; settled: number } {
+  let tasks = 0;
+  let settled = 0;
+  for (let s = 0; s < Number(record['steps'] ?? 0); s += 1) {
+    tasks += Number(record[`n${s}`] ?? 0);
+    settled += Number(record[`d${s}`] ?? 0);
+  }
+  return { tasks, settled };
 }
 
 /** `code|detail` as the scripts write it. */

@@ -11,6 +11,10 @@ export const RunState = Type.Union([
 ]);
 export type RunState = Static<typeof RunState>;
 
+/** What lists are filtered by: a state, or `retrying` (running, and a task waits for its next attempt). */
+export const RunFilterState = Type.Union([...RunState.anyOf, Type.Literal('retrying')]);
+export type RunFilterState = Static<typeof RunFilterState>;
+
 /** Whether a run in this state changes no more. */
 export function isFinal(state: RunState): boolean {
   return state !== 'accepted' && state !== 'running';
@@ -99,10 +103,25 @@ const summary = {
       how: Type.Union([Type.Literal('run'), Type.Literal('from'), Type.Literal('task'), Type.Literal('failed')]),
     }),
   ),
+  tasks: Type.Number({ description: 'Tasks of the workflow' }),
+  settled: Type.Number({ description: 'Tasks that have ended' }),
+  retrying: Type.Number({ description: 'Tasks whose last attempt failed and whose next one waits for its backoff' }),
 };
 
 export const RunSummary = Type.Object(summary);
 export type RunSummary = Static<typeof RunSummary>;
+
+/** A page of a list. */
+export const RunPage = Type.Object({
+  runs: Type.Array(RunSummary),
+  next: orNull(
+    Type.String({
+      description:
+        'Cursor of the next page; null when this is the last one. A page may be short or empty with a next one: filters that fit seldom are worked off in stretches',
+    }),
+  ),
+});
+export type RunPage = Static<typeof RunPage>;
 
 export const RunView = Type.Object({ ...summary, steps: Type.Array(StepView), history: Type.Array(HistoryEntry) });
 export type RunView = Static<typeof RunView>;

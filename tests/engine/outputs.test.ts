@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
-import { listRuns } from '../../src/queues/views.ts';
+import { listRuns } from '../../src/queues/run-list.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { MAX_DOCUMENT_BYTES } from '../../src/schema/workflow.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -72,7 +72,7 @@ async function alone<T>(
 }
 
 const runsOf = async (of: TestEngine, resource = of.resource) =>
-  await listRuns(of.redis, { resource, shards: of.options.shards, limit: 100 });
+  (await listRuns(of.redis, of.options.shards, { resource, limit: 100 })).runs;
 
 describe('an output', () => {
   it('counts when it comes before the launch call has returned', async () => {

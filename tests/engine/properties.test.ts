@@ -1,7 +1,7 @@
 // Whatever a workflow looks like, its tree runs every task exactly once and in order.
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { listRuns } from '../../src/queues/views.ts';
+import { listRuns } from '../../src/queues/run-list.ts';
 import { taskId } from '../../src/schema/ids.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
@@ -134,7 +134,7 @@ describe('runs that are spread over shards', () => {
         expect(posts).toHaveLength(5);
         await until('no job left', async () => (await spread.leftovers(runId)).length === 0);
       }
-      const page = await listRuns(spread.redis, { resource: spread.resource, shards: 3, limit: 100 });
+      const { runs: page } = await listRuns(spread.redis, 3, { resource: spread.resource, limit: 100 });
       expect(new Set(page.map((run) => run.id))).toEqual(new Set(runIds));
     } finally {
       await spread.stop();

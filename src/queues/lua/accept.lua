@@ -1,5 +1,5 @@
 -- An upload becomes a run, once. The record is the dedupe memory: a second call answers with its state.
--- KEYS: run, history, live, index, decisions, rate, quarantine, document
+-- KEYS: run, history, live, index, decisions, rate, quarantine, document, file
 -- ARGV: run id, channel, resource, state (accepted|rejected), cap per minute, default retention ms,
 --       quarantine entry (JSON), document or '', then field, value, field, value …
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -18,8 +18,11 @@ for k = 9, #ARGV do fields[#fields + 1] = ARGV[k] end
 redis.call('HSET', KEYS[1], unpack(fields))
 if ARGV[8] ~= '' then redis.call('SET', KEYS[8], ARGV[8]) end
 redis.call('ZADD', KEYS[4], now, ARGV[1])
+redis.call('ZADD', KEYS[9], now, ARGV[1])
+redis.call('PEXPIRE', KEYS[9], ARGV[6] + 604800000)
 redis.call('HINCRBY', KEYS[5], ARGV[4] == 'rejected' and 'rejected' or 'run', 1)
 log(ARGV[4])
+list_state(nil, ARGV[4])
 if ARGV[4] == 'rejected' then
   redis.call('HSET', KEYS[1], 'end', now)
   archive_later()

@@ -10,6 +10,7 @@ if v[1] == 'accepted' then
   redis.call('ZREM', KEYS[5], ARGV[1])
   log(state, '', 0, ARGV[3])
   archive_later()
+  list_state('accepted', state)
   return state
 end
 if v[1] ~= 'running' then return v[1] end

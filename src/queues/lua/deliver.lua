@@ -1,7 +1,8 @@
 -- An output arrived for a task. The first one of a launched task ends the wait; later ones are listed and change
 -- nothing; one for a task that was never launched is refused and shown; one from another resource's bucket is foreign.
--- KEYS: run, history, delayed, marker, decisions
--- ARGV: run id, channel, task, resource, version id, output (JSON), index of the task, step of the task
+-- KEYS: run, history, delayed, marker, decisions, made
+-- ARGV: run id, channel, task, resource, version id, output (JSON), index of the task, step of the task,
+--       ms to remember which task made a file
 local run, t = KEYS[1], ARGV[3]
 local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t, 'stub')
 if not v[1] then return 'gone' end
@@ -9,12 +10,18 @@ if v[2] ~= ARGV[4] then return 'foreign' end
 -- of a run whose retention has passed nothing but its having been is known
 if v[9] then return 'late' end
 if not v[6] or tonumber(ARGV[7]) >= tonumber(v[6]) then return 'gone' end
+-- which task made the file, whatever comes of it
+local function made()
+  redis.call('ZADD', KEYS[6], now, ARGV[1] .. '.' .. t)
+  redis.call('PEXPIRE', KEYS[6], ARGV[9])
+end
 -- how often one task's later outputs are listed; an endless writer must not grow the record without end
 local function list(what)
   local seen = 'v:' .. t .. ':' .. ARGV[5]
   if redis.call('HEXISTS', run, seen) == 1 then return false end
   if redis.call('HINCRBY', run, 'vn:' .. t, 1) > 20 then return false end
   redis.call('HSET', run, seen, 1)
+  made()
   log(what, t, v[4] or 0, ARGV[6])
   redis.call('HINCRBY', KEYS[5], what, 1)
   return true
@@ -32,6 +39,7 @@ if settled(v[3]) or v[5] then
 end
 redis.call('HSET', run, 'o:' .. t, now .. '|' .. ARGV[6])
 redis.call('HINCRBY', KEYS[5], 'output', 1)
+made()
 log('output', t, v[4] or 1, ARGV[6])
 wake(KEYS[3], KEYS[4], ARGV[1] .. '.' .. t)
 return 'ok'

@@ -65,6 +65,7 @@ local function stop_dyno()
 end
 
 local function settle(as, code, detail)
+  if phase == 'backoff' then list_retrying(-1) end
   unwatch(as == 'skipped' and phase == 'intent')
   redis.call('HSET', run, 'p:' .. t, as)
   redis.call('HINCRBY', run, 'd' .. s, 1)
@@ -84,6 +85,7 @@ local function verdict(code, detail, final)
     if ARGV[9] == 'exponential' then delay = math.min(delay * 2 ^ (used - 1), tonumber(ARGV[11])) end
     redis.call('HSET', run, 'p:' .. t, 'backoff', 'a:' .. t, attempt + 1, 'dl:' .. t, now + delay, 'e:' .. t, code .. '|' .. detail)
     redis.call('HDEL', run, 'x:' .. t, 'dy:' .. t, 'i:' .. t, 'c:' .. t)
+    list_retrying(1)
     log('retry', t, attempt, code .. (detail ~= '' and ': ' .. detail or ''))
     attempt = attempt + 1
     death = nil
@@ -129,6 +131,7 @@ if out then
   if now < due then
     if phase ~= 'cool' then
       unwatch()
+      if phase == 'backoff' then list_retrying(-1) end
       redis.call('HSET', run, 'p:' .. t, 'cool', 'dl:' .. t, due)
       log('cooling', t, attempt)
     end
@@ -182,6 +185,7 @@ if ARGV[19] == 'queued' then
     return reply('ask')
   end
   if phase ~= 'throttle' then
+    if phase == 'backoff' then list_retrying(-1) end
     redis.call('HSET', run, 'p:' .. t, 'throttle', 'a:' .. t, attempt)
     redis.call('HDEL', run, 'dl:' .. t)
     log('queued', t, attempt)
@@ -192,5 +196,6 @@ end
 -- 9. State check and intent are one atom: no launch after a cancel, no second POST for an attempt.
 redis.call('HSET', run, 'p:' .. t, 'intent', 'a:' .. t, attempt, 'i:' .. t, ARGV[5] .. '|' .. now)
 redis.call('HDEL', run, 'dl:' .. t, 'g:' .. t)
+if phase == 'backoff' then list_retrying(-1) end
 log('intent', t, attempt)
 return launch()

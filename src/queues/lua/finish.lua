@@ -28,4 +28,5 @@ redis.call('HSET', KEYS[1], 'state', state, 'end', now)
 redis.call('ZREM', KEYS[3], ARGV[1])
 log(state)
 archive_later()
+list_state(v[1], state)
 return state

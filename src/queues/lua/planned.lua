@@ -10,4 +10,5 @@ for s = 0, tonumber(v[2]) - 1 do
   end
 end
 redis.call('HSET', KEYS[1], 'state', 'running')
+list_state('accepted', 'running')
 return 'planned'

@@ -41,6 +41,42 @@ local function archive_later()
   redis.call('ZADD', string.match(KEYS[1], '^{[^}]*}') .. ':unarchived', now, ARGV[1])
 end
 
+-- Keys of a resource's lists. They are built here, since not every caller knows the resource; the tag of the run's own key
+-- keeps them in its slot. src/queues/keys.ts spells the same names.
+local function list_key(what, resource)
+  return string.match(KEYS[1], '^{[^}]*}') .. ':' .. what .. ':' .. resource
+end
+
+-- Tells who follows the resource that a run is in another state: a bounded stream to resume from, and a ring.
+local function feed(resource, state)
+  redis.call('XADD', list_key('feed', resource), 'MAXLEN', '~', 1000, '*', 'run', ARGV[1], 'state', state)
+  redis.call('PUBLISH', string.match(KEYS[1], '^{[^}]*}') .. ':feed', resource)
+end
+
+-- The run's state changed: keeps the lists of the resource's runs by state. `from`: the state before, nil for a new run.
+local function list_state(from, to)
+  local v = redis.call('HMGET', KEYS[1], 'resource', 'at')
+  if not v[1] then return end
+  if from then redis.call('ZREM', list_key('state:' .. from, v[1]), ARGV[1]) end
+  redis.call('ZADD', list_key('state:' .. to, v[1]), v[2], ARGV[1])
+  feed(v[1], to)
+end
+
+-- One task more, or less, waits for its next attempt: the run is listed as retrying while there is any.
+local function list_retrying(change)
+  local count = redis.call('HINCRBY', KEYS[1], 'bo', change)
+  if count > 1 or (count == 1 and change < 0) then return end
+  local v = redis.call('HMGET', KEYS[1], 'resource', 'at')
+  if not v[1] then return end
+  if change > 0 then
+    redis.call('ZADD', list_key('state:retrying', v[1]), v[2], ARGV[1])
+    feed(v[1], 'retrying')
+  else
+    redis.call('ZREM', list_key('state:retrying', v[1]), ARGV[1])
+    feed(v[1], 'running')
+  end
+end
+
 local function settled(phase)
   return phase == 'succeeded' or phase == 'failed' or phase == 'skipped'
 end

@@ -23,6 +23,7 @@ if healing and now - since < tonumber(ARGV[10]) then
   redis.call('HSET', run, 'p:' .. t, 'backoff', 'dl:' .. t, now + tonumber(ARGV[6]))
   redis.call('HSETNX', run, 'r:' .. t, now)
   redis.call('HDEL', run, 'i:' .. t)
+  list_retrying(1)
   if ARGV[5] == 'heal' then redis.call('HDEL', run, 'c:' .. t) end
   log('refused', t, ARGV[4], ARGV[9])
   return 1
@@ -31,12 +32,14 @@ end
 if healing and not v[3] and redis.call('HINCRBY', run, 'u:' .. t, 1) <= tonumber(ARGV[7]) then
   redis.call('HSET', run, 'p:' .. t, 'backoff', 'a:' .. t, tonumber(ARGV[4]) + 1, 'dl:' .. t, now + tonumber(ARGV[6]))
   redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dy:' .. t, 'r:' .. t)
+  list_retrying(1)
   log('retry', t, ARGV[4], ARGV[8] .. ': ' .. ARGV[9])
   return 1
 end
 if ARGV[5] == 'lost' and tonumber(ARGV[7]) > 0 and not v[3] and redis.call('HINCRBY', run, 'l:' .. t, 1) <= 3 then
   redis.call('HSET', run, 'p:' .. t, 'backoff', 'a:' .. t, tonumber(ARGV[4]) + 1, 'dl:' .. t, now)
   redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dy:' .. t)
+  list_retrying(1)
   log('lost', t, ARGV[4], ARGV[9])
   return 1
 end
