@@ -32,7 +32,6 @@ export interface ApiOperation {
   readonly params?: Readonly<Record<string, string>>;
   readonly query?: TObject;
   readonly body?: TSchema;
-  /** Whether an empty body stands for `{}`. */
   readonly status?: 200 | 201 | 202 | 204;
   readonly reply?: TSchema;
   /** The media type of the answer when it is not JSON. */

@@ -4,7 +4,7 @@ import type { Transition } from '../queues/channel.ts';
 import { type HistoryEntry, isFinal, type Problem, type RunState } from '../schema/run-view.ts';
 
 /** Milliseconds between two comments that keep a stream's connection open. */
-export const HEARTBEAT_MS = 15_000;
+const HEARTBEAT_MS = 15_000;
 /** Entries that are read at a time. */
 const PAGE = 500;
 
@@ -50,7 +50,7 @@ interface Turns {
 }
 
 /** Takes turns until one ends the stream or the client is gone: at once, on every ring, and now and then in any case, since rings may get lost. */
-export function stream(c: Context, { listen, turn }: Turns): Response {
+function stream(c: Context, { listen, turn }: Turns): Response {
   return streamSSE(c, async (sse) => {
     let wake = () => {};
     const stop = listen(() => wake());

@@ -81,7 +81,7 @@ const Cancelled = Type.Object({
   }),
 });
 
-export const BulkResult = Type.Object({
+const BulkResult = Type.Object({
   results: Type.Array(
     Type.Object({
       id: Type.String(),
