@@ -1,10 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
-// Tests start real servers and processes on a machine that may have two cores: few workers, generous deadlines.
+// Tests start real servers and processes on a machine that may have two cores: few workers, generous deadlines. What takes minutes
+// has a configuration of its own: foreign clients, killed and frozen processes.
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    exclude: ['tests/clients/**', 'node_modules/**'],
+    exclude: [
+      'tests/clients/**',
+      'tests/crash/**',
+      'tests/e2e/thousand-dynos.test.ts',
+      'tests/e2e/kill-children.test.ts',
+      'node_modules/**',
+    ],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 3,

@@ -1,148 +1,87 @@
-// One engine process under measurement: real clients over HTTP against the stub process, real Redis; only SQS is left
-// out, messages go straight into the handler.
-import { randomUUID } from 'node:crypto';
-import { createDynoPlatform } from '../src/clients/heroku.ts';
-import type { DynoPlatform, EventQueue, MessageVerdict, QueueMessage } from '../src/clients/ports.ts';
-import { createObjectStore } from '../src/clients/s3.ts';
-import { startEngine } from '../src/processors/engine.ts';
+// The engine's rows but for the budget: throughput with one and two worker processes, latency, bursts, and what waiting costs.
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { connect } from '../src/queues/connection.ts';
 import { createResources } from '../src/queues/resources.ts';
 import { refOf } from '../src/queues/run-record.ts';
-import { createSealer } from '../src/queues/secrets.ts';
-import { readMarker } from '../src/schema/command.ts';
-import { NO_TELEMETRY } from '../src/schema/telemetry.ts';
+import { benchSealer, installForBench, startUnderMeasurement } from './bench-engine.ts';
+import type { World } from './world.ts';
 
-const BUCKET = 'ld-private-bench';
 /** Milliseconds from a launch to its output, as in the prototype's figures. */
 const OUTPUT_AFTER_MS = 25;
+/** Messages of one batch, as SQS gives them, and batches at a time. */
+const BATCH = 10;
+const CONSUMERS = 4;
+const GROUP = 200;
 
-export interface EngineBench {
-  /** Runs `n` two-step workflows at once; answers with runs per second. */
-  throughput(n: number): Promise<number>;
-  /** Milliseconds from the output message's receipt to the next step's POST, one after the other. */
-  latencies(n: number): Promise<number[]>;
-  /** Parks `n` tasks that wait for an output which never comes. */
-  parkTasks(n: number): Promise<void>;
-  /** Feeds `n` run events as fast as the handler takes them; answers with accepted events per second. */
-  burst(n: number): Promise<number>;
-  usedMemory(): Promise<number>;
-  stop(): Promise<void>;
-}
+export type EngineBench = Awaited<ReturnType<typeof startEngineBench>>;
 
-export async function startEngineBench(setup: { socket: string; port: number }): Promise<EngineBench> {
-  const endpoint = `http://127.0.0.1:${setup.port}`;
-  const credentials = { accessKeyId: 'AKIABENCH', secretAccessKey: 'secret' };
-  const redis = connect({ socket: setup.socket }, () => {});
-  const sealer = createSealer(Buffer.alloc(32, 1));
-  const resource = randomUUID();
-  const resources = createResources({ redis, sealer, now: Date.now });
-  await resources.put({ id: resource, app: 'bench', bucket: BUCKET, region: 'us-east-1', plan: 'bench' });
-  const expiresAt = Date.now() + 43_200_000;
-  await resources.setCredentials(resource, { accessKeyId: 'A', secretAccessKey: 's', sessionToken: 't', expiresAt });
-
-  const heroku = createDynoPlatform({ baseUrl: endpoint, token: 't', userAgent: 'bench', now: Date.now });
-  let handler: ((messages: readonly QueueMessage[]) => Promise<readonly MessageVerdict[]>) | undefined;
+/** Starts one engine in this process. */
+export async function startEngineBench(world: World) {
+  const redis = connect({ socket: world.socket }, () => {});
+  const resources = createResources({ redis, sealer: benchSealer, now: Date.now });
+  const bucket = await installForBench(resources, 'bench');
   let onLaunch: (taskId: string) => void = () => {};
-  let ended = 0;
   let onEnd: () => void = () => {};
-
-  const platform: DynoPlatform = {
-    ...heroku,
-    // the stub's dyno list is empty: nothing is said about dynos that only exist as an answer
-    list: async () => await Promise.resolve([]),
-    configVars: async () => await Promise.resolve({ LD_AWS_ACCESS_KEY_ID: 'A', LD_S3_BUCKET: BUCKET }),
-    launch: async (app, order, options) => {
-      onLaunch(readMarker(order.command)?.taskId ?? '');
-      return await heroku.launch(app, order, options);
-    },
-  };
-  const queue: EventQueue = {
-    create: async (name) => await Promise.resolve({ url: name, arn: name }),
-    drained: async () => await Promise.resolve(true),
-    waiting: async () => await Promise.resolve(0),
-    consume: (_url, { onBatch }) => {
-      handler = onBatch;
-      return { stop: async () => await Promise.resolve(), lastPollAt: () => 0 };
-    },
-  };
-  const quiet = () => {};
-  const engine = await startEngine({
-    redis: { socket: setup.socket },
-    shards: 1,
-    sealer,
-    store: createObjectStore({ endpoint, region: 'us-east-1', credentials }),
-    queue,
-    queueUrl: 'bench',
-    platform,
-    issuer: { forBucket: async () => await Promise.reject(new Error('not in the bench')) },
-    consumers: 1,
-    taskConcurrency: 100,
-    lockMs: 30_000,
-    // dynos are not looked at: the stub knows none
-    pollMs: 3_600_000,
-    sweepMs: 15_000,
-    graceMs: 60_000,
-    adoptMarginMs: 30_000,
-    graceUntilDrained: false,
-    launchesPerHour: 1_000_000_000,
-    runsPerMinute: 1_000_000_000,
-    stallMs: 3_600_000,
-    onDead: () => {},
-    now: Date.now,
-    monotonic: () => performance.now(),
-    random: Math.random,
-    id: randomUUID,
-    failpoint: () => {},
-    telemetry: NO_TELEMETRY,
-    log: {
-      debug: quiet,
-      warn: quiet,
-      error: quiet,
-      info: (_fields, message) => {
-        if (message !== 'ended a run') return;
-        ended += 1;
-        onEnd();
-      },
-    },
-  });
-
-  const message = (key: string): QueueMessage => {
-    const versionId = randomUUID();
-    const object = { key, versionId, eTag: 'e', size: 1 };
-    const record = { eventVersion: '2.1', eventSource: 'aws:s3', eventName: 'ObjectCreated:Put', s3: { bucket: { name: BUCKET }, object } };
-    return { id: versionId, body: JSON.stringify({ Records: [record] }), receiptHandle: versionId, receiveCount: 1 };
-  };
-  const feed = async (keys: readonly string[]): Promise<void> => {
-    const verdicts = await handler?.(keys.map(message));
-    if (verdicts?.some((verdict) => !verdict.done)) throw new Error('an event was not decided');
-  };
+  const engine = await startUnderMeasurement(world, { launch: (taskId) => onLaunch(taskId), end: () => onEnd() });
+  const feed = (keys: readonly string[]) => engine.feed(bucket, keys);
   const output = (taskId: string) => void feed([`out/${taskId}`]);
+  let second: ChildProcess | undefined;
+
+  const inBatches = async (keys: readonly string[]) => {
+    let next = 0;
+    const consumer = async () => {
+      while (next < keys.length) {
+        const batch = keys.slice(next, next + BATCH);
+        next += BATCH;
+        await feed(batch);
+      }
+    };
+    await Promise.all(Array.from({ length: CONSUMERS }, consumer));
+  };
+
+  /** Resolves after `count` launches. */
+  const launches = (count: number) =>
+    new Promise<void>((resolve) => {
+      let seen = 0;
+      onLaunch = () => {
+        seen += 1;
+        if (seen === count) resolve();
+      };
+    });
 
   return {
-    throughput: async (n) => {
-      ended = 0;
+    /** Runs `n` two-step workflows at once; answers with runs per second. */
+    throughput: async (n: number): Promise<number> => {
+      let ended = 0;
       const all = new Promise<void>((resolve) => {
         onEnd = () => {
+          ended += 1;
           if (ended === n) resolve();
         };
       });
       onLaunch = (taskId) => void setTimeout(output, OUTPUT_AFTER_MS, taskId);
       const began = performance.now();
-      // ten messages a batch, as SQS gives them, four consumers
-      let next = 0;
-      const consumer = async () => {
-        while (next < n) {
-          const size = Math.min(10, n - next);
-          next += size;
-          await feed(Array.from({ length: size }, (_, i) => `in/${next}-${i}`));
-        }
-      };
-      await Promise.all([consumer(), consumer(), consumer(), consumer()]);
+      await inBatches(Array.from({ length: n }, (_, i) => `in/${i}`));
       await all;
       return n / ((performance.now() - began) / 1000);
     },
 
-    latencies: async (n) => {
+    /** Another worker process on the same Redis from now on. */
+    addWorker: async (): Promise<void> => {
+      const child = fork(new URL('second-worker.ts', import.meta.url), [world.socket, world.endpoint], {
+        execArgv: ['--disable-warning=ExperimentalWarning'],
+      });
+      await once(child, 'message');
+      child.on('message', (told: { launched?: string; ended?: number }) => {
+        if (told.launched !== undefined) onLaunch(told.launched);
+        if (told.ended !== undefined) onEnd();
+      });
+      second = child;
+    },
+
+    /** Milliseconds from the output message's receipt to the next step's POST, one after the other. */
+    latencies: async (n: number): Promise<number[]> => {
       const measured: number[] = [];
       for (let i = 0; i < n; i += 1) {
         const launched = (step: number) =>
@@ -156,10 +95,10 @@ export async function startEngineBench(setup: { socket: string; port: number }):
         const { taskId } = await first;
         // the launch is answered and the task parked by then
         await new Promise((resolve) => setTimeout(resolve, OUTPUT_AFTER_MS));
-        const second = launched(1);
+        const next = launched(1);
         const received = performance.now();
         output(taskId);
-        const { taskId: last, at } = await second;
+        const { taskId: last, at } = await next;
         measured.push(at - received);
         await new Promise((resolve) => setTimeout(resolve, 5));
         const over = new Promise<void>((resolve) => {
@@ -171,30 +110,51 @@ export async function startEngineBench(setup: { socket: string; port: number }):
       return measured;
     },
 
-    parkTasks: async (n) => {
-      let parked = 0;
-      const all = new Promise<void>((resolve) => {
-        onLaunch = () => {
-          parked += 1;
-          if (parked === n) resolve();
-        };
-      });
-      for (let i = 0; i < n; i += 40) await feed(Array.from({ length: Math.min(40, n - i) }, (_, j) => `in/park-${i + j}`));
+    /** Parks `n` two-step runs, each at a task whose output never comes. */
+    parkRuns: async (n: number): Promise<void> => {
+      const all = launches(n);
+      await inBatches(Array.from({ length: n }, (_, i) => `in/park-${i}`));
       await all;
       await new Promise((resolve) => setTimeout(resolve, 1000));
     },
 
-    burst: async (n) => {
+    /** Parks `n` tasks in groups of 200; answers with how many there are. */
+    parkGroups: async (n: number): Promise<number> => {
+      const groups = Math.ceil(n / GROUP);
+      const all = launches(groups * GROUP);
+      await inBatches(Array.from({ length: groups }, (_, i) => `group/${i}`));
+      await all;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      return groups * GROUP;
+    },
+
+    /** Feeds `n` run events as fast as the handler takes them; answers with accepted events per second. */
+    burst: async (n: number): Promise<number> => {
       onLaunch = () => {};
+      const keys = Array.from({ length: n }, (_, i) => `single/burst-${i}`);
       const began = performance.now();
-      for (let i = 0; i < n; i += 40) await feed(Array.from({ length: Math.min(40, n - i) }, (_, j) => `in/burst-${i + j}`));
+      await inBatches(keys);
       return n / ((performance.now() - began) / 1000);
     },
 
-    usedMemory: async () => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]),
+    /** Part of one CPU that this process takes while nothing happens, over `ms`. */
+    idleCpu: async (ms: number): Promise<number> => {
+      const before = process.cpuUsage();
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) / 1000 / ms;
+    },
 
-    stop: async () => {
-      await engine.stop(20_000);
+    /** Bytes that Redis uses, all keys. */
+    usedMemory: async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1]),
+
+    stop: async (): Promise<void> => {
+      if (second !== undefined) {
+        const gone = once(second, 'exit');
+        second.disconnect();
+        await gone;
+      }
+      await engine.stop();
       redis.disconnect();
     },
   };

@@ -1,112 +1,144 @@
 // `npm run bench`: figures with their bars, as medians of several rounds on this machine, compared with plain BullMQ
-// in the same run. `-- --quick` (about a minute), `-- --json`, `-- --check` (exit status 1 when a bar is missed).
-import { fork, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createConnection } from 'node:net';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+// in the same run. `-- --quick` (two minutes), `-- --full` (with a million parked runs, about an hour), `-- --json`, `-- --check`
+// (exit status 1 when a bar is missed).
+import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { plainBullmq } from './baseline.ts';
-import { startEngineBench } from './engine-bench.ts';
+import { budgetRows } from './budget-bench.ts';
+import { type EngineBench, startEngineBench } from './engine-bench.ts';
 import { localRows } from './local-bench.ts';
-import { median, percentile, type Row, verdictOf } from './rows.ts';
+import { barText, median, percentile, type Row, verdictOf } from './rows.ts';
+import { inWorld, type World } from './world.ts';
 
-const { values: options } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, check: { type: 'boolean' } } });
+const { values: options } = parseArgs({
+  options: { quick: { type: 'boolean' }, full: { type: 'boolean' }, json: { type: 'boolean' }, check: { type: 'boolean' } },
+});
 const note = (line: string) => console.error(line);
 
-/** The two-step workflow of every engine row; its outputs are awaited. */
-const WORKFLOW = JSON.stringify({
-  title: 'bench',
-  run: [
-    { cmd: 'work', timeout: 14_400 },
-    { cmd: 'work', timeout: 14_400 },
-  ],
-});
-const size = options.quick
-  ? { rounds: 3, runs: 600, jobs: 6_000, latencies: 100, parked: 5_000, puts: 20 }
-  : { rounds: 5, runs: 2_000, jobs: 20_000, latencies: 400, parked: 100_000, puts: 100 };
+/** Bytes of Redis, DESIGN §10: per waiting task in a group, and per waiting 2-step run with all its keys. */
+const TASK_BYTES = 1.2 * 1024;
+const RUN_BYTES = 6 * 1024;
+const MIB = 1024 * 1024;
 
-const rows: Row[] = [...(await engineRows()), ...(await localRows({ puts: size.puts, note }))];
+const quick = {
+  rounds: 3,
+  runs: 600,
+  jobs: 6_000,
+  latencies: 100,
+  grouped: 2_000,
+  parked: [1_000, 5_000],
+  burst: 10_000,
+  budgetMs: 20_000,
+  idleMs: 5_000,
+  puts: 20,
+};
+const usual = {
+  rounds: 5,
+  runs: 2_000,
+  jobs: 20_000,
+  latencies: 400,
+  grouped: 20_000,
+  parked: [1_000, 10_000, 100_000],
+  burst: 100_000,
+  budgetMs: 60_000,
+  idleMs: 10_000,
+  puts: 100,
+};
+const size = options.quick ? quick : options.full ? { ...usual, parked: [...usual.parked, 1_000_000] } : usual;
+
+const rows: Row[] = [
+  ...(await inWorld(throughputRows)),
+  ...(await inWorld(parkedRows)),
+  ...(await inWorld(async (world) => await budgetRows(world, size.budgetMs))),
+  ...(await localRows({ puts: size.puts, note })),
+];
 report(rows);
 
-async function engineRows(): Promise<Row[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'af-bench-'));
-  const socket = join(folder, 'redis.sock');
-  const durability = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''];
-  const redis = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', folder, '--loglevel', 'warning', ...durability], {
-    stdio: 'ignore',
-  });
-  const stub = fork(new URL('stub.ts', import.meta.url), [WORKFLOW], { execArgv: ['--disable-warning=ExperimentalWarning'] });
-  try {
-    const [{ port }] = (await once(stub, 'message')) as [{ port: number }];
-    await listening(socket);
-    const bench = await startEngineBench({ socket, port });
-    const found: Row[] = [];
-    const baseline: number[] = [];
-    const runs: number[] = [];
-    const ratios: number[] = [];
-    await bench.throughput(100);
-    for (let round = 0; round < size.rounds; round += 1) {
-      note(`engine round ${round + 1} of ${size.rounds} …`);
-      const before = await plainBullmq(socket, size.jobs);
-      const perSecond = await bench.throughput(size.runs);
-      const after = await plainBullmq(socket, size.jobs);
-      baseline.push((before + after) / 2);
-      runs.push(perSecond);
-      ratios.push((before + after) / 2 / perSecond);
-    }
-    found.push({ name: 'plain BullMQ add+process, concurrency 100', value: median(baseline), unit: 'jobs/s' });
-    found.push({ name: 'whole path, 2 tasks with output', value: median(runs), unit: 'runs/s' });
-    found.push({ name: 'plain BullMQ jobs per run', value: median(ratios), unit: '×', bar: { most: 20 } });
-    note('output → next POST …');
-    const idle = await bench.latencies(size.latencies);
-    found.push({ name: 'output message → next POST, p50', value: percentile(idle, 0.5), unit: 'ms', bar: { most: 5 } });
-    found.push({ name: 'output message → next POST, p99', value: percentile(idle, 0.99), unit: 'ms', bar: { most: 20 } });
-    note(`parking ${size.parked} tasks …`);
-    const empty = await bench.usedMemory();
-    await bench.parkTasks(size.parked);
-    const full = await bench.usedMemory();
-    found.push({
-      name: `Redis per waiting 2-step run (${size.parked} parked)`,
-      value: (full - empty) / size.parked,
-      unit: 'bytes',
-      bar: { most: 6_144 },
-    });
-    const busy = await bench.latencies(size.latencies);
-    found.push({
-      name: `output message → next POST, p50, ${size.parked} parked`,
-      value: percentile(busy, 0.5),
-      unit: 'ms',
-      bar: { most: 5 },
-    });
-    found.push({
-      name: `output message → next POST, p99, ${size.parked} parked`,
-      value: percentile(busy, 0.99),
-      unit: 'ms',
-      bar: { most: 20 },
-    });
-    await bench.stop();
-    return found;
-  } finally {
-    stub.disconnect();
-    const gone = once(redis, 'exit');
-    redis.kill('SIGKILL');
-    await gone;
-    await rm(folder, { recursive: true, force: true });
-  }
+/** Runs per second with one and with two worker processes, each against plain BullMQ in the same rounds. */
+async function throughputRows(world: World): Promise<Row[]> {
+  const bench = await startEngineBench(world);
+  await bench.throughput(100);
+  const one = await rounds(world, bench, 'one worker process');
+  const accepted = await bench.burst(size.burst);
+  await bench.addWorker();
+  await bench.throughput(100);
+  const two = await rounds(world, bench, 'two worker processes');
+  await bench.stop();
+  return [
+    { name: 'plain BullMQ add+process, concurrency 100', value: one.baseline, unit: 'jobs/s' },
+    { name: 'whole path, 2 tasks with output, 1 worker process', value: one.runs, unit: 'runs/s' },
+    { name: 'plain BullMQ jobs per run, 1 worker process', value: one.ratio, unit: '×', bar: { most: 20 } },
+    { name: 'whole path, 2 tasks with output, 2 worker processes', value: two.runs, unit: 'runs/s' },
+    { name: `accepting a burst of ${size.burst} events`, value: accepted, unit: 'events/s', bar: { least: 5_000 } },
+  ];
 }
 
-async function listening(socket: string): Promise<void> {
-  const until = Date.now() + 10_000;
-  for (;;) {
-    const probe = createConnection(socket);
-    const ok = await Promise.race([once(probe, 'connect').then(() => true), once(probe, 'error').then(() => false)]).catch(() => false);
-    probe.destroy();
-    if (ok) return;
-    if (Date.now() > until) throw new Error('redis-server does not listen. Is it installed?');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+async function rounds(world: World, bench: EngineBench, what: string) {
+  const baseline: number[] = [];
+  const runs: number[] = [];
+  const ratios: number[] = [];
+  for (let round = 0; round < size.rounds; round += 1) {
+    note(`${what}, round ${round + 1} of ${size.rounds} …`);
+    const before = await plainBullmq(world.socket, size.jobs);
+    const perSecond = await bench.throughput(size.runs);
+    const after = await plainBullmq(world.socket, size.jobs);
+    baseline.push((before + after) / 2);
+    runs.push(perSecond);
+    ratios.push((before + after) / 2 / perSecond);
   }
+  return { baseline: median(baseline), runs: median(runs), ratio: median(ratios) };
+}
+
+/** What waiting costs, and whether it slows down what moves: at growing numbers of parked runs. */
+async function parkedRows(world: World): Promise<Row[]> {
+  const bench = await startEngineBench(world);
+  await bench.throughput(100);
+  note('output → next POST …');
+  const found: Row[] = latencyRows('', await bench.latencies(size.latencies));
+  note(`parking ${size.grouped} tasks in groups …`);
+  const before = await bench.usedMemory();
+  const grouped = await bench.parkGroups(size.grouped);
+  found.push({
+    name: `Redis per waiting task in a group (${grouped})`,
+    value: ((await bench.usedMemory()) - before) / grouped,
+    unit: 'bytes',
+    bar: { most: TASK_BYTES },
+  });
+  const empty = await bench.usedMemory();
+  let parked = 0;
+  for (const count of size.parked) {
+    note(`parking ${count} runs …`);
+    await bench.parkRuns(count - parked);
+    parked = count;
+    found.push({
+      name: `Redis per waiting 2-step run (${count})`,
+      value: ((await bench.usedMemory()) - empty) / count,
+      unit: 'bytes',
+      bar: { most: RUN_BYTES },
+    });
+    found.push(...latencyRows(`, ${count} parked`, await bench.latencies(size.latencies)));
+  }
+  found.push({
+    name: `CPU of the worker with ${parked} parked, idle`,
+    value: 100 * (await bench.idleCpu(size.idleMs)),
+    unit: '%',
+    bar: { most: 1 },
+  });
+  found.push({
+    name: `memory of the worker with ${parked} parked`,
+    value: process.memoryUsage().rss / MIB,
+    unit: 'MiB',
+    bar: { most: 200 },
+  });
+  await bench.stop();
+  return found;
+}
+
+function latencyRows(when: string, measured: readonly number[]): Row[] {
+  return [
+    { name: `output message → next POST, p50${when}`, value: percentile(measured, 0.5), unit: 'ms', bar: { most: 5 } },
+    { name: `output message → next POST, p99${when}`, value: percentile(measured, 0.99), unit: 'ms', bar: { most: 20 } },
+  ];
 }
 
 function report(found: readonly Row[]): void {
@@ -117,8 +149,9 @@ function report(found: readonly Row[]): void {
     );
   } else {
     const text = (row: Row) => `${row.value >= 100 ? row.value.toFixed(0) : row.value.toFixed(2)} ${row.unit}`;
-    const bar = (row: Row) => (row.bar === undefined ? '' : `≤ ${row.bar.most}`);
-    for (const row of judged) console.log(`${row.name.padEnd(60)} ${text(row).padStart(14)}  ${bar(row).padStart(8)}  ${row.verdict}`);
+    for (const row of judged) {
+      console.log(`${row.name.padEnd(78)} ${text(row).padStart(16)}  ${barText(row).padStart(8)}  ${row.verdict}`);
+    }
   }
   if (options.check && judged.some((row) => row.verdict === 'missed')) process.exitCode = 1;
 }

@@ -1,13 +1,23 @@
+/** What a figure must be: at most, or at least. */
+export type Bar = { readonly most: number } | { readonly least: number };
+
 export interface Row {
   readonly name: string;
   readonly value: number;
   readonly unit: string;
-  readonly bar?: { readonly most: number };
+  readonly bar?: Bar;
 }
 
 export function verdictOf(row: Row): 'held' | 'missed' | '' {
   if (row.bar === undefined) return '';
-  return row.value <= row.bar.most ? 'held' : 'missed';
+  const held = 'most' in row.bar ? row.value <= row.bar.most : row.value >= row.bar.least;
+  return held ? 'held' : 'missed';
+}
+
+/** The bar as a table shows it. */
+export function barText(row: Row): string {
+  if (row.bar === undefined) return '';
+  return 'most' in row.bar ? `≤ ${row.bar.most}` : `≥ ${row.bar.least}`;
 }
 
 export function percentile(values: readonly number[], p: number): number {

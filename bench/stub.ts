@@ -1,8 +1,11 @@
 // S3 and Heroku as the bench needs them: a process of its own that answers at once over HTTP. An object's key tells
-// what its metadata is, so nothing is stored: `out/<task>` is that task's output, `in/<n>` carries the workflow.
+// what its metadata is, so nothing is stored: `out/<task>` is that task's output, any other
+// key carries the workflow that its first part names.
 import { createServer, type ServerResponse } from 'node:http';
 
-const workflow = process.argv[2] ?? '';
+// from bench/world.ts alone
+const workflows = JSON.parse(process.argv[2] ?? '{}') as Record<string, unknown>;
+const texts = new Map(Object.entries(workflows).map(([name, workflow]) => [name, JSON.stringify(workflow)]));
 let dynos = 0;
 
 function answer(response: ServerResponse, status: number, headers: Record<string, string>, body = ''): void {
@@ -16,7 +19,7 @@ const server = createServer((request, response) => {
     const key = decodeURIComponent(url.pathname.split('/').slice(2).join('/'));
     const metadata: Record<string, string> = key.startsWith('out/')
       ? { 'x-amz-meta-ld_task_id': key.slice('out/'.length) }
-      : { 'x-amz-meta-ld_code': workflow };
+      : { 'x-amz-meta-ld_code': texts.get(key.split('/', 1)[0] ?? '') ?? '' };
     answer(response, 200, {
       etag: '"e"',
       'x-amz-version-id': url.searchParams.get('versionId') ?? 'v',

@@ -1,0 +1,90 @@
+// The launch budget under a backlog of 10,000 tasks of one resource, with single tasks of another one now and then.
+import { ADDON_ACCOUNT, createBudget } from '../src/queues/budget.ts';
+import { connect } from '../src/queues/connection.ts';
+import { createResources } from '../src/queues/resources.ts';
+import { benchSealer, installForBench, startUnderMeasurement } from './bench-engine.ts';
+import { percentile, type Row } from './rows.ts';
+import type { World } from './world.ts';
+
+/** Launches per second that the budget is scaled to. */
+const PER_SECOND = 50;
+/** What we take of the platform's allowance. */
+const SHARE = 0.9;
+const BACKLOG_RUNS = 50;
+/** Milliseconds between two single tasks of the other resource. */
+const EVERY_MS = 2_000;
+/** Milliseconds between two looks at dyno lists, as in production. */
+const POLL_MS = 5_000;
+
+/** Measures for `ms` after the backlog stands. */
+export async function budgetRows(world: World, ms: number): Promise<Row[]> {
+  const redis = connect({ socket: world.socket }, () => {});
+  const resources = createResources({ redis, sealer: benchSealer, now: Date.now });
+  const perHour = PER_SECOND * 3600;
+  const budget = createBudget({ redis, perHour, log: { debug() {}, info() {}, warn() {}, error() {} } });
+  const [busy, other] = [await installForBench(resources, 'busy'), await installForBench(resources, 'other')];
+  const launches: number[] = [];
+  const asked = new Map<number, number>();
+  let single = 0;
+  const delays: number[] = [];
+  const engine = await startUnderMeasurement(
+    world,
+    {
+      launch: () => {
+        launches.push(performance.now());
+      },
+      end: () => {},
+    },
+    { launchesPerHour: perHour, pollMs: POLL_MS },
+  );
+  try {
+    await engine.feed(
+      busy,
+      Array.from({ length: BACKLOG_RUNS }, (_, i) => `group/${i}`),
+    );
+    const before = await budget.state(ADDON_ACCOUNT);
+    const began = performance.now();
+    while (performance.now() - began < ms) {
+      await engine.feed(other, [`single/${single}`]);
+      asked.set(single, performance.now());
+      // its launch is the one that takes the other resource's place in the count of held launches
+      const resource = (await resources.ofBucket(other))?.id ?? '';
+      const until = performance.now() + EVERY_MS;
+      while (performance.now() < until) {
+        const { held } = await budget.outlook(ADDON_ACCOUNT, resource, []);
+        if (held > single) break;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      delays.push(performance.now() - (asked.get(single) ?? 0));
+      single += 1;
+      await new Promise((resolve) => setTimeout(resolve, Math.max(0, until - performance.now())));
+    }
+    const seconds = (performance.now() - began) / 1000;
+    const after = await budget.state(ADDON_ACCOUNT);
+    const made = launches.filter((at) => at >= began && at < began + seconds * 1000).length;
+    // a sixth of the measured time stands for a minute of an hour
+    const windowMs = (seconds * 1000) / 6;
+    const sorted = [...launches].sort((a, b) => a - b);
+    const most = Math.max(...sorted.map((from, i) => sorted.slice(i).filter((at) => at < from + windowMs).length));
+    const calls = after.launches - before.launches + after.polls - before.polls + after.calls - before.calls;
+    return [
+      { name: 'launch budget: part that becomes launches', value: made / (PER_SECOND * seconds), unit: '×', bar: { least: 0.95 } },
+      { name: 'launch budget: part that polling takes', value: (after.polls - before.polls) / calls, unit: '×', bar: { most: 0.2 } },
+      {
+        name: "launch budget: most calls in any window, of the platform's allowance",
+        value: most / ((PER_SECOND / SHARE) * (windowMs / 1000)),
+        unit: '×',
+        bar: { most: 1 },
+      },
+      {
+        name: 'single task behind 10,000 of another resource: event → grant, worst',
+        value: percentile(delays, 1),
+        unit: 'ms',
+        bar: { most: 1000 },
+      },
+    ];
+  } finally {
+    await engine.stop();
+    redis.disconnect();
+  }
+}

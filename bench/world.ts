@@ -1,0 +1,62 @@
+// What an engine under measurement needs around it: a Redis of its own, and the stub of S3 and Heroku as a process of its own.
+import { fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Milliseconds for a server to listen. */
+const START_MS = 10_000;
+/** The setting that the rows name: on disk once a second. */
+const DURABILITY = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''];
+const task = { cmd: 'work', timeout: 14_400 };
+/** Workflows by the first part of the key that carries them. */
+const WORKFLOWS = {
+  in: { title: 'bench', run: [task, task] },
+  group: { title: 'group', run: [{ parallel: Array.from({ length: 200 }, () => task) }] },
+  single: { title: 'single', run: [task] },
+} as const;
+
+export interface World {
+  /** Path of Redis' socket. */
+  readonly socket: string;
+  /** The stub's address. */
+  readonly endpoint: string;
+}
+
+/** Runs `work` in a world of its own and leaves nothing of it behind. */
+export async function inWorld<T>(work: (world: World) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'af-bench-'));
+  const socket = join(folder, 'redis.sock');
+  const redis = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', folder, '--loglevel', 'warning', ...DURABILITY], {
+    stdio: 'ignore',
+  });
+  const stub = fork(new URL('stub.ts', import.meta.url), [JSON.stringify(WORKFLOWS)], {
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  });
+  try {
+    // the stub says nothing else
+    const [{ port }] = (await once(stub, 'message')) as [{ port: number }];
+    await listening(socket);
+    return await work({ socket, endpoint: `http://127.0.0.1:${port}` });
+  } finally {
+    if (stub.connected) stub.disconnect();
+    const gone = once(redis, 'exit');
+    redis.kill('SIGKILL');
+    await gone;
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function listening(socket: string): Promise<void> {
+  const until = Date.now() + START_MS;
+  for (;;) {
+    const probe = createConnection(socket);
+    const ok = await Promise.race([once(probe, 'connect').then(() => true), once(probe, 'error').then(() => false)]).catch(() => false);
+    probe.destroy();
+    if (ok) return;
+    if (Date.now() > until) throw new Error('redis-server does not listen. Is it installed?');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
