@@ -2,10 +2,9 @@
 // what its metadata is, so nothing is stored: `out/<task>` is that task's output, any other
 // key carries the workflow that its first part names.
 import { createServer, type ServerResponse } from 'node:http';
+import { WORKFLOWS } from './workflows.ts';
 
-// from bench/world.ts alone
-const workflows = JSON.parse(process.argv[2] ?? '{}') as Record<string, unknown>;
-const texts = new Map(Object.entries(workflows).map(([name, workflow]) => [name, JSON.stringify(workflow)]));
+const texts = new Map(Object.entries(WORKFLOWS).map(([name, workflow]) => [name, JSON.stringify(workflow)]));
 let dynos = 0;
 
 function answer(response: ServerResponse, status: number, headers: Record<string, string>, body = ''): void {

@@ -10,14 +10,6 @@ import { join } from 'node:path';
 const START_MS = 10_000;
 /** The setting that the rows name: on disk once a second. */
 const DURABILITY = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''];
-const task = { cmd: 'work', timeout: 14_400 };
-/** Workflows by the first part of the key that carries them. */
-const WORKFLOWS = {
-  in: { title: 'bench', run: [task, task] },
-  group: { title: 'group', run: [{ parallel: Array.from({ length: 200 }, () => task) }] },
-  single: { title: 'single', run: [task] },
-} as const;
-
 export interface World {
   /** Path of Redis' socket. */
   readonly socket: string;
@@ -32,7 +24,7 @@ export async function inWorld<T>(work: (world: World) => Promise<T>): Promise<T>
   const redis = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', folder, '--loglevel', 'warning', ...DURABILITY], {
     stdio: 'ignore',
   });
-  const stub = fork(new URL('stub.ts', import.meta.url), [JSON.stringify(WORKFLOWS)], {
+  const stub = fork(new URL('stub.ts', import.meta.url), {
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
   try {
