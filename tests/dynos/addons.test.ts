@@ -204,8 +204,8 @@ describe('add-ons', () => {
     expect(await platform.json('GET', '/apps/myapp/addons')).toEqual([]);
     const unknown = await platform.call('POST', '/apps/myapp/addons', { plan: { name: 'line-d:huge' } });
     expect([unknown.status, await unknown.json()]).toEqual([
-      404,
-      { id: 'not_found', message: `Couldn't find either the add-on service or the add-on plan of "line-d:huge".`, resource: 'plan' },
+      422,
+      { id: 'invalid_params', message: `Couldn't find either the add-on service or the add-on plan of "line-d:huge".` },
     ]);
   });
 

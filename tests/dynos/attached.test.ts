@@ -151,6 +151,21 @@ describe('attached runs', () => {
       await client.closed;
     });
 
+    it('takes what comes through a pipe to its end, finished line or not', async () => {
+      const platform = await setup({});
+      for (const [input, output] of [
+        ['one\ntwo\n\u0004', 'one\r\ntwo\r\n'],
+        ['one\nunfinished\u0004', 'one\r\nunfinished'],
+        ['\u0004', ''],
+      ] as const) {
+        const { client } = await platform.run('stty -echo; echo ready; exec cat', { force_no_tty: false });
+        await eventually('the program reads', () => client.text().endsWith('ready\r\n'));
+        client.socket.write(input);
+        await client.closed;
+        expect(client.text()).toBe(`rendezvous\r\nready\r\n${output}`);
+      }
+    });
+
     it('takes Ctrl-C as a byte: it ends the command, not the shell', async () => {
       const platform = await setup({});
       const { dyno, client } = await platform.run('bash', { force_no_tty: false });

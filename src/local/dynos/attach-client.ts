@@ -9,6 +9,8 @@ export interface Attachment {
   cancel(): void;
   /** Whether the process shall have a terminal. */
   tty: boolean;
+  /** Whether somebody sits at it: the CLI sends the size of the window then, and none when its own output is no terminal. */
+  keyboard: boolean;
 }
 
 /** An attached client's connection, on its way to a process. */
@@ -25,9 +27,11 @@ const endOfTransmission = 0x04;
 
 /**
  * Connects a greeted client. Without a terminal the byte 0x04 at the end of what was sent is the end of input: the CLI sends it when its own input ends, and keeps the connection
- * open for the output.
+ * open for the output. A terminal takes it for the end only at the beginning of a line; where it comes from a pipe, not from a keyboard, it is given twice after an unfinished one,
+ * or a program that reads to the end would wait for ever.
  */
-export function connectClient(client: TLSSocket, terminal: boolean): ClientConnection {
+export function connectClient(client: TLSSocket, terminal: 'none' | 'pipe' | 'keyboard'): ClientConnection {
+  let lineOpen = false;
   let process: DynoProcess | undefined;
   let over = false;
   const marker = createExitMarker((chunk) => {
@@ -60,10 +64,12 @@ export function connectClient(client: TLSSocket, terminal: boolean): ClientConne
     began(started) {
       process = started;
       client.on('data', (chunk: Buffer) => {
-        const ends = !terminal && chunk[chunk.length - 1] === endOfTransmission;
-        const input = ends ? chunk.subarray(0, -1) : chunk;
+        const ends = terminal !== 'keyboard' && chunk[chunk.length - 1] === endOfTransmission;
+        const input = ends && terminal === 'none' ? chunk.subarray(0, -1) : chunk;
         if (input.length > 0) started.io.write(input);
-        if (ends) started.io.endInput();
+        if (!ends) lineOpen = chunk[chunk.length - 1] !== 0x0a;
+        else if (terminal === 'none') started.io.endInput();
+        else if (chunk.length > 1 ? chunk[chunk.length - 2] !== 0x0a : lineOpen) started.io.write(Buffer.from([endOfTransmission]));
       });
       // Paused since its first line was read.
       client.resume();

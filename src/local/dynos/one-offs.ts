@@ -62,7 +62,14 @@ export function createOneOffs(deps: OneOffsDeps): OneOffs {
         endState: () => 'complete',
         ...(meeting === undefined
           ? {}
-          : { attachment: { client: meeting.client, cancel: meeting.cancel, tty: request.attach === 'terminal' } }),
+          : {
+              attachment: {
+                client: meeting.client,
+                cancel: meeting.cancel,
+                tty: request.attach === 'terminal',
+                keyboard: 'COLUMNS' in env,
+              },
+            }),
       },
     );
     running.set(id, run);

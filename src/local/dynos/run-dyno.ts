@@ -172,7 +172,7 @@ async function startProcess(
     return startDynoProcess(command, { pipes: deps.pipes, output, input: 'ignore' });
   }
   const terminals = attachment.tty ? deps.terminals : undefined;
-  const connection = connectClient(client, terminals !== undefined);
+  const connection = connectClient(client, terminals === undefined ? 'none' : attachment.keyboard ? 'keyboard' : 'pipe');
   try {
     const process =
       terminals === undefined

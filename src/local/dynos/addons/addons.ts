@@ -20,7 +20,7 @@ export interface Addons {
   attachments(): Attachment[];
   /**
    * Installs an add-on.
-   * @throws {ApiError} 404 unknown service or plan, 422 what the provider or a taken name refuses, 503 when the provider does not answer.
+   * @throws {ApiError} 422 for an unknown service or plan, a taken name and what the provider refuses, 503 when the provider does not answer.
    */
   create(request: AddonRequest): Promise<Addon>;
   /** @throws {ApiError} as `create`. */

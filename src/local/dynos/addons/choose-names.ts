@@ -1,4 +1,4 @@
-import { ApiError, invalidParams } from '../api-error.ts';
+import { invalidParams } from '../api-error.ts';
 import type { AddonContext } from './addon-context.ts';
 import { stableId } from './addon-name.ts';
 import type { Provider, ServicePlan } from './providers.ts';
@@ -13,7 +13,7 @@ export function planId({ provider, plan }: { provider: Provider; plan: ServicePl
 
 /**
  * The plan that `service`, `service:plan` or a plan's id names.
- * @throws {ApiError} 404 in the words that the CLI looks for.
+ * @throws {ApiError} 422 in the words that the CLI looks for (`addons:upgrade` lists the plans then).
  */
 export function planOf(wanted: string, providers: readonly Provider[]): { provider: Provider; plan: ServicePlan } {
   const [service, name] = wanted.split(':');
@@ -24,7 +24,7 @@ export function planOf(wanted: string, providers: readonly Provider[]): { provid
       if (named || planId({ provider, plan }) === wanted) return { provider, plan };
     }
   }
-  throw new ApiError(404, 'not_found', `Couldn't find either the add-on service or the add-on plan of "${wanted}".`, { resource: 'plan' });
+  throw invalidParams(`Couldn't find either the add-on service or the add-on plan of "${wanted}".`);
 }
 
 /** The name, when it is one and nobody has it. @throws {ApiError} 422. */

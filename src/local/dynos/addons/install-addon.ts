@@ -20,7 +20,7 @@ export interface AddonRequest {
 
 /**
  * Installs an add-on: written down first, so that a platform killed meanwhile knows whom to tell, then asked of its provider.
- * @throws {ApiError} 404 unknown service or plan, 422 what the provider or a taken name refuses, 503 when the provider does not answer.
+ * @throws {ApiError} 422 for an unknown service or plan, a taken name and what the provider refuses, 503 when the provider does not answer.
  */
 export async function installAddon(request: AddonRequest, context: AddonContext, removal: Removal): Promise<Addon> {
   const { store } = context;
