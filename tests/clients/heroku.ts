@@ -10,7 +10,7 @@ import { eventually } from '../dynos/platform.ts';
 const folder = fileURLToPath(new URL('heroku-cli', import.meta.url));
 const program = join(folder, 'node_modules', 'heroku', 'bin', 'run.js');
 /** Where the `heroku` command is. */
-export const herokuBin = join(folder, 'node_modules', '.bin');
+const herokuBin = join(folder, 'node_modules', '.bin');
 
 /** Milliseconds that one command may take on a busy machine. */
 const COMMAND_MS = 120_000;
@@ -44,7 +44,7 @@ export function herokuEnv(deps: { home: string; host: string; token: string; app
 }
 
 /** No telemetry, no update, no other host. */
-export function quiet(host: string): Record<string, string> {
+function quiet(host: string): Record<string, string> {
   return {
     DISABLE_TELEMETRY: 'true',
     HEROKU_PARTICLEBOARD_URL: host,
