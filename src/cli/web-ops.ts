@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import type { OpsDeps } from '../http/ops.ts';
 import { startLoop } from '../processors/loop.ts';
-import { answers } from '../queues/connection.ts';
+import { answers, duplicate } from '../queues/connection.ts';
 import { createFleet } from '../queues/fleet.ts';
 import { createWorkerSigns } from '../queues/worker-signs.ts';
 import type { Config } from '../schema/config.ts';
@@ -23,7 +23,7 @@ export async function openWebOps(deps: {
   const { redis, config, log } = deps;
   const every = Math.min(5_000, Math.ceil(config.stallMs / 6));
   // a connection of its own that gives up: what is wrong with the other one must not hide here
-  const probe = redis.duplicate({ commandTimeout: LOOK_DEADLINE_MS });
+  const probe = duplicate(redis, { commandTimeout: LOOK_DEADLINE_MS });
   probe.on('error', (error) => log.debug({ error: error.message }, 'health connection'));
   const shards = Array.from({ length: config.shards }, (_, shard) => shard);
   const fleet = createFleet({

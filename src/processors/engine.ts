@@ -4,7 +4,7 @@ import type { CredentialIssuer, DynoPlatform, EventQueue, ObjectStore } from '..
 import { createArchiveQueue } from '../queues/archive.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
-import { connect, type RedisAddress } from '../queues/connection.ts';
+import { connect, duplicate, type RedisAddress } from '../queues/connection.ts';
 import { QUEUES, type QueueName, shardPrefix } from '../queues/keys.ts';
 import { createParking } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
@@ -264,7 +264,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     onSettled: () => failpoint('events.deleted'),
     onError: (error) => log.warn({ error: messageOf(error) }, 'event queue'),
   });
-  const probe = redis.duplicate({ commandTimeout: PROBE_DEADLINE_MS });
+  const probe = duplicate(redis, { commandTimeout: PROBE_DEADLINE_MS });
   probe.on('error', (error) => log.debug({ error: messageOf(error) }, 'health connection'));
   const liveness = startLiveness({
     // a connection of its own that gives up: a wedged one must not hide that it is wedged

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { duplicate } from './connection.ts';
 import { shardKeys } from './keys.ts';
 
 export interface Transition {
@@ -28,7 +29,7 @@ export async function openChannel(deps: {
   onError: (error: Error) => void;
 }): Promise<Channel> {
   // ioredis' own resubscription leaves its failure unhandled, which would end the process
-  const redis = deps.connection.duplicate({ autoResubscribe: false });
+  const redis = duplicate(deps.connection, { autoResubscribe: false });
   redis.on('error', deps.onError);
   const listeners = new Set<(transition: Transition) => void>();
   redis.on('message', (_channel: string, message: string) => {

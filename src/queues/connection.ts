@@ -1,28 +1,78 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
 
-/** Where Redis is: a URL, or the path of a unix socket. */
-export type RedisAddress = { readonly url: string } | { readonly socket: string };
+/** Where Redis is: a URL, the path of a unix socket, or the URLs of some nodes of a Redis Cluster. */
+export type RedisAddress = { readonly url: string } | { readonly socket: string } | { readonly cluster: readonly string[] };
 
 type ConnectionOptions = Omit<RedisOptions, 'replyMapping'>;
 
 /** Milliseconds between two tries to connect at most. */
 const MAX_RECONNECT_DELAY_MS = 2_000;
+/** Milliseconds until a command is tried again while a cluster fails over, and how often: a minute. */
+const FAILOVER_RETRY_MS = 200;
+const FAILOVER_RETRIES = 300;
+
+const backoff = (times: number) => Math.min(50 * 2 ** Math.min(times, 6), MAX_RECONNECT_DELAY_MS);
 
 /**
  * A connection that never gives up: commands wait while Redis is away, as BullMQ's workers need it. Errors are
- * handed to `onError`; ioredis reconnects by itself.
+ * handed to `onError`; ioredis reconnects by itself. A Redis Cluster has the same commands, each sent to the node of its
+ * key, and is therefore used under the same type; where the two differ, `duplicate` and `nodesOf` are the way.
  */
 export function connect(address: RedisAddress, onError: (error: Error) => void, options: ConnectionOptions = {}): Redis {
-  const all = {
-    maxRetriesPerRequest: null,
-    retryStrategy: (times: number) => Math.min(50 * 2 ** Math.min(times, 6), MAX_RECONNECT_DELAY_MS),
-    ...options,
-    replyMapping: 'legacy' as const,
-  };
-  const redis = 'url' in address ? new Redis(address.url, all) : new Redis({ path: address.socket, ...all });
+  const all = { maxRetriesPerRequest: null, ...options, replyMapping: 'legacy' as const };
+  if ('cluster' in address) return connectCluster(address.cluster, onError, all);
+  const single = { retryStrategy: backoff, ...all };
+  const redis = 'url' in address ? new Redis(address.url, single) : new Redis({ path: address.socket, ...single });
   redis.on('error', onError);
   return redis;
+}
+
+function connectCluster(urls: readonly string[], onError: (error: Error) => void, options: RedisOptions): Redis {
+  const nodes = urls.map((text) => new URL(text));
+  const [first] = nodes;
+  const cluster = new Cluster(
+    nodes.map((url) => ({ host: url.hostname, port: Number(url.port || 6379) })),
+    {
+      redisOptions: {
+        ...options,
+        ...(first?.username ? { username: decodeURIComponent(first.username) } : {}),
+        ...(first?.password ? { password: decodeURIComponent(first.password) } : {}),
+        ...(first?.protocol === 'rediss:' ? { tls: {} } : {}),
+        replyMapping: 'legacy',
+      },
+      clusterRetryStrategy: backoff,
+      // while a node fails over its commands wait for the replica that takes over
+      maxRedirections: FAILOVER_RETRIES,
+      retryDelayOnFailover: FAILOVER_RETRY_MS,
+      retryDelayOnClusterDown: FAILOVER_RETRY_MS,
+      slotsRefreshTimeout: 5_000,
+    },
+  );
+  cluster.on('error', onError);
+  // only some nodes are away: the cluster itself goes on
+  cluster.on('node error', onError);
+  return cluster as unknown as Redis;
+}
+
+/** The cluster behind a connection; undefined when it is one server. */
+export function clusterOf(redis: Redis): Cluster | undefined {
+  const connection: unknown = redis;
+  return connection instanceof Cluster ? connection : undefined;
+}
+
+/** Another connection to the same place, with other options. */
+export function duplicate(redis: Redis, options: Pick<ConnectionOptions, 'commandTimeout' | 'autoResubscribe'>): Redis {
+  const cluster = clusterOf(redis);
+  if (cluster === undefined) return redis.duplicate(options);
+  return cluster.duplicate([], {
+    redisOptions: { ...cluster.options.redisOptions, ...options, replyMapping: 'legacy' },
+  }) as unknown as Redis;
+}
+
+/** Connections to every server that takes writes: the one, or all masters of a cluster. */
+export function nodesOf(redis: Redis): readonly Redis[] {
+  return clusterOf(redis)?.nodes('master') ?? [redis];
 }
 
 /** Milliseconds that Redis may take to answer the readiness check. */
@@ -48,6 +98,12 @@ export async function answers(redis: Redis): Promise<boolean> {
  * on disk. Reads INFO, which managed services answer where they hide CONFIG. Throws Failure redis_unsafe.
  */
 export async function checkSafety(redis: Redis): Promise<readonly string[]> {
+  await redis.ping();
+  const warnings = await Promise.all(nodesOf(redis).map(checkNode));
+  return [...new Set(warnings.flat())];
+}
+
+async function checkNode(redis: Redis): Promise<readonly string[]> {
   const info = await redis.info();
   const value = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
   const policy = value('maxmemory_policy');

@@ -1,9 +1,61 @@
-import { type ChainableCommander, Redis } from 'ioredis';
+import { connect as netConnect, type Socket } from 'node:net';
+import { connect as tlsConnect } from 'node:tls';
+import { AbstractConnector, type ChainableCommander, type Cluster, Redis } from 'ioredis';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
+import { clusterOf } from './connection.ts';
 
-/** Whether the connection broke; what was under way is not sent again. */
+/** What a node of a cluster answers that is not, or not any more, the one for these keys. */
+const WRONG_NODE = /^(MOVED|ASK|READONLY|CLUSTERDOWN|TRYAGAIN|EXECABORT)\b/;
+
+/** Whether the connection broke, or its node failed over; what was under way is not sent again. */
 export function isOutage(error: unknown): boolean {
-  return error instanceof Error && error.name === 'MaxRetriesPerRequestError';
+  return error instanceof Error && (error.name === 'MaxRetriesPerRequestError' || WRONG_NODE.test(error.message));
+}
+
+/**
+ * A fenced connection of its own to where `key` is kept. In a cluster it goes to that key's node directly, since WATCH
+ * belongs to one socket and nothing may be redirected behind it; each time it connects it asks which node that is.
+ */
+export function openFenced(connection: Redis, key: string): FencedRedis {
+  const cluster = clusterOf(connection);
+  if (cluster === undefined) return new FencedRedis({ ...connection.options, replyMapping: 'legacy', maxRetriesPerRequest: 0 });
+  return new FencedRedis({
+    ...cluster.options.redisOptions,
+    replyMapping: 'legacy',
+    maxRetriesPerRequest: 0,
+    Connector: nodeConnector(cluster, key),
+    reconnectOnError: (error: Error) => WRONG_NODE.test(error.message),
+  });
+}
+
+/** Milliseconds that a connection may take to close in order. */
+const DISCONNECT_MS = 2_000;
+
+const ClusterSlots = Compile(Type.Array(Type.Array(Type.Unknown())));
+const ClusterNode = Compile(Type.Array(Type.Unknown(), { minItems: 2 }));
+
+function nodeConnector(cluster: Cluster, key: string) {
+  return class NodeConnector extends AbstractConnector {
+    constructor() {
+      super(DISCONNECT_MS);
+    }
+
+    async connect(): Promise<Socket> {
+      this.connecting = true;
+      const [slot, slots] = await Promise.all([cluster.cluster('KEYSLOT', key), cluster.cluster('SLOTS')]);
+      if (!ClusterSlots.Check(slots)) throw new Failure('redis_unavailable', 'CLUSTER SLOTS was answered in a form that is not known.');
+      const range = slots.find(([from, to]) => Number(from) <= slot && slot <= Number(to));
+      const node = range?.[2];
+      if (!ClusterNode.Check(node)) throw new Failure('redis_unavailable', `The cluster has no node for slot ${slot}.`);
+      if (!this.connecting) throw new Failure('redis_unavailable', 'The connection was closed while it was being made.');
+      const [host, port] = [String(node[0]), Number(node[1])];
+      const tls = cluster.options.redisOptions?.tls;
+      this.stream = tls === undefined ? netConnect({ host, port }) : tlsConnect({ host, port, ...tls });
+      return this.stream;
+    }
+  };
 }
 
 /** What was to be added rests on a record that is not the same any more. */

@@ -95,17 +95,14 @@ export async function openAccount(redis: Redis, resource: string, shards: number
     missing: async (versions) => {
       const doubtful = versions.filter((version) => !digests.has(digestOf(version).toString('latin1')));
       if (doubtful.length === 0) return [];
-      const pipeline = redis.pipeline();
-      for (const version of doubtful) {
-        const runId = runIdOf(version, shards);
-        pipeline.exists(shardKeys(Number(runId.slice(1, runId.indexOf('-')))).run(runId));
-      }
-      const replies = (await pipeline.exec()) ?? [];
-      return doubtful.filter((_, i) => {
-        const [error, found] = replies[i] ?? [null, 0];
-        if (error !== null) throw error;
-        return found !== 1;
-      });
+      // one by one: the records are spread over shards, which may be on different nodes
+      const found = await Promise.all(
+        doubtful.map((version) => {
+          const runId = runIdOf(version, shards);
+          return redis.exists(shardKeys(Number(runId.slice(1, runId.indexOf('-')))).run(runId));
+        }),
+      );
+      return doubtful.filter((_, i) => found[i] !== 1);
     },
   };
 }

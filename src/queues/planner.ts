@@ -4,7 +4,7 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { WorkflowPlan } from '../schema/workflow.ts';
-import { FencedRedis, isOutage } from './fenced-redis.ts';
+import { isOutage, openFenced } from './fenced-redis.ts';
 import { QUEUES, type ShardKeys, shardKeys, shardPrefix } from './keys.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
 import { lostTask, treeOf } from './tree.ts';
@@ -47,7 +47,7 @@ export interface Planner {
 export function createPlanner(deps: { shard: number; connection: Redis; onError: (error: Error) => void; failpoint: Failpoint }): Planner {
   const keys = shardKeys(deps.shard);
   const prefix = shardPrefix(deps.shard);
-  const redis = new FencedRedis({ ...deps.connection.options, replyMapping: 'legacy', maxRetriesPerRequest: 0 });
+  const redis = openFenced(deps.connection, keys.live);
   redis.on('error', deps.onError);
   const flows = new FlowProducer({ connection: redis, prefix });
   flows.on('error', deps.onError);

@@ -1,6 +1,7 @@
 // Loads the Lua transitions and gives each a typed face. A script's own header names its keys and arguments.
 import { readFileSync } from 'node:fs';
 import type { ChainableCommander, Redis } from 'ioredis';
+import { nodesOf } from './connection.ts';
 
 const folder = new URL('./lua/', import.meta.url);
 const read = (name: string) => readFileSync(new URL(`${name}.lua`, folder), 'utf8');
@@ -82,7 +83,9 @@ export function isScriptUnknown(error: unknown): boolean {
 export async function loadScripts(redis: Redis): Promise<void> {
   // what defineCommand made; ioredis' types leave the members out
   const scripts = Object.values(redis.scriptsSet) as readonly { lua: string }[];
-  const pipeline = redis.pipeline();
-  for (const { lua } of scripts) pipeline.script('LOAD', lua);
-  for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
+  for (const node of nodesOf(redis)) {
+    const pipeline = node.pipeline();
+    for (const { lua } of scripts) pipeline.script('LOAD', lua);
+    for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
+  }
 }

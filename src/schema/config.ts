@@ -9,9 +9,10 @@ export interface Config {
   readonly mode: Mode;
   /**
    * AUTOFILES_REDIS_SOCKET: path of the unix socket; wins over REDIS_URL, which a shell may have for another app.
+   * AUTOFILES_REDIS_CLUSTER: URLs of some nodes of a Redis Cluster, with commas between; wins over REDIS_URL.
    * REDIS_URL: redis:// or rediss://. One of them is required.
    */
-  readonly redis: { readonly socket: string } | { readonly url: string };
+  readonly redis: { readonly socket: string } | { readonly cluster: readonly string[] } | { readonly url: string };
   /** AUTOFILES_REGION: AWS region of buckets and queue (us-east-1). */
   readonly region: string;
   /** AUTOFILES_S3_ENDPOINT: URL of S3; unset: AWS. */
@@ -156,6 +157,8 @@ function readRedis(read: Reader, faults: string[]): Config['redis'] {
   const socket = read.hidden('AUTOFILES_REDIS_SOCKET', /^\//, 'the absolute path of a unix socket');
   if (socket !== undefined) return { socket };
   const before = faults.length;
+  const cluster = read.urls('AUTOFILES_REDIS_CLUSTER', ['redis:', 'rediss:']);
+  if (cluster !== undefined) return { cluster };
   const url = read.url('REDIS_URL', ['redis:', 'rediss:']);
   if (url === undefined && faults.length === before) {
     faults.push('REDIS_URL: found nothing, expected redis://… or rediss://…, or AUTOFILES_REDIS_SOCKET with the path of a unix socket.');
@@ -205,9 +208,15 @@ function reader(env: Environment, faults: string[]) {
     if (value !== undefined && known === undefined) faults.push(`${name}: found ${quote(value)}, expected one of ${values.join(', ')}.`);
     return known ?? fallback;
   };
+  const urls = (name: string, protocols: readonly string[]): readonly string[] | undefined =>
+    text(name)
+      ?.split(',')
+      .map((one) => asUrl(name, one.trim(), protocols) ?? '');
   const url = (name: string, protocols: readonly string[]): string | undefined => {
     const value = text(name);
-    if (value === undefined) return undefined;
+    return value === undefined ? undefined : asUrl(name, value, protocols);
+  };
+  const asUrl = (name: string, value: string, protocols: readonly string[]): string | undefined => {
     const parsed = URL.parse(value);
     if (parsed !== null && protocols.includes(parsed.protocol)) return value;
     // The value itself may hold a password.
@@ -215,7 +224,7 @@ function reader(env: Environment, faults: string[]) {
     faults.push(`${name}: found ${found}, expected a URL with ${protocols.join(' or ')}.`);
     return undefined;
   };
-  return { text, matching, hidden, integer, oneOf, url };
+  return { text, matching, hidden, integer, oneOf, url, urls };
 }
 
 function quote(value: string): string {

@@ -168,7 +168,7 @@ async function expectSound(runId: string, run: RunView): Promise<void> {
     'ends',
   ).toHaveLength(1);
   for (const step of run.steps) for (const task of step.tasks) expect(['succeeded', 'failed', 'skipped']).toContain(task.state);
-  await until(`no job of ${runId} left`, async () => (await engine.redis.keys(`{af0}:task:${runId}.*`)).length === 0);
+  await until(`no job of ${runId} left`, async () => (await engine.keys(`{af0}:task:${runId}.*`)).length === 0);
 }
 
 function expectNoStepEarly(run: RunView, posts: readonly Post[]): void {

@@ -5,9 +5,12 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { startRedisCluster } from './redis-cluster.ts';
 
 export interface TestRedis {
   readonly socket: string;
+  /** In its place the nodes of a cluster, where the tests run on one (vitest.cluster.config.ts). */
+  readonly cluster?: readonly string[];
   readonly pid: number;
   /** SIGKILL, then a new server on the same folder and socket. */
   crashAndRestart(): Promise<void>;
@@ -19,6 +22,7 @@ export interface TestRedis {
 
 /** A redis-server of this test's own: unix socket, temporary folder, append-only file on. */
 export async function startRedis(): Promise<TestRedis> {
+  if (process.env['AUTOFILES_TEST_CLUSTER'] === '1') return await startClusterAsOne();
   const folder = await mkdtemp(join(tmpdir(), 'af-redis-'));
   const socket = join(folder, 'redis.sock');
   let child = await launch();
@@ -62,6 +66,23 @@ export async function startRedis(): Promise<TestRedis> {
       }
       await rm(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** The same of three servers; a crash is one of all three. */
+async function startClusterAsOne(): Promise<TestRedis> {
+  const { cluster, crash, restart, stop } = await startRedisCluster({ replica: false });
+  return {
+    socket: '',
+    cluster,
+    pid: 0,
+    crash,
+    restart,
+    crashAndRestart: async () => {
+      await crash();
+      await restart();
+    },
+    stop,
   };
 }
 

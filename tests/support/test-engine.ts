@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Engine, type EngineOptions, startEngine } from '../../src/processors/engine.ts';
-import { connect } from '../../src/queues/connection.ts';
+import { connect, nodesOf } from '../../src/queues/connection.ts';
 import { runIdOf } from '../../src/queues/identity.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { createResources } from '../../src/queues/resources.ts';
@@ -11,6 +11,7 @@ import { parseRunId } from '../../src/schema/ids.ts';
 import type { Log } from '../../src/schema/log.ts';
 import { isFinal, type RunView } from '../../src/schema/run-view.ts';
 import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
+import type { TestCluster } from './redis-cluster.ts';
 import type { TestRedis } from './redis-server.ts';
 import { ARCHIVE_BUCKET, type Script, ScriptedCloud } from './scripted-cloud.ts';
 import { until } from './until.ts';
@@ -20,7 +21,7 @@ const loud: Log = { debug: () => {}, info: () => {}, warn: (f, m) => console.war
 
 /** An engine of this test's own on the given Redis, with a scripted cloud around it. */
 export async function startTestEngine(
-  redisServer: Pick<TestRedis, 'socket'>,
+  redisServer: Pick<TestRedis, 'socket' | 'cluster'> | Pick<TestCluster, 'cluster'>,
   scripts: Record<string, Script>,
   overrides: Partial<EngineOptions> = {},
 ) {
@@ -28,7 +29,9 @@ export async function startTestEngine(
   const resource: string = randomUUID();
   const cloud = new ScriptedCloud(bucket, scripts);
   const errors: Error[] = [];
-  const redis = connect({ socket: redisServer.socket }, (error) => errors.push(error));
+  const { cluster, socket } = { socket: '', ...redisServer };
+  const address = cluster === undefined ? { socket } : { cluster };
+  const redis = connect(address, (error) => errors.push(error));
   const sealer = createSealer(Buffer.alloc(32, 7));
   const resources = createResources({ redis, sealer, now: Date.now });
   await resources.put({ id: resource, app: 'app', bucket, region: 'us-east-1', plan: 'test' });
@@ -39,7 +42,7 @@ export async function startTestEngine(
     expiresAt: Date.now() + 3_600_000,
   });
   const options: EngineOptions = {
-    redis: { socket: redisServer.socket },
+    redis: address,
     shards: 1,
     sealer,
     store: cloud.store,
@@ -106,9 +109,12 @@ export async function startTestEngine(
     /** How often each kind of decision was made for a resource. */
     decisions: async (of = resource): Promise<Record<string, number>> =>
       Object.fromEntries(Object.entries(await redis.hgetall(shardKeys(0).decisions(of))).map(([kind, n]) => [kind, Number(n)])),
+    /** Names of keys, on whichever node. */
+    keys: async (pattern: string): Promise<readonly string[]> =>
+      (await Promise.all(nodesOf(redis).map((node) => node.keys(pattern)))).flat(),
     /** Keys of jobs that a run has left behind. */
     leftovers: async (runId: string): Promise<readonly string[]> =>
-      (await redis.keys(`{af*}:*${runId}*`)).filter((key) => !key.includes(':run:')),
+      (await Promise.all(nodesOf(redis).map((node) => node.keys(`{af*}:*${runId}*`)))).flat().filter((key) => !key.includes(':run:')),
     runIdOf: (key: string, versionId: string) => runIdOf({ bucket, key, versionId }, options.shards),
     /** The run as soon as it is final. */
     ended: async (runId: string, ms = 20_000): Promise<RunView> =>

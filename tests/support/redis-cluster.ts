@@ -1,0 +1,147 @@
+// A real Redis Cluster of this test's own: three masters, each a redis-server process, and a replica of the first.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { until } from './until.ts';
+
+/** Slots of a cluster; the highest port whose bus port (ten thousand more) is one too. */
+const SLOTS = 16_384;
+const HIGHEST_PORT = 55_535;
+const MASTERS = 3;
+
+export interface TestCluster {
+  /** For `connect`. */
+  readonly cluster: readonly string[];
+  /** SIGKILL of the master that holds the key; resolves when its replica has taken over. Only the first master has one. */
+  failOver(key: string): Promise<void>;
+  /** A key's node is the first master. */
+  holdsOnFirst(key: string): Promise<boolean>;
+  /** SIGKILL of all nodes. */
+  crash(): Promise<void>;
+  /** New servers on the same folders and ports. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+interface Node {
+  readonly dir: string;
+  readonly port: number;
+  readonly child: ChildProcess;
+  readonly redis: Redis;
+}
+
+/** Without a replica a killed master stays away until `restart`. */
+export async function startRedisCluster(options: { replica?: boolean } = {}): Promise<TestCluster> {
+  const folder = await mkdtemp(join(tmpdir(), 'af-cluster-'));
+  const nodes: Node[] = [];
+
+  const launch = async (before?: Node): Promise<Node> => {
+    const port = before?.port ?? (await freePort());
+    const dir = before?.dir ?? (await mkdtemp(join(folder, 'node-')));
+    const settings = {
+      port,
+      bind: '127.0.0.1',
+      dir,
+      'cluster-enabled': 'yes',
+      // milliseconds until a silent master is replaced
+      'cluster-node-timeout': 1_500,
+      'cluster-require-full-coverage': 'no',
+      'repl-diskless-sync-delay': 0,
+      appendonly: 'yes',
+      save: '',
+      loglevel: 'warning',
+    };
+    const child = spawn(
+      'redis-server',
+      Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]),
+      { stdio: 'ignore' },
+    );
+    await once(child, 'spawn');
+    const redis = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 50, maxRetriesPerRequest: null });
+    redis.on('error', () => {});
+    await redis.ping();
+    const node = { port, dir, child, redis };
+    nodes.push(node);
+    return node;
+  };
+
+  const kill = async ({ child, redis }: Node) => {
+    redis.disconnect();
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+  };
+
+  const stop = async () => {
+    await Promise.all(nodes.map(kill));
+    await rm(folder, { recursive: true, force: true });
+  };
+
+  try {
+    const masters = await Promise.all(Array.from({ length: MASTERS }, () => launch()));
+    const replica = options.replica === false ? undefined : await launch();
+    const [first] = masters;
+    if (first === undefined) throw new Error('no node');
+    for (const [i, { redis }] of masters.entries()) {
+      const from = Math.floor((i * SLOTS) / MASTERS);
+      const to = Math.floor(((i + 1) * SLOTS) / MASTERS) - 1;
+      await redis.call('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to));
+    }
+    for (const { redis } of [...masters.slice(1), ...(replica === undefined ? [] : [replica])])
+      await redis.cluster('MEET', '127.0.0.1', first.port);
+    const whole = async ({ redis }: Node) => {
+      const info = String(await redis.cluster('INFO'));
+      return (
+        info.includes('cluster_state:ok') &&
+        info.includes(`cluster_known_nodes:${nodes.length}`) &&
+        info.includes(`cluster_slots_ok:${SLOTS}`)
+      );
+    };
+    await until('the cluster to form', async () => (await Promise.all(nodes.map(whole))).every(Boolean));
+    if (replica !== undefined) {
+      const firstId = String(await first.redis.cluster('MYID'));
+      await replica.redis.cluster('REPLICATE', firstId);
+      await until('the replica to follow', async () => (await replica.redis.info('replication')).includes('master_link_status:up'));
+    }
+
+    const slotsOfFirst = Math.floor(SLOTS / MASTERS);
+    const holdsOnFirst = async (key: string) => Number(await masters[1]?.redis.cluster('KEYSLOT', key)) < slotsOfFirst;
+    return {
+      cluster: masters.map(({ port }) => `redis://127.0.0.1:${port}`),
+      holdsOnFirst,
+      failOver: async (key) => {
+        if (!(await holdsOnFirst(key))) throw new Error(`${key} is on a master without a replica`);
+        if (replica === undefined) throw new Error('the cluster was started without a replica');
+        await kill(first);
+        await until('the replica to take over', async () => (await replica.redis.info('replication')).includes('role:master'));
+      },
+      crash: async () => {
+        await Promise.all(nodes.map(kill));
+      },
+      restart: async () => {
+        await Promise.all(nodes.splice(0).map(launch));
+        await until('the cluster to form again', async () => (await Promise.all(nodes.map(whole))).every(Boolean));
+      },
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function freePort(): Promise<number> {
+  for (;;) {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    await new Promise((resolve) => server.close(resolve));
+    if (address !== null && typeof address === 'object' && address.port <= HIGHEST_PORT) return address.port;
+  }
+}

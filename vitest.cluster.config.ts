@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+// The engine's own tests once more, each on a Redis Cluster of three servers in place of one: `npm run test:cluster`.
+export default defineConfig({
+  test: {
+    include: ['tests/engine/**/*.test.ts'],
+    // these stand between the engine and one server's socket, or look at BullMQ's commands on one connection
+    exclude: ['tests/engine/pubsub.test.ts', 'tests/engine/bullmq-contract.test.ts'],
+    env: { AUTOFILES_TEST_CLUSTER: '1' },
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+    pool: 'forks',
+    execArgv: ['--disable-warning=ExperimentalWarning'],
+  },
+});
