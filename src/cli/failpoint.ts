@@ -1,4 +1,4 @@
-import { FAILPOINTS, type Failpoint } from '../schema/failpoint.ts';
+import { ADDON_FAILPOINTS, FAILPOINTS, type Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 
 /**
@@ -10,11 +10,9 @@ export function readFailpoint(setting: string | undefined, production: boolean):
   if (production)
     throw new Failure('config_invalid', 'AUTOFILES_FAILPOINT is set, which kills this process on purpose; it has no place in production.');
   const [wanted, count = '1', signal = 'SIGKILL'] = setting.split(':');
-  if (!Object.hasOwn(FAILPOINTS, wanted ?? ''))
-    throw new Failure(
-      'config_invalid',
-      `AUTOFILES_FAILPOINT: found the name ${wanted}, expected one of ${Object.keys(FAILPOINTS).join(', ')}.`,
-    );
+  const known = { ...FAILPOINTS, ...ADDON_FAILPOINTS };
+  if (!Object.hasOwn(known, wanted ?? ''))
+    throw new Failure('config_invalid', `AUTOFILES_FAILPOINT: found the name ${wanted}, expected one of ${Object.keys(known).join(', ')}.`);
   let left = Number(count);
   return (name) => {
     if (name !== wanted) return;

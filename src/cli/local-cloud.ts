@@ -180,6 +180,7 @@ export async function startLocalCloud(deps: {
       clients.store.close();
       clients.queue.close();
       clients.issuer.close();
+      clients.buckets.dispose();
     }
   }
 }

@@ -1,6 +1,7 @@
 // The HTTP side put together: what `autofiles web` serves, and what tests call without a socket.
 import { randomUUID } from 'node:crypto';
 import type { Hono } from 'hono';
+import { createAddressOf } from '../http/address.ts';
 import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
 import { observedRuns } from '../processors/observed.ts';
@@ -19,6 +20,8 @@ import { messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
 import { openWebOps } from './web-ops.ts';
+import { createSealerOf } from './wiring.ts';
+import { createAddonParts } from './wiring-addon.ts';
 
 export interface WebApp {
   readonly app: Hono;
@@ -38,7 +41,19 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
   );
   const ops = await openWebOps({ redis, config, log });
   const runs = observedRuns(createRuns({ redis }), ops.telemetry);
+  const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
+  const addressOf = createAddressOf(config.mode === 'production');
   const app = createApp({
+    partner: {
+      ...addon,
+      addonId: config.addon.id,
+      addonPassword: config.addon.password,
+      region: config.region,
+      asyncDeprovision: config.addon.asyncDeprovision,
+      addressOf,
+      now: Date.now,
+      log,
+    },
     principals: [localToken({ token: config.apiToken, resource: config.resource ?? '' }), apiTokens(tokens.find)],
     tokens,
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
@@ -63,6 +78,7 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
     app,
     close: async () => {
       await ops.close();
+      await addon.jobs.close();
       channel.close();
       await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import type { AwsAccess } from '../clients/aws-call.ts';
 import { createDynoPlatform } from '../clients/heroku.ts';
 import { createObjectStore } from '../clients/s3.ts';
+import { createBucketAdmin } from '../clients/s3-bucket-admin.ts';
 import { createEventQueue } from '../clients/sqs.ts';
 import { createCredentialIssuer } from '../clients/sts.ts';
 import { createSealer } from '../queues/secrets.ts';
@@ -58,7 +59,11 @@ export function createClients(config: Config) {
     },
     store: createObjectStore(access(config.s3Endpoint)),
     queue: createEventQueue({ ...access(config.sqsEndpoint), now: Date.now }),
-    issuer: createCredentialIssuer(access(config.stsEndpoint)),
+    issuer: createCredentialIssuer({
+      ...access(config.stsEndpoint),
+      ...(config.addon.tenantRoleArn === undefined ? {} : { roleArn: config.addon.tenantRoleArn }),
+    }),
+    buckets: createBucketAdmin(access(config.s3Endpoint)),
     platform: createDynoPlatform({
       baseUrl: config.herokuApiUrl,
       token: () => {
@@ -72,10 +77,16 @@ export function createClients(config: Config) {
       },
       now: Date.now,
     }),
-    sealer: createSealer(Buffer.from(config.masterKey, 'base64')),
+    sealer: createSealerOf(config),
     now: Date.now,
     monotonic: () => performance.now(),
     random: Math.random,
     id: randomUUID,
   };
+}
+
+/** Seals by the current master key, opens by those of before, too. */
+export function createSealerOf(config: Config) {
+  const keyOf = (text: string) => Buffer.from(text, 'base64');
+  return createSealer(keyOf(config.masterKey), config.addon.previousMasterKeys.map(keyOf));
 }

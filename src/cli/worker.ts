@@ -7,6 +7,7 @@ import { readConfig } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { toAll } from '../schema/telemetry.ts';
+import { openAddonWorker } from './addon-worker.ts';
 import { readFailpoint } from './failpoint.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { metricsAccess, openMetrics, openTraces } from './observability.ts';
@@ -33,12 +34,15 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
       : await openMetrics({ redis: probe, shards: () => shards, perHour: config.launchesPerHour, stalled, log });
   const traces = await openTraces({ redis: probe, tracing: config.tracing, log });
   const queueUrl = config.queueUrl ?? (await findQueue(() => clients.queue.create(config.queueName), log)).url;
+  const failpoint = readFailpoint(env['AUTOFILES_FAILPOINT'], config.mode === 'production');
+  const addon = await openAddonWorker({ config, clients, failpoint, log });
   const started = await startEngine({
     ...clients,
     ...config,
+    platform: addon.platform,
     queueUrl,
     graceUntilDrained: config.mode !== 'production',
-    failpoint: readFailpoint(env['AUTOFILES_FAILPOINT'], config.mode === 'production'),
+    failpoint,
     onDead: (what) => {
       log.fatal({ stalled: what }, 'nothing of the due work is served: ending, so that a fresh process can');
       void Promise.race([engine?.stop(GIVE_UP_MS), sleep(GIVE_UP_MS)]).finally(() => process.exit(1));
@@ -47,6 +51,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     log,
   });
   engine = started;
+  const stopAddon = await addon.start();
   const port =
     config.workerPort === undefined
       ? undefined
@@ -59,13 +64,14 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
         });
   stopOnSignal(
     async (deadline) => {
-      await started.stop(deadline);
+      await Promise.all([started.stop(deadline), stopAddon()]);
       await traces.close();
       await port?.close();
       probe.disconnect();
       clients.store.close();
       clients.queue.close();
       clients.issuer.close();
+      clients.buckets.dispose();
     },
     (line) => log.info({}, line),
   );

@@ -21,6 +21,8 @@ export interface HerokuAccess {
   /** A bearer token, or where to get the one that may act on `app`. */
   readonly token: string | ((app: string) => string | Promise<string>);
   readonly userAgent: string;
+  /** Gets another token when Heroku answered 401 to `used`; rejects when there is none. Without it a 401 is final. */
+  readonly renew?: (app: string, used: string) => Promise<string>;
   /** Gets the calls that are left in the account's bucket, whenever an answer tells. */
   readonly onRateLimit?: (remaining: number) => void;
 }
@@ -69,9 +71,21 @@ export async function herokuCall<Schema extends TSchema>(
   throw new Failure('heroku_unavailable', `${what}: the answer is not what the Platform API promises${where}.`);
 }
 
+/** With the token at hand, and once more with another one when Heroku does not take it. */
 async function send(access: HerokuAccess, app: string, call: HerokuCall, signal: AbortSignal): Promise<unknown> {
   const token = await tokenFor(access, app);
   signal.throwIfAborted();
+  try {
+    return await sendWith(access, token, call, signal);
+  } catch (error) {
+    if (access.renew === undefined || statusOf(error) !== 401) throw error;
+    const renewed = await access.renew(app, token);
+    signal.throwIfAborted();
+    return await sendWith(access, renewed, call, signal);
+  }
+}
+
+async function sendWith(access: HerokuAccess, token: string, call: HerokuCall, signal: AbortSignal): Promise<unknown> {
   const request = new HerokuRequest({
     ...call,
     host: access.baseUrl,
@@ -100,9 +114,13 @@ async function send(access: HerokuAccess, app: string, call: HerokuCall, signal:
   }
 }
 
+function statusOf(error: unknown): number | undefined {
+  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined;
+}
+
 function herokuFailure(what: string, error: unknown): Failure {
   if (error instanceof Failure) return error;
-  const status = error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined;
+  const status = statusOf(error);
   if (status === undefined) return new Failure('heroku_unavailable', `${what}: ${messageOf(error)}.`, { cause: error });
   const refusal = readRefusal(error instanceof Error && 'body' in error ? error.body : undefined);
   const said = refusal === undefined ? `HTTP ${status}` : `HTTP ${status} ${refusal.id}: ${refusal.message}`;

@@ -26,15 +26,22 @@ const httpsAgent = new HttpsAgent({ keepAlive: false });
 /** `DynoPlatform.launch`: sent once; the deadline covers token, connection, headers and body. Never throws. */
 export function createLaunch(access: HerokuAccess & { readonly now: () => number }): DynoPlatform['launch'] {
   return async (app, order, options) => {
-    const sent = { yes: false };
+    const sent = { yes: false, token: '' };
     try {
       const { response, body } = await within(options, options.deadline, async (signal) => {
         const token = await tokenFor(access, app);
         signal.throwIfAborted();
+        sent.token = token;
         return post(access, token, app, order, signal, sent);
       });
       tellRateLimit(access, response.headers);
-      return readOutcome(response, body, access.now());
+      const outcome = readOutcome(response, body, access.now());
+      if (response.statusCode !== 401 || access.renew === undefined || outcome.outcome !== 'refused') return outcome;
+      // this POST is over; the task's next one finds the new token
+      return await access.renew(app, sent.token).then(
+        () => ({ ...outcome, retryAfter: 0 }),
+        () => outcome,
+      );
     } catch (error) {
       const cause = messageOf(error);
       return sent.yes ? { outcome: 'unknown', cause } : { outcome: 'unknown', cause: `not sent: ${cause}`, unsent: true };

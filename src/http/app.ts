@@ -8,6 +8,7 @@ import { type ApiDeps, apiRoutes } from './api.ts';
 import { mountRoutes, retrievingPaths } from './api-route.ts';
 import { type OpsDeps, opsRoutes } from './ops.ts';
 import { checkOrigin } from './origin.ts';
+import { type PartnerDeps, partnerRoutes } from './partner-routes.ts';
 import { type PrincipalSource, requirePrincipal } from './principal.ts';
 import { problem } from './problem.ts';
 
@@ -18,6 +19,7 @@ export interface AppDeps extends ApiDeps {
   /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
   readonly hosts: readonly string[] | undefined;
   readonly ops: OpsDeps;
+  readonly partner: PartnerDeps;
   readonly log: Log;
 }
 
@@ -34,6 +36,7 @@ export function createApp(deps: AppDeps): Hono {
 
   app.route('/', opsRoutes(deps.ops));
   app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
+  app.route('/heroku/resources', partnerRoutes(deps.partner));
   const routes = apiRoutes(deps);
   app.use('/v1/*', requirePrincipal(deps.principals, retrievingPaths(routes)));
   app.route('/v1', mountRoutes(routes));

@@ -1,6 +1,6 @@
 // One worker process: consumers of the event queue, the BullMQ workers of every shard, poller and sweeper.
 import { type Processor, Worker } from 'bullmq';
-import type { CredentialIssuer, DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
+import type { DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
 import { createArchiveQueue } from '../queues/archive.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
@@ -31,7 +31,6 @@ import { observedPlatform, observedRuns } from './observed.ts';
 import { createPlanProcessor } from './plan.ts';
 import { startPolling } from './poll.ts';
 import { retentionOf } from './retention.ts';
-import { startRotation } from './rotation.ts';
 import { startSweeping } from './sweep.ts';
 import { createTaskProcessor } from './task.ts';
 
@@ -51,7 +50,6 @@ export interface EngineOptions {
   readonly queue: EventQueue;
   readonly queueUrl: string;
   readonly platform: DynoPlatform;
-  readonly issuer: CredentialIssuer;
   readonly consumers: number;
   readonly taskConcurrency: number;
   /** Milliseconds without a sign of life after which a job's worker counts as dead. */
@@ -139,16 +137,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       }),
       sweeping: startSweeping({ runs, planner, sweeping, watch, budget, allowances, sweepMs: options.sweepMs, failpoint, log }),
     };
-  });
-
-  const rotation = startRotation({
-    resources,
-    issuer: options.issuer,
-    platform,
-    watch: createWatch({ redis, shard: 0 }),
-    now,
-    failpoint,
-    log,
   });
 
   const auditing = startBudgetAudit({
@@ -291,12 +279,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       await within(left(), liveness.stop());
       probe.disconnect();
       await consumer.stop(left());
-      await Promise.all([
-        rotation.stop(),
-        granting.stop(),
-        auditing.stop(),
-        ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()]),
-      ]);
+      await Promise.all([granting.stop(), auditing.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker
       await within(left(), Promise.all(workers.map((worker) => worker.close())));
       await within(left(), books.stop(Math.min(ARCHIVE_LAST_MS, left())));

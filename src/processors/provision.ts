@@ -1,64 +1,154 @@
-import type { CredentialIssuer, DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
-import type { Resource, Resources } from '../queues/resources.ts';
-import type { Failpoint } from '../schema/failpoint.ts';
-import type { Log } from '../schema/log.ts';
+// Everything that a resource consists of: bucket, notification, record, credentials, config vars. Every step may be repeated, so a
+// provisioning that died anywhere is simply run again.
+import type { AddonPlatform, BucketAdmin, HerokuOAuth } from '../clients/addon-ports.ts';
+import type { EventQueue } from '../clients/ports.ts';
+import type { Audit } from '../queues/audit.ts';
+import type { Resource } from '../queues/resources.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import { type CredentialDeps, configVarsOf, rotate } from './credentials.ts';
 
-/** Seconds, 12 hours: how long a resource's credentials live; the longest that AssumeRole gives (s3sqs.md §2.6). */
-const CREDENTIAL_LIFE_S = 43_200;
-/** Milliseconds, 6 hours: credentials older than that are replaced while the old ones stay valid as long again. */
-const ROTATE_AFTER_MS = 21_600_000;
+/** Milliseconds, 11 hours: Heroku gives a provisioning up after 12 (heroku.md §1.2). */
+const GIVE_UP_MS = 39_600_000;
 
-export interface ProvisionDeps {
-  readonly resources: Resources;
-  readonly store: ObjectStore;
+/** Milliseconds, 10 minutes: how long a refusal of Heroku's may be one that passes. */
+const REFUSED_MS = 600_000;
+
+interface StorageDeps {
+  readonly buckets: BucketAdmin;
   readonly queue: EventQueue;
-  readonly issuer: CredentialIssuer;
-  readonly platform: DynoPlatform;
   readonly queueName: string;
-  readonly now: () => number;
-  /** Set in the engine, where crashes are tested. */
-  readonly failpoint?: Failpoint;
-  readonly log: Log;
 }
 
 /**
- * Makes everything that a resource consists of: bucket, versioning, record, notification, credentials, config vars.
- * Every step may be repeated, so a provisioning that died anywhere is simply run again.
+ * Sets a resource up on an app for which we hold a token of our own, without Heroku's provisioning: the config vars are set on the app itself.
+ * Answers when all of it works; may be repeated, and then also mends config vars that somebody changed.
  */
-export async function provision(deps: ProvisionDeps, resource: Resource): Promise<void> {
-  await deps.store.createBucket(resource.bucket);
-  await deps.store.setVersioned(resource.bucket);
-  const { arn } = await deps.queue.create(deps.queueName);
+export async function provision(deps: CredentialDeps & StorageDeps, resource: Resource): Promise<void> {
+  await deps.buckets.make(resource.bucket);
   // before the notification: the first event finds its owner
   await deps.resources.put(resource);
-  await deps.store.notify(resource.bucket, arn);
-  await rotate(deps, resource);
+  await notify(deps, resource);
+  const told = await rotate(deps, resource);
+  const held = await deps.resources.secret(resource.id, 'credentials');
+  if (!told && held !== undefined) await mend(deps, resource, configVarsOf(resource, held));
   deps.log.info({ resource: resource.id, bucket: resource.bucket }, 'provisioned a resource');
 }
 
-/** Gives the resource new credentials when it has none or they are six hours old. Answers whether it did. */
-export async function rotate(
-  deps: Pick<ProvisionDeps, 'resources' | 'issuer' | 'platform' | 'now' | 'failpoint' | 'log'>,
-  resource: Resource,
-): Promise<boolean> {
-  const present = await deps.resources.credentials(resource.id);
-  if (present !== undefined && present.expiresAt - deps.now() > CREDENTIAL_LIFE_S * 1000 - ROTATE_AFTER_MS) {
-    // a crash between keeping them and telling the app is mended here
-    const vars = await deps.platform.configVars(resource.app);
-    if (vars['LD_AWS_ACCESS_KEY_ID'] === present.accessKeyId && vars['LD_S3_BUCKET'] === resource.bucket) return false;
+async function mend(deps: CredentialDeps, resource: Resource, wanted: Readonly<Record<string, string>>): Promise<void> {
+  const found = await deps.platform.configVars(resource.app);
+  if (Object.entries(wanted).some(([name, value]) => found[name] !== value)) await deps.platform.setConfigVars(resource.app, wanted);
+}
+
+async function notify(deps: StorageDeps, resource: Resource): Promise<void> {
+  const { arn } = await deps.queue.create(deps.queueName);
+  await deps.buckets.notify(resource.bucket, arn);
+}
+
+export interface AddonDeps extends CredentialDeps, StorageDeps {
+  readonly addons: AddonPlatform;
+  readonly oauth: HerokuOAuth;
+  readonly audit: Audit;
+  /** Whether Heroku lets us start dynos with the token of this add-on. */
+  readonly probe: (resource: Resource) => Promise<Resource['permission']>;
+  /** Where Heroku's events of dynos are to be sent; undefined: they are not asked for, and the dyno list tells alone. */
+  readonly hookUrl: string | undefined;
+  /** A new secret that nobody can guess. */
+  readonly secret: () => string;
+}
+
+/**
+ * The job after the 202: exchanges the grant, makes everything, tells Heroku. Resolves when the resource is provisioned, has failed for good
+ * (Heroku is told, the record says why), or is not to be provisioned any more. Throws what another try may heal.
+ */
+export async function provisionAddon(deps: AddonDeps, id: string): Promise<void> {
+  const found = await deps.resources.get(id);
+  if (found?.state !== 'provisioning') return;
+  try {
+    await steps(deps, found);
+  } catch (error) {
+    if (!(await isFinal(deps, found, error))) throw error;
+    await giveUp(deps, found, messageOf(error));
   }
-  const fresh = await deps.issuer.forBucket(resource.bucket, resource.id, CREDENTIAL_LIFE_S);
-  deps.failpoint?.('rotate.issued');
-  await deps.resources.setCredentials(resource.id, fresh);
-  deps.failpoint?.('rotate.kept');
-  await deps.platform.setConfigVars(resource.app, {
-    LD_S3_BUCKET: resource.bucket,
-    LD_AWS_ACCESS_KEY_ID: fresh.accessKeyId,
-    LD_AWS_SECRET_ACCESS_KEY: fresh.secretAccessKey,
-    LD_AWS_SESSION_TOKEN: fresh.sessionToken,
-    LD_REGION: resource.region,
+}
+
+/** What nobody can heal: a grant that Heroku does not take, a bucket name of somebody else, and everything when Heroku has stopped waiting. */
+async function isFinal(deps: AddonDeps, resource: Resource, error: unknown): Promise<boolean> {
+  const age = deps.now() - Number(resource.created ?? deps.now());
+  if (age > GIVE_UP_MS) return true;
+  if (!(error instanceof Failure)) return false;
+  if (error.code === 'conflict') return true;
+  if (error.code !== 'heroku_refused') return false;
+  // with a token: Heroku refuses its partner's calls until it has taken in the 202
+  return age > REFUSED_MS || (await deps.resources.secret(resource.id, 'partner')) === undefined;
+}
+
+async function steps(deps: AddonDeps, resource: Resource): Promise<void> {
+  const { resources, failpoint } = deps;
+  const { id } = resource;
+  await exchange(deps, id);
+  // Heroku answers 404 until it has seen our 202: that heals
+  const { app, name } = await deps.addons.info(id);
+  const placed = { ...resource, app: app.id, app_name: app.name, name };
+  await resources.change(id, { set: { app: app.id, app_name: app.name, name } });
+  await resources.index(placed);
+  failpoint?.('provision.placed');
+  const permission = await deps.probe(placed);
+  await resources.change(id, { set: { permission: permission ?? 'none' } });
+  await deps.buckets.make(resource.bucket);
+  failpoint?.('provision.bucket');
+  await notify(deps, resource);
+  failpoint?.('provision.notified');
+  await rotate(deps, placed);
+  await subscribe(deps, id);
+  await deps.addons.provisioned(id);
+  failpoint?.('provision.told');
+  const { done } = await resources.change(id, { from: ['provisioning'], set: { state: 'provisioned' }, unset: ['error'] });
+  if (!done) return;
+  await deps.audit.append(id, {
+    actor: 'engine',
+    action: 'resource.provisioned',
+    detail: `bucket ${resource.bucket}, dynos by ${permission ?? 'none'}`,
   });
-  deps.failpoint?.('rotate.told');
-  deps.log.info({ resource: resource.id, expiresAt: new Date(fresh.expiresAt).toISOString() }, 'rotated credentials');
-  return true;
+  deps.log.info({ resource: id, bucket: resource.bucket, permission }, 'provisioned a resource');
+}
+
+/** The code works once: what it gave is kept before anything else is done. */
+async function exchange(deps: AddonDeps, id: string): Promise<void> {
+  if ((await deps.resources.secret(id, 'partner')) !== undefined) return;
+  const grant = await deps.resources.secret(id, 'grant');
+  if (grant === undefined) throw new Failure('heroku_refused', 'The provision request carried no OAuth grant.');
+  const partner = await deps.oauth.exchange(grant.code);
+  deps.failpoint?.('provision.exchanged');
+  await deps.resources.change(id, { secrets: { partner }, unset: ['grant'] });
+  deps.failpoint?.('provision.kept');
+}
+
+/** Events only make dynos' ends known sooner; an add-on that may not have them does without. */
+async function subscribe(deps: AddonDeps, id: string): Promise<void> {
+  if (deps.hookUrl === undefined) return;
+  const hook = (await deps.resources.secret(id, 'hook')) ?? { secret: deps.secret() };
+  const { done } = await deps.resources.change(id, { secrets: { hook } });
+  if (!done) return;
+  try {
+    await deps.addons.subscribe(id, { url: `${deps.hookUrl}?resource=${id}`, secret: hook.secret });
+  } catch (error) {
+    if (error instanceof Failure && error.retry) throw error;
+    deps.log.warn({ resource: id, error: messageOf(error) }, 'no dyno events for this resource, its dyno list is polled');
+  }
+}
+
+/** Nothing of a failed resource is left but its record: the bucket goes, Heroku is told, and the customer is not charged. Repeatable. */
+async function giveUp(deps: AddonDeps, resource: Resource, why: string): Promise<void> {
+  const { id, bucket } = resource;
+  while ((await deps.buckets.emptyPage(bucket)) > 0);
+  await deps.buckets.remove(bucket);
+  if ((await deps.resources.secret(id, 'partner')) !== undefined) await deps.addons.deprovisioned(id);
+  const { done } = await deps.resources.change(id, {
+    from: ['provisioning'],
+    set: { state: 'failed', error: why },
+    unset: ['grant', 'partner', 'credentials', 'pending', 'hook'],
+  });
+  if (!done) return;
+  deps.log.error({ resource: id, error: why }, 'provisioning failed for good');
+  await deps.audit.append(id, { actor: 'engine', action: 'resource.failed', detail: why });
 }

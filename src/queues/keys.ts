@@ -117,3 +117,22 @@ export const ACCOUNTS_KEY = '{afb}:accounts';
 export function budgetKey(account: string): string {
   return `{afb}:budget:${account}`;
 }
+
+/** BullMQ prefix and queue of what is done to whole resources: provision, rotate, deprovision. One slot: it is little. */
+export const ADDON_PREFIX = '{af:addon}';
+export const ADDON_QUEUE = 'resource';
+
+/** Which resource an app belongs to. */
+export function appKey(app: string): string {
+  return `af:app:${app}`;
+}
+
+/** STREAM of administrative acts on a resource. */
+export function auditKey(resource: string): string {
+  return `af:audit:${resource}`;
+}
+
+/** Lock of one piece of work on a resource (or on all of them, with the resource left out). */
+export function resourceLockKey(what: string, resource = ''): string {
+  return `af:lock:${what}:${resource}`;
+}

@@ -1,106 +1,209 @@
 import type { Redis } from 'ioredis';
-import Type, { type Static } from 'typebox';
-import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
-import { bucketKey, RESOURCES_KEY, resourceKey } from './keys.ts';
+import { appKey, bucketKey, RESOURCES_KEY, resourceKey } from './keys.ts';
+import {
+  DATA_KEY,
+  isAlive,
+  type Resource,
+  type ResourceCredentials,
+  type ResourceState,
+  readResource,
+  SECRETS,
+  type SecretKind,
+  type Secrets,
+  secretField,
+} from './resource-record.ts';
+import { defineScripts, run as runScript } from './scripts.ts';
 import type { Sealer } from './secrets.ts';
 
-/** One installed add-on: one app, one bucket, one set of credentials, one plan. */
-export const Resource = Type.Object({
-  id: Type.String(),
-  app: Type.String(),
-  bucket: Type.String(),
-  region: Type.String(),
-  plan: Type.String(),
-  /** Whether tasks may run any command, or process types of the Procfile alone; without it any. */
-  commands: Type.Optional(Type.Union([Type.Literal('any'), Type.Literal('procfile')])),
-});
-export type Resource = Static<typeof Resource>;
+export type { Resource, ResourceCredentials } from './resource-record.ts';
 
-const Credentials = Type.Object({
-  accessKeyId: Type.String(),
-  secretAccessKey: Type.String(),
-  sessionToken: Type.String(),
-  expiresAt: Type.Number(),
-});
-export type ResourceCredentials = Static<typeof Credentials>;
-
-const resource = Compile(Resource);
-const credentials = Compile(Credentials);
-
-/** Milliseconds that a bucket's resource is remembered in this process; a removed one is noticed within that time. */
+/** Milliseconds that a bucket's or app's resource is remembered in this process; a removed one is noticed within that time. */
 const CACHE_MS = 5_000;
+/** States that allow a change which asks for nothing more: the resource serves its customer. */
+const ALIVE_STATES: readonly ResourceState[] = ['provisioning', 'provisioned'];
+
+export interface ResourceChange {
+  /** States in which it is made; alive ones without it. `''`: there is no record yet. */
+  readonly from?: readonly (ResourceState | '')[];
+  readonly set?: Partial<Omit<Resource, 'id'>> & Readonly<Record<string, string>>;
+  readonly secrets?: Partial<Secrets>;
+  /** Fields and kinds of secrets to be removed. */
+  readonly unset?: readonly (keyof Resource | SecretKind)[];
+}
 
 export type Resources = ReturnType<typeof createResources>;
 
-/** The records of installed add-ons. Credentials are sealed at rest. */
+/** The records of installed add-ons. Secrets are sealed at rest. */
 export function createResources(deps: { redis: Redis; sealer: Sealer; now: () => number }) {
   const { redis, sealer, now } = deps;
-  /** The last sealed text of each resource and what was in it: opening it again for every launch would be waste. */
-  const lastOpened = new Map<string, { sealed: string; credentials: ResourceCredentials }>();
+  defineScripts(redis);
+  /** The last sealed text of each secret and what was in it: opening it again for every launch would be waste. */
+  const lastOpened = new Map<string, { sealed: string; value: unknown }>();
   const byBucket = new Map<string, { until: number; resource: Resource | undefined }>();
+  const byApp = new Map<string, { until: number; id: string }>();
 
-  const get = async (id: string): Promise<Resource | undefined> => readResource(id, await redis.hgetall(resourceKey(id)));
+  const get = async (id: string): Promise<Resource | undefined> => {
+    const found = readResource(id, await redis.hgetall(resourceKey(id)));
+    return found?.state === 'removed' ? undefined : found;
+  };
 
-  const opened = (id: string, sealed: string | undefined): ResourceCredentials | undefined => {
-    if (sealed === undefined) return undefined;
-    const last = lastOpened.get(id);
-    if (last?.sealed === sealed) return last.credentials;
-    const parsed: unknown = JSON.parse(sealer.open(id, sealed));
-    if (!credentials.Check(parsed)) throw new Failure('internal', `The credentials of resource ${id} are damaged.`);
-    lastOpened.set(id, { sealed, credentials: parsed });
-    return parsed;
+  const open = <Kind extends SecretKind>(
+    id: string,
+    kind: Kind,
+    dataKey: string | null | undefined,
+    sealed: string | null | undefined,
+  ): Secrets[Kind] | undefined => {
+    if (sealed === null || sealed === undefined) return undefined;
+    const last = lastOpened.get(`${kind}:${id}`);
+    // what is kept was checked by the schema of this kind
+    if (last?.sealed === sealed) return last.value as Secrets[Kind];
+    const parsed: unknown = JSON.parse(sealer.open(id, kind, dataKey ?? '', sealed));
+    if (!SECRETS[kind].Check(parsed)) throw new Failure('internal', `The secret ${kind} of resource ${id} is damaged.`);
+    lastOpened.set(`${kind}:${id}`, { sealed, value: parsed });
+    return parsed as Secrets[Kind];
+  };
+
+  const change = async (id: string, order: ResourceChange): Promise<{ done: boolean; state: ResourceState | '' }> => {
+    const fields: Record<string, string> = { ...order.set };
+    const secrets = Object.entries(order.secrets ?? {});
+    const from = order.from ?? ALIVE_STATES;
+    if (secrets.length > 0) {
+      // only a record that does not exist yet may get its data key here: any other has one
+      const wrapped = from.includes('') ? sealer.newKey(id) : await redis.hget(resourceKey(id), DATA_KEY);
+      if (wrapped === null) return { done: false, state: '' };
+      if (from.includes('')) fields[DATA_KEY] = wrapped;
+      for (const [kind, value] of secrets) {
+        // Object.entries of Partial<Secrets> yields its kinds alone
+        fields[secretField(kind as SecretKind)] = sealer.seal(id, kind, wrapped, JSON.stringify(value));
+      }
+    }
+    const unset = (order.unset ?? []).map((name) => (Object.hasOwn(SECRETS, name) ? secretField(name as SecretKind) : name));
+    const reply = await runScript(
+      redis,
+      'resource',
+      [resourceKey(id)],
+      ['', '', JSON.stringify(from), JSON.stringify(fields), JSON.stringify(unset)],
+    );
+    const [done, state] = Array.isArray(reply) ? reply : [];
+    byBucket.clear();
+    return { done: done === 1, state: String(state ?? '') as ResourceState | '' };
+  };
+
+  const index = async (resource: Pick<Resource, 'id' | 'bucket' | 'app'>): Promise<void> => {
+    await redis.set(bucketKey(resource.bucket), resource.id);
+    if (resource.app !== '') await redis.set(appKey(resource.app), resource.id);
+    await redis.sadd(RESOURCES_KEY, resource.id);
+    byBucket.delete(resource.bucket);
   };
 
   return {
+    /** The record as it stands; undefined when there is none, or only a tombstone. */
     get,
 
-    /** Idempotent by id. */
-    put: async (next: Resource): Promise<void> => {
-      await redis.hset(resourceKey(next.id), next);
-      await redis.set(bucketKey(next.bucket), next.id);
-      await redis.sadd(RESOURCES_KEY, next.id);
-      byBucket.delete(next.bucket);
+    /** Where the resource's life stands, tombstones included; undefined for one that never was. */
+    stateOf: async (id: string): Promise<ResourceState | undefined> => {
+      const found = readResource(id, await redis.hgetall(resourceKey(id)));
+      return found === undefined ? undefined : (found.state ?? 'provisioned');
     },
 
-    /** Whose bucket this is: the one source of tenant identity. */
+    /**
+     * Makes the record of a new resource, once: `done` says whether this call did it, `state` what stood before. Call `index` after it, also
+     * when it stood before: whoever made it may have died in between.
+     */
+    claim: async (resource: Resource, secrets: Partial<Secrets>): Promise<{ done: boolean; state: ResourceState | '' }> => {
+      const { id: _id, ...fields } = resource;
+      return await change(resource.id, { from: [''], set: { ...fields, id: resource.id, created: String(now()) }, secrets });
+    },
+
+    /** Makes the resource findable by bucket and app. Idempotent. */
+    index,
+
+    /**
+     * Changes fields and secrets in one step when the resource is in one of the states `from`; answers whether it was and which state
+     * it was in (`''`: none).
+     */
+    change,
+
+    /** Idempotent by id; state and secrets of a record that stands are kept. */
+    put: async (next: Resource): Promise<void> => {
+      await redis.hset(resourceKey(next.id), next);
+      await redis.hsetnx(resourceKey(next.id), DATA_KEY, sealer.newKey(next.id));
+      await index(next);
+    },
+
+    /** Whose bucket this is: the one source of tenant identity. Undefined also for one that is being removed. */
     ofBucket: async (bucket: string): Promise<Resource | undefined> => {
       const cached = byBucket.get(bucket);
       if (cached !== undefined && cached.until > now()) return cached.resource;
       const id = await redis.get(bucketKey(bucket));
-      const found = id === null ? undefined : await get(id);
+      const stored = id === null ? undefined : await get(id);
+      const found = stored !== undefined && isAlive(stored) ? stored : undefined;
       // an unknown bucket is asked for again next time: it may be provisioned this very moment
       if (found !== undefined) byBucket.set(bucket, { until: now() + CACHE_MS, resource: found });
       else byBucket.delete(bucket);
       return found;
     },
 
+    /** The id of the resource that an app (its id at Heroku) belongs to. */
+    ofApp: async (app: string): Promise<string | undefined> => {
+      const cached = byApp.get(app);
+      if (cached !== undefined && cached.until > now()) return cached.id;
+      const id = (await redis.get(appKey(app))) ?? undefined;
+      if (id === undefined) byApp.delete(app);
+      else byApp.set(app, { until: now() + CACHE_MS, id });
+      return id;
+    },
+
+    /** All resources but the removed ones. */
     list: async (): Promise<readonly Resource[]> => {
       const found = await Promise.all((await redis.smembers(RESOURCES_KEY)).map(get));
       return found.filter((x) => x !== undefined);
     },
 
-    setCredentials: async (id: string, next: ResourceCredentials): Promise<void> => {
-      await redis.hset(resourceKey(id), 'credentials', sealer.seal(id, JSON.stringify(next)));
+    /** Leaves nothing of a resource but its tombstone: secrets, indexes and all other fields are gone. */
+    bury: async (resource: Resource): Promise<void> => {
+      await redis.srem(RESOURCES_KEY, resource.id);
+      await redis.del(bucketKey(resource.bucket));
+      if (resource.app !== '' && (await redis.get(appKey(resource.app))) === resource.id) await redis.del(appKey(resource.app));
+      const { id, bucket, region, plan } = resource;
+      await runScript(
+        redis,
+        'resource',
+        [resourceKey(id)],
+        ['', '', '["deprovisioning"]', JSON.stringify({ id, app: '', bucket, region, plan, state: 'removed' }), '["*"]'],
+      );
+      for (const kind of Object.keys(SECRETS)) lastOpened.delete(`${kind}:${id}`);
+      byBucket.clear();
+      byApp.clear();
     },
 
-    /** The resource with the credentials that its dynos get; undefined when it is gone. */
+    setCredentials: async (id: string, credentials: ResourceCredentials): Promise<void> => {
+      const { done } = await change(id, { secrets: { credentials } });
+      if (!done) throw new Failure('conflict', `Resource ${id} is not installed, so it gets no credentials.`);
+    },
+
+    /** The resource with the credentials that its dynos get; undefined when it is gone or going. */
     launchable: async (id: string): Promise<{ resource: Resource; credentials: ResourceCredentials | undefined } | undefined> => {
       const record = await redis.hgetall(resourceKey(id));
       const found = readResource(id, record);
-      return found === undefined ? undefined : { resource: found, credentials: opened(id, record['credentials']) };
+      if (found === undefined || !isAlive(found)) return undefined;
+      return { resource: found, credentials: open(id, 'credentials', record[DATA_KEY], record[secretField('credentials')]) };
     },
 
-    /** The credentials that dynos get; undefined before the first were issued. */
-    credentials: async (id: string): Promise<ResourceCredentials | undefined> =>
-      opened(id, (await redis.hget(resourceKey(id), 'credentials')) ?? undefined),
-  };
-}
+    /** A secret of the resource; undefined when it has none of that kind. */
+    secret: async <Kind extends SecretKind>(id: string, kind: Kind): Promise<Secrets[Kind] | undefined> => {
+      const [dataKey, sealed] = await redis.hmget(resourceKey(id), DATA_KEY, secretField(kind));
+      return open(id, kind, dataKey, sealed);
+    },
 
-/** undefined: no such record. Throws Failure internal for a damaged one. */
-function readResource(id: string, record: Readonly<Record<string, string>>): Resource | undefined {
-  if (Object.keys(record).length === 0) return undefined;
-  const { credentials: _sealed, ...plain } = record;
-  if (!resource.Check(plain)) throw new Failure('internal', `The record of resource ${id} is damaged.`);
-  return plain;
+    /** Wraps the resource's data key by the current master key; answers whether it was another one before. */
+    rewrap: async (id: string): Promise<boolean> => {
+      const wrapped = await redis.hget(resourceKey(id), DATA_KEY);
+      const next = wrapped === null ? undefined : sealer.rewrap(id, wrapped);
+      if (next === undefined) return false;
+      await change(id, { from: ['provisioning', 'provisioned', 'failed', 'deprovisioning'], set: { [DATA_KEY]: next } });
+      return true;
+    },
+  };
 }

@@ -33,6 +33,7 @@ const KEY_COUNTS = {
   archived: 3,
   retire: 4,
   list: 1,
+  resource: 1,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

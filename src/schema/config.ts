@@ -1,4 +1,5 @@
 // The configuration of the engine, read from environment variables once at the start. An empty variable is an unset one.
+import { type AddonConfig, readAddonConfig } from './config-addon.ts';
 import { Failure } from './failures.ts';
 
 type Mode = 'local' | 'test' | 'production';
@@ -76,6 +77,8 @@ export interface Config {
   readonly metricsToken: string | undefined;
   /** LOG_LEVEL: fatal, error, warn, info, debug, trace or silent (info). */
   readonly logLevel: LogLevel;
+  /** What is about the add-on: config-addon.ts. */
+  readonly addon: AddonConfig;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -124,6 +127,7 @@ export function readConfig(env: Environment): Config {
     tracing: readTracing(read),
     metricsToken: read.text('AUTOFILES_METRICS_TOKEN'),
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
+    addon: readAddonConfig(read, faults, production),
   };
   if (faults.length > 0) throw new Failure('config_invalid', faults.join(' '));
   return config;

@@ -30,7 +30,7 @@ export async function collect(
     const decisions = await world.redis.hgetall(`{af0}:decisions:${id}`);
     const counted = Object.fromEntries(Object.entries(decisions).map(([kind, n]) => [kind, Number(n)]));
     resources.push({ id, bucket, app, decisions: counted, quarantine: await quarantineOf(world, id) });
-    const issued = await world.resources.credentials(id);
+    const issued = await world.resources.secret(id, 'credentials');
     if (issued !== undefined) secrets.push(issued.secretAccessKey, issued.sessionToken);
   }
   const { leaks, searched } = await searchFor(world, secrets);

@@ -233,7 +233,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
 
     /** What the resource's dynos get. */
     credentials: async () => {
-      const found = await resources.credentials(resource.id);
+      const found = await resources.secret(resource.id, 'credentials');
       if (found === undefined) throw new Error('no credentials');
       return found;
     },

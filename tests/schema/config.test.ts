@@ -20,6 +20,21 @@ function faultsOf(env: Record<string, string | undefined>): string {
 describe('readConfig', () => {
   it('has a default for everything but Redis and the master key', () => {
     expect(readConfig(SOCKET)).toEqual({
+      addon: {
+        id: 'line-d',
+        password: undefined,
+        ssoSalt: undefined,
+        ssoLegacy: false,
+        oauthClientSecret: undefined,
+        herokuIdUrl: 'https://id.heroku.com',
+        customerOAuth: undefined,
+        tenantRoleArn: undefined,
+        asyncDeprovision: false,
+        publicUrl: undefined,
+        operatorPassword: undefined,
+        previousMasterKeys: [],
+        supportUrl: 'https://help.heroku.com',
+      },
       mode: 'local',
       redis: { socket: '/tmp/redis.sock' },
       region: 'us-east-1',

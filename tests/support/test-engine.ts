@@ -49,7 +49,6 @@ export async function startTestEngine(
     queue: cloud.queue,
     queueUrl: 'events',
     platform: cloud.platform,
-    issuer: cloud.issuer,
     consumers: 1,
     taskConcurrency: 50,
     lockMs: 3000,

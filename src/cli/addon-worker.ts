@@ -1,0 +1,85 @@
+// The add-on's part of a worker process: what is done to whole resources.
+import { randomBytes } from 'node:crypto';
+import { createDynoPlatform } from '../clients/heroku.ts';
+import { type AddonWorkerDeps, startAddonWorker } from '../processors/addon.ts';
+import { createHerokuTokens } from '../processors/heroku-tokens.ts';
+import { connect } from '../queues/connection.ts';
+import { createPurge } from '../queues/purge.ts';
+import { createRuns } from '../queues/runs.ts';
+import { createTokens } from '../queues/tokens.ts';
+import type { Config } from '../schema/config.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import type { createClients } from './wiring.ts';
+import { createAddonParts } from './wiring-addon.ts';
+
+/** Milliseconds between two looks at all resources in production; locally they are few and somebody waits. */
+const LOOK_MS = 300_000;
+const LOCAL_LOOK_MS = 5_000;
+
+/** `platform` is the one by which the engine reaches the apps: with the token that each resource brought along. */
+export async function openAddonWorker(deps: { config: Config; clients: ReturnType<typeof createClients>; failpoint: Failpoint; log: Log }) {
+  const { config, clients, failpoint, log } = deps;
+  const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
+  const redis = connect(config.redis, onError);
+  const parts = createAddonParts({ config, redis, sealer: clients.sealer, onError });
+  const worker = async () =>
+    await startAddonWorker({
+      ...parts,
+      issuer: clients.issuer,
+      buckets: clients.buckets,
+      queue: clients.queue,
+      queueName: config.queueName,
+      identity: clients.issuer.identity,
+      runs: createRuns({ redis }),
+      purge: createPurge({ redis, shards: config.shards }),
+      tokens: createTokens({ redis, now: Date.now }),
+      probe: createProbe(parts, config),
+      hookUrl: config.addon.publicUrl === undefined ? undefined : new URL('/heroku/webhooks', config.addon.publicUrl).href,
+      secret: () => randomBytes(32).toString('base64url'),
+      asyncDeprovision: config.addon.asyncDeprovision,
+      connection: redis,
+      lockMs: config.lockMs,
+      lookMs: config.mode === 'production' ? LOOK_MS : LOCAL_LOOK_MS,
+      now: Date.now,
+      failpoint,
+      log,
+    });
+  return {
+    platform: parts.platform,
+    /** Begins working; answers with the way to stop. */
+    start: async () => {
+      const running = await worker();
+      return async () => {
+        await running.stop();
+        await parts.jobs.close();
+        redis.disconnect();
+      };
+    },
+  };
+}
+
+/**
+ * There is no way to ask Heroku what a partner's token may do (heroku.md §1.6): a look at the app's dynos tells. Without that right the static
+ * token of the configuration serves, if there is one; a customer's consent replaces either.
+ */
+function createProbe(parts: ReturnType<typeof createAddonParts>, config: Config): AddonWorkerDeps['probe'] {
+  return async ({ id, app }) => {
+    const tokens = createHerokuTokens({ ...parts, staticToken: undefined, now: Date.now });
+    const platform = createDynoPlatform({
+      baseUrl: config.herokuApiUrl,
+      userAgent: 'autofiles',
+      token: () => tokens.ofAddon(id),
+      renew: (_app, used) => tokens.ofAddon(id, used),
+      now: Date.now,
+    });
+    try {
+      await platform.list(app);
+      return 'partner';
+    } catch (error) {
+      if (!(error instanceof Failure && error.code === 'heroku_refused')) throw error;
+      return config.herokuToken === undefined ? 'none' : 'static';
+    }
+  };
+}

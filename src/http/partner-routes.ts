@@ -1,0 +1,181 @@
+// Heroku's side of an add-on's life: the Add-on Partner API v3 (heroku.md §1.1–1.5). A call only writes what was decided and rings a job, so
+// it is answered in milliseconds whatever S3 does, and may come any number of times.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { within } from '../clients/deadline.ts';
+import type { Audit } from '../queues/audit.ts';
+import type { ResourceJobs } from '../queues/resource-jobs.ts';
+import type { Resources } from '../queues/resources.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import { awsRegionOf } from '../schema/heroku-regions.ts';
+import type { Log } from '../schema/log.ts';
+import { isUuid, type ProvisionRequest, planChangeRequest, provisionRequest } from '../schema/partner-api.ts';
+import { PLANS, planOf } from '../schema/plans.ts';
+import type { AddressOf } from './address.ts';
+import { requireBasic } from './basic-auth.ts';
+
+/** Bytes of a request; Heroku's have about 1,000. */
+const MAX_BODY_BYTES = 65_536;
+/** Milliseconds for an answer: Heroku asks for 3 s and gives up after 25. */
+const ANSWER_MS = 2_800;
+/** Milliseconds that a removal waits for its dynos to be stopped: with our answer Heroku ends our access to them. */
+const QUIET_MS = 2_500;
+const LOOK_MS = 40;
+
+export interface PartnerDeps {
+  readonly addonId: string;
+  /** undefined: the Partner API is closed. */
+  readonly addonPassword: string | undefined;
+  readonly resources: Resources;
+  readonly jobs: ResourceJobs;
+  readonly audit: Audit;
+  /** AWS region of this deployment's queue; buckets stand there, too. */
+  readonly region: string;
+  readonly asyncDeprovision: boolean;
+  readonly addressOf: AddressOf;
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+/** To be mounted at `/heroku/resources`. */
+export function partnerRoutes(deps: PartnerDeps): Hono {
+  const routes = new Hono();
+  const { addonId: user, addonPassword: password } = deps;
+  routes.onError((error, c) => {
+    const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
+    if (failure.status >= 500) deps.log.error({ path: c.req.path, error: messageOf(error) }, 'partner call failed');
+    // a status of ours alone would mean nothing to Heroku; 503 is tried again and its message shown
+    const status = failure.status >= 500 ? 503 : failure.status === 401 ? 401 : 422;
+    return c.json({ id: failure.code, message: failure.message }, status);
+  });
+  routes.use(requireBasic(password === undefined ? undefined : { user, password }, 'add-on manifest'));
+  routes.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => refusal(c, 413, `The body has more than ${MAX_BODY_BYTES} bytes.`) }));
+  // ioredis waits for Redis as long as it takes; Heroku does not
+  routes.use(async (_c, next) => {
+    try {
+      await within({}, ANSWER_MS, next);
+    } catch (error) {
+      if (error instanceof Failure) throw error;
+      throw new Failure('redis_unavailable', 'Autofiles cannot answer at the moment. Please try again.', { cause: error });
+    }
+  });
+
+  routes.post('/', async (c) => await provision(deps, c));
+  routes.put('/:id', async (c) => await changePlan(deps, c));
+  routes.delete('/:id', async (c) => await remove(deps, c));
+  return routes;
+}
+
+async function provision(deps: PartnerDeps, c: Context): Promise<Response> {
+  const body = await json(c);
+  if (!provisionRequest.Check(body)) {
+    const [fault] = provisionRequest.Errors(body);
+    return refusal(c, 422, `The request is wrong at ${fault?.instancePath || '/'}: ${fault?.message ?? 'not as expected'}.`);
+  }
+  const { uuid: id, plan } = body;
+  const state = await deps.resources.stateOf(id);
+  if (state === 'removed' || state === 'deprovisioning') return refusal(c, 410, 'This add-on was removed. Provision a new one.');
+  if (state === undefined) {
+    if (planOf(plan) === undefined || plan === 'local') return refusal(c, 422, unknownPlan(plan));
+    const region = awsRegionOf(body.region);
+    if (region !== deps.region)
+      return refusal(c, 422, `Autofiles is not available in the region ${body.region}. It is available for apps in ${deps.region}.`);
+  }
+  const claimed = await deps.resources.claim(
+    {
+      id,
+      app: '',
+      bucket: `ld-private-${id}`,
+      region: deps.region,
+      plan,
+      state: 'provisioning',
+      ...(body.name === undefined ? {} : { name: body.name }),
+      ...(body.options?.['commands'] === 'procfile' ? { commands: 'procfile' } : {}),
+    },
+    grantOf(body),
+  );
+  if (claimed.done) {
+    await deps.audit.append(id, { actor: 'heroku', action: 'resource.provision', detail: `plan ${plan}`, address: deps.addressOf(c) });
+    deps.log.info({ resource: id, plan }, 'provisioning a resource');
+  }
+  // what stands now may have been made by a call that died before it rang
+  const found = await deps.resources.get(id);
+  if (found === undefined || found.state === 'deprovisioning') return refusal(c, 410, 'This add-on was removed. Provision a new one.');
+  if (found.state === 'failed')
+    return refusal(c, 422, `Autofiles could not be set up: ${found.error ?? 'unknown'} Please provision it again.`);
+  await deps.resources.index(found);
+  if (found.state === 'provisioning') await deps.jobs.add({ kind: 'provision', resource: id });
+  return c.json({ id, message: 'line-D is being provisioned and will be available shortly.' }, 202);
+}
+
+function grantOf({ oauth_grant: grant }: ProvisionRequest) {
+  if (grant === undefined || grant === null) return {};
+  const expiresAt = Date.parse(grant.expires_at);
+  return { grant: { code: grant.code, expiresAt: Number.isNaN(expiresAt) ? 0 : expiresAt } };
+}
+
+async function changePlan(deps: PartnerDeps, c: Context): Promise<Response> {
+  const id = c.req.param('id') ?? '';
+  const body = await json(c);
+  if (!planChangeRequest.Check(body)) return refusal(c, 422, 'The request names no plan.');
+  const plan = planOf(body.plan);
+  if (plan === undefined || body.plan === 'local') return refusal(c, 422, unknownPlan(body.plan));
+  const state = isUuid(id) ? await deps.resources.stateOf(id) : undefined;
+  if (state === undefined) return refusal(c, 404, 'There is no such add-on.');
+  const before = (await deps.resources.get(id))?.plan;
+  const { done } = await deps.resources.change(id, { set: { plan: body.plan } });
+  if (!done) return refusal(c, state === 'failed' ? 422 : 410, 'This add-on was removed.');
+  if (before !== body.plan)
+    await deps.audit.append(id, { actor: 'heroku', action: 'plan.change', detail: `${before} → ${body.plan}`, address: deps.addressOf(c) });
+  return c.json({ message: `The plan ${plan.name} is in force.` }, 200);
+}
+
+async function remove(deps: PartnerDeps, c: Context): Promise<Response> {
+  const id = c.req.param('id') ?? '';
+  const gone = () => refusal(c, 410, 'This add-on was removed.');
+  if (!isUuid(id)) return gone();
+  const { done, state } = await deps.resources.change(id, {
+    from: ['provisioning', 'provisioned', 'failed'],
+    set: { state: 'deprovisioning' },
+    unset: ['grant', 'pending'],
+  });
+  if (!done && state !== 'deprovisioning') return gone();
+  if (done) {
+    await deps.audit.append(id, { actor: 'heroku', action: 'resource.deprovision', address: deps.addressOf(c) });
+    deps.log.info({ resource: id }, 'removing a resource');
+  }
+  await deps.jobs.add({ kind: 'deprovision', resource: id });
+  if (deps.asyncDeprovision) return c.json({ message: 'The add-on is being removed; its dynos are stopped first.' }, 202);
+  await untilQuiet(deps, id);
+  return c.body(null, 204);
+}
+
+/** Until the job has stopped the dynos; when that takes too long, their time_to_live ends what is left. */
+async function untilQuiet(deps: PartnerDeps, id: string): Promise<void> {
+  const until = deps.now() + QUIET_MS;
+  while (deps.now() < until) {
+    const resource = await deps.resources.get(id);
+    if (resource === undefined || resource.quiet !== undefined) return;
+    await sleep(LOOK_MS);
+  }
+  deps.log.warn({ resource: id }, 'the dynos of a removed resource were not stopped in time');
+}
+
+function unknownPlan(plan: string): string {
+  const offered = Object.keys(PLANS).filter((slug) => slug !== 'local');
+  return `There is no plan ${JSON.stringify(plan)}. Choose one of ${offered.join(', ')}.`;
+}
+
+/** Heroku shows the message to the customer. */
+function refusal(c: Context, status: 404 | 410 | 413 | 422, message: string): Response {
+  return c.json({ message }, status);
+}
+
+async function json(c: Context): Promise<unknown> {
+  try {
+    return await c.req.json();
+  } catch (cause) {
+    throw new Failure('request_invalid', 'The body is not JSON.', { cause });
+  }
+}

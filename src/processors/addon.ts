@@ -1,0 +1,114 @@
+// The worker of what is done to whole resources, and the loop that finds what is due or was left half done.
+import { Worker } from 'bullmq';
+import type { connect } from '../queues/connection.ts';
+import { ADDON_PREFIX, ADDON_QUEUE } from '../queues/keys.ts';
+import type { Locks } from '../queues/locks.ts';
+import { type ResourceJobs, readResourceJob, retryDelay } from '../queues/resource-jobs.ts';
+import type { Resource } from '../queues/resources.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import { ALARM_MS, isDue, rotate } from './credentials.ts';
+import { type DeprovisionDeps, deprovision } from './deprovision.ts';
+import { type Loop, startLoop } from './loop.ts';
+import { type AddonDeps, provisionAddon } from './provision.ts';
+
+/** Jobs that one worker process does at a time: they wait for other services most of their time. */
+const CONCURRENCY = 10;
+/** Milliseconds that a look at all resources keeps other processes from looking; two at a time do no harm. */
+const ALONE_MS = 10_000;
+
+export interface AddonWorkerDeps extends AddonDeps, DeprovisionDeps {
+  readonly failpoint: DeprovisionDeps['failpoint'];
+  readonly connection: ReturnType<typeof connect>;
+  readonly jobs: ResourceJobs;
+  readonly locks: Locks;
+  /** Milliseconds without a sign of life after which a job's worker counts as dead. */
+  readonly lockMs: number;
+  /** Milliseconds between two looks at all resources. */
+  readonly lookMs: number;
+}
+
+/** Starts working; `stop` resolves when what was being done is done. */
+export async function startAddonWorker(deps: AddonWorkerDeps): Promise<{ stop(): Promise<void>; nudge: Loop['nudge'] }> {
+  const worker = new Worker(
+    ADDON_QUEUE,
+    async (job) => {
+      const order = readResourceJob(job.data);
+      if (order === undefined) throw new Failure('internal', `Job ${job.id} says nothing that can be done to a resource.`);
+      switch (order.kind) {
+        case 'provision':
+          return await provisionAddon(deps, order.resource);
+        case 'deprovision':
+          return await deprovision(deps, order.resource);
+        case 'rotate':
+          return await rotateOne(deps, order.resource, order.before);
+      }
+    },
+    {
+      connection: deps.connection,
+      prefix: ADDON_PREFIX,
+      concurrency: CONCURRENCY,
+      lockDuration: deps.lockMs,
+      stalledInterval: Math.max(100, Math.floor(deps.lockMs / 2)),
+      maxStalledCount: 1_000_000,
+      settings: { backoffStrategy: retryDelay },
+    },
+  );
+  worker.on('error', (error) => deps.log.warn({ error: messageOf(error) }, 'resource worker'));
+  worker.on('failed', (job, error) =>
+    deps.log.warn({ job: job?.name, jobId: job?.id, error: messageOf(error) }, 'resource job not done yet'),
+  );
+  await worker.waitUntilReady();
+  const loop = startLoop({
+    name: 'resources',
+    every: deps.lookMs,
+    log: deps.log,
+    turn: async (signal) => {
+      const release = await deps.locks.take('resources', '', ALONE_MS);
+      if (release === undefined) return;
+      try {
+        for (const resource of await deps.resources.list()) {
+          if (signal.aborted) return;
+          await look(deps, resource).catch((error: unknown) =>
+            deps.log.error({ resource: resource.id, error: messageOf(error) }, 'resource not looked at'),
+          );
+        }
+      } finally {
+        await release();
+      }
+    },
+  });
+  return {
+    nudge: loop.nudge,
+    stop: async () => {
+      await loop.stop();
+      await worker.close();
+    },
+  };
+}
+
+/** Brings back jobs that Redis lost, orders rotations that are due, and raises the alarm when they do not happen. */
+async function look(deps: AddonWorkerDeps, resource: Resource): Promise<void> {
+  const { id, state } = resource;
+  if (await deps.resources.rewrap(id)) deps.log.info({ resource: id }, 'wrapped the data key by the current master key');
+  if (state === 'provisioning' || state === 'deprovisioning') {
+    await deps.jobs.add({ kind: state === 'provisioning' ? 'provision' : 'deprovision', resource: id });
+    return;
+  }
+  if (state === 'failed') return;
+  const held = await deps.resources.secret(id, 'credentials');
+  const pending = await deps.resources.secret(id, 'pending');
+  if (pending !== undefined || isDue(id, held, deps.now())) await deps.jobs.add({ kind: 'rotate', resource: id });
+  const left = (held?.expiresAt ?? 0) - deps.now();
+  if (left < ALARM_MS)
+    deps.log.error(
+      { resource: id, leftMinutes: Math.floor(left / 60_000) },
+      'ALARM: the credentials end in less than two hours and were not rotated',
+    );
+}
+
+async function rotateOne(deps: AddonWorkerDeps, id: string, before: number | undefined): Promise<void> {
+  const resource = await deps.resources.get(id);
+  if (resource === undefined || (resource.state !== undefined && resource.state !== 'provisioned')) return;
+  const rotated = await rotate(deps, resource, before === undefined ? {} : { before });
+  if (rotated) await deps.audit.append(id, { actor: 'engine', action: 'credentials.rotated' });
+}

@@ -1,0 +1,21 @@
+-- Changes the record of an add-on resource when it is in one of the states that allow it. Claiming a new one, every step of
+-- provisioning, rotating and removing, and the tombstone at the end are all this one decision.
+-- KEYS: record   ARGV: (unused), (unused), states that allow it (JSON list; '' = there is no record), fields to set
+-- (JSON object of texts), fields to remove before (JSON list; '*' = all)
+-- Answers {1, state before} or {0, state that stands}; '' where there is none.
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then
+  state = redis.call('EXISTS', KEYS[1]) == 1 and 'provisioned' or ''
+end
+local allowed = false
+for _, one in ipairs(cjson.decode(ARGV[3])) do
+  if one == state then allowed = true end
+end
+if not allowed then return { 0, state } end
+for _, field in ipairs(cjson.decode(ARGV[5])) do
+  if field == '*' then redis.call('DEL', KEYS[1]) else redis.call('HDEL', KEYS[1], field) end
+end
+local fields = cjson.decode(ARGV[4])
+for name, value in pairs(fields) do redis.call('HSET', KEYS[1], name, value) end
+if fields['state'] then redis.call('HSET', KEYS[1], 'changed', now) end
+return { 1, state }

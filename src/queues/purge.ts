@@ -1,0 +1,68 @@
+// Takes everything of a removed resource out of Redis: its runs, indexes, counters, and whatever else has its id in its key.
+import { Cluster, type Redis } from 'ioredis';
+import { auditKey, resourceKey, shardKeys } from './keys.ts';
+
+/** Runs removed at a time, keys looked at in one step of the scan. */
+const PAGE = 200;
+const SCAN_COUNT = 1_000;
+
+export interface Purge {
+  /** The runs of the resource that have not ended, and the dynos that it still waits for or has to stop. */
+  open(resource: string): Promise<{ runs: readonly string[]; watched: number }>;
+  /** Removes all keys of the resource but its tombstone and its audit log. Repeatable. */
+  purge(resource: string): Promise<void>;
+}
+
+/** `shards`: of the engine. */
+export function createPurge(deps: { redis: Redis; shards: number }): Purge {
+  const { redis } = deps;
+  const shards = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard));
+
+  return {
+    open: async (resource) => {
+      const runs: string[] = [];
+      let watched = 0;
+      for (const keys of shards) {
+        watched += await redis.hlen(keys.watch(resource));
+        const [mine, live] = await Promise.all([redis.zrange(keys.index(resource), '0', '-1'), redis.zrange(keys.live, '0', '-1')]);
+        const alive = new Set(live);
+        runs.push(...mine.filter((run) => alive.has(run)));
+      }
+      return { runs, watched };
+    },
+
+    purge: async (resource) => {
+      for (const keys of shards) {
+        for (;;) {
+          const runs = await redis.zrange(keys.index(resource), '0', String(PAGE - 1));
+          if (runs.length === 0) break;
+          for (const run of runs) await redis.unlink(keys.run(run), keys.document(run), keys.history(run));
+          // last: a purge that dies in between finds them again
+          await redis.zrem(keys.index(resource), ...runs);
+          await redis.zrem(keys.live, ...runs);
+        }
+        await redis.srem(keys.watched, resource);
+        const stops = (await redis.zrange(keys.stops, '0', '-1')).filter((member) => member.startsWith(`${resource}|`));
+        if (stops.length > 0) await redis.zrem(keys.stops, ...stops);
+      }
+      const kept = new Set([resourceKey(resource), auditKey(resource)]);
+      for (const node of nodesOf(redis)) {
+        let cursor = '0';
+        do {
+          const [next, found] = await node.scan(cursor, 'MATCH', `*${resource}*`, 'COUNT', SCAN_COUNT);
+          cursor = next;
+          for (const key of found) if (!kept.has(key) && !isJob(key)) await redis.unlink(key);
+        } while (cursor !== '0');
+      }
+    },
+  };
+}
+
+/** The job that removes the resource has its id in its keys, too; BullMQ takes it away when it is done. */
+function isJob(key: string): boolean {
+  return key.startsWith('{af:addon}:');
+}
+
+function nodesOf(redis: Redis | Cluster): readonly Redis[] {
+  return redis instanceof Cluster ? redis.nodes('master') : [redis];
+}

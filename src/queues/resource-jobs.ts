@@ -1,0 +1,53 @@
+// What is done to a whole resource, as BullMQ jobs: each may be repeated, and is until it is done.
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { ADDON_PREFIX, ADDON_QUEUE } from './keys.ts';
+
+/** `rotate` with `before`: credentials made before that time (ms) are replaced even when they are not due. */
+export type ResourceJob =
+  | { readonly kind: 'provision'; readonly resource: string }
+  | { readonly kind: 'deprovision'; readonly resource: string }
+  | { readonly kind: 'rotate'; readonly resource: string; readonly before?: number };
+
+export interface ResourceJobs {
+  /** Idempotent: a job that waits, or is done right now, is not added twice. */
+  add(job: ResourceJob): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Far more tries than a day has minutes: a job ends when it is done or when its resource can never be. */
+const ATTEMPTS = 1_000_000;
+
+/** Adds jobs on the given connection. */
+export function createResourceJobs(deps: { connection: Redis; onError: (error: Error) => void }): ResourceJobs {
+  const queue = new Queue(ADDON_QUEUE, { connection: deps.connection, prefix: ADDON_PREFIX });
+  queue.on('error', deps.onError);
+  return {
+    add: async (job) => {
+      const asked = job.kind === 'rotate' && job.before !== undefined ? `-${job.before}` : '';
+      await queue.add(job.kind, job, {
+        jobId: `${job.kind}-${job.resource}${asked}`,
+        attempts: ATTEMPTS,
+        backoff: { type: 'custom' },
+        removeOnComplete: true,
+        removeOnFail: true,
+      });
+    },
+    close: async () => await queue.close(),
+  };
+}
+
+/** Milliseconds until a job that failed `attempts` times is tried again: half a second, doubled each time, a minute at most. */
+export function retryDelay(attempts: number): number {
+  return Math.min(500 * 2 ** Math.min(attempts - 1, 10), 60_000);
+}
+
+/** Reads a job's data; undefined when it is none of ours. */
+export function readResourceJob(data: unknown): ResourceJob | undefined {
+  if (typeof data !== 'object' || data === null || !('kind' in data) || !('resource' in data) || typeof data.resource !== 'string')
+    return undefined;
+  const { kind, resource } = data;
+  if (kind === 'provision' || kind === 'deprovision') return { kind, resource };
+  if (kind !== 'rotate') return undefined;
+  return { kind, resource, ...('before' in data && typeof data.before === 'number' ? { before: data.before } : {}) };
+}

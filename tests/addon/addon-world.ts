@@ -1,0 +1,174 @@
+// The add-on in its world: a Redis, the local store as S3, SQS and STS, Heroku's side, the web process's routes on a port, and a worker in this
+// process or one of its own that a failpoint can kill.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { createAdaptorServer } from '@hono/node-server';
+import { openAddonWorker } from '../../src/cli/addon-worker.ts';
+import { openWebApp } from '../../src/cli/web-app.ts';
+import { createClients, createSealerOf } from '../../src/cli/wiring.ts';
+import { createAudit } from '../../src/queues/audit.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { createResources } from '../../src/queues/resources.ts';
+import { readConfig } from '../../src/schema/config.ts';
+import type { Failpoint } from '../../src/schema/failpoint.ts';
+import type { Log } from '../../src/schema/log.ts';
+import { root, runStore } from '../store/running-store.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { until } from '../support/until.ts';
+import { startHerokuSide } from './heroku-side.ts';
+
+const NODE = fileURLToPath(new URL('../../node_modules/node/bin/node', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const MASTER_KEY = Buffer.alloc(32, 9).toString('base64');
+
+export const PASSWORD = 'super-secret-password';
+export const SALT = '2f97bfa52ca102f8874716e2eb1d3b4920ad0be4';
+export const OPERATOR = 'an-operator-password';
+export const BASIC = `Basic ${Buffer.from(`line-d:${PASSWORD}`).toString('base64')}`;
+
+/** What the processes logged. */
+export type LogLine = { level: string; message: string; fields: Readonly<Record<string, unknown>> };
+
+export type AddonWorld = Awaited<ReturnType<typeof startAddonWorld>>;
+
+export async function startAddonWorld(options: { env?: Record<string, string>; lifetime?: number; dynosAllowed?: boolean } = {}) {
+  const redisServer = await startRedis();
+  const store = await runStore();
+  const heroku = await startHerokuSide({ clientSecret: 'oauth-client-secret', ...options });
+  const env = {
+    AUTOFILES_MODE: 'test',
+    AUTOFILES_REDIS_SOCKET: redisServer.socket,
+    AUTOFILES_S3_ENDPOINT: store.endpoint,
+    AUTOFILES_SQS_ENDPOINT: store.endpoint,
+    AUTOFILES_STS_ENDPOINT: store.endpoint,
+    AUTOFILES_ACCESS_KEY_ID: root.accessKeyId,
+    AUTOFILES_SECRET_ACCESS_KEY: root.secretAccessKey,
+    AUTOFILES_MASTER_KEY: MASTER_KEY,
+    AUTOFILES_ADDON_PASSWORD: PASSWORD,
+    AUTOFILES_SSO_SALT: SALT,
+    AUTOFILES_OAUTH_CLIENT_SECRET: 'oauth-client-secret',
+    AUTOFILES_OPERATOR_PASSWORD: OPERATOR,
+    AUTOFILES_PUBLIC_URL: 'http://127.0.0.1:1',
+    AUTOFILES_LOCK_MS: '1000',
+    HEROKU_API_URL: heroku.url,
+    HEROKU_ID_URL: heroku.url,
+    LOG_LEVEL: 'silent',
+    ...options.env,
+  };
+  const config = readConfig(env);
+  const lines: LogLine[] = [];
+  const note = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => {
+    lines.push({ level, message, fields });
+    if (process.env['TEST_LOG'] !== undefined) console.error(level, message, fields);
+  };
+  const log: Log = { debug: () => {}, info: note('info'), warn: note('warn'), error: note('error') };
+  const redis = connect(config.redis, () => {});
+  const resources = createResources({ redis, sealer: createSealerOf(config), now: Date.now });
+  const clients = createClients(config);
+
+  const web = await openWebApp(config, log);
+  const server = createAdaptorServer({ fetch: web.app.fetch });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  // a listening TCP server has an AddressInfo
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  const running: (() => Promise<void>)[] = [];
+  const children: ChildProcess[] = [];
+
+  const call = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const response = await fetch(`${url}${path}`, {
+      method,
+      redirect: 'manual',
+      headers: {
+        authorization: BASIC,
+        'content-type': 'application/json',
+        accept: 'application/vnd.heroku-addons+json; version=3',
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, text, json: text === '' ? undefined : safeJson(text) };
+  };
+
+  return {
+    url,
+    env,
+    config,
+    redis,
+    redisServer,
+    store,
+    heroku,
+    resources,
+    clients,
+    lines,
+    app: web.app,
+    audit: createAudit({ redis }),
+    /** One call of the Partner API with Heroku's credentials, or of anything else with other headers. */
+    call,
+    /** A worker in this process; `failpoint` may throw, which ends what it does there. */
+    work: async (failpoint: Failpoint = () => {}) => {
+      const addon = await openAddonWorker({ config, clients, failpoint, log });
+      const stop = await addon.start();
+      running.push(stop);
+      return stop;
+    },
+    /** `autofiles worker` in a process of its own; resolves with its signal or status when it has ended. */
+    workerProcess: (failpoint: string) => {
+      const child = spawn(NODE, ['--disable-warning=ExperimentalWarning', MAIN, 'worker'], {
+        env: { PATH: process.env['PATH'], ...env, AUTOFILES_FAILPOINT: failpoint, LOG_LEVEL: 'warn' },
+        stdio: ['ignore', process.env['TEST_LOG'] === undefined ? 'ignore' : 'inherit', 'inherit'],
+      });
+      children.push(child);
+      return {
+        ended: once(child, 'exit').then(([code, signal]) => signal ?? code),
+        stop: async () => {
+          if (child.exitCode !== null || child.signalCode !== null) return;
+          const gone = once(child, 'exit');
+          child.kill('SIGTERM');
+          await gone;
+        },
+      };
+    },
+    /** Provisions a resource to the end; answers with its uuid. */
+    provisioned: async (more: Record<string, unknown> = {}) => {
+      const { uuid, body } = heroku.create(more);
+      const answer = await call('POST', '/heroku/resources', body);
+      if (answer.status !== 202) throw new Error(`provision answered ${answer.status}: ${answer.text}`);
+      await until(`provisioned ${uuid}`, async () => (await resources.stateOf(uuid)) === 'provisioned');
+      return uuid;
+    },
+    stop: async () => {
+      for (const stop of running) await stop();
+      for (const child of children) {
+        if (child.exitCode === null && child.signalCode === null) {
+          const gone = once(child, 'exit');
+          child.kill('SIGKILL');
+          await gone;
+        }
+      }
+      server.close();
+      if ('closeAllConnections' in server) server.closeAllConnections();
+      await web.close();
+      clients.store.close();
+      clients.queue.close();
+      clients.issuer.close();
+      clients.buckets.dispose();
+      redis.disconnect();
+      await heroku.close();
+      await store.close();
+      await redisServer.stop();
+    },
+  };
+}
+
+function safeJson(text: string) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
