@@ -210,9 +210,9 @@ async function bad(arena: Arena, fault: string, proxy: Slot['redis'], what: stri
 export async function loseCredentials({ world }: Arena): Promise<void> {
   for (const { id, app } of world.tenants) {
     world.platform.spoil(app);
-    await world.redis.hdel(`af:resource:${id}`, 'credentials');
+    await world.redis.hdel(`af:resource:${id}`, 's:credentials');
   }
-  await world.redis.del('{af0}:lock:rotate');
+  await world.redis.del('af:lock:resources:');
 }
 
 /** Removes some parked or waiting jobs of tasks, as somebody with bull-board may; answers how many. */
