@@ -26,8 +26,6 @@ export interface HerokuTokenDeps {
   readonly now: () => number;
 }
 
-export type HerokuTokens = ReturnType<typeof createHerokuTokens>;
-
 /** Tokens that are valid for another while; those of OAuth are refreshed by one process at a time. */
 export function createHerokuTokens(deps: HerokuTokenDeps) {
   const { resources, locks, now } = deps;

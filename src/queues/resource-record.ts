@@ -10,7 +10,7 @@ import { Failure } from '../schema/failures.ts';
 export type ResourceState = 'provisioning' | 'provisioned' | 'failed' | 'deprovisioning' | 'removed';
 
 /** States in which a resource serves its customer. */
-export const ALIVE: readonly ResourceState[] = ['provisioning', 'provisioned'];
+const ALIVE: readonly ResourceState[] = ['provisioning', 'provisioned'];
 
 /** One installed add-on: one app, one bucket, one set of credentials, one plan. */
 export const Resource = Type.Object({

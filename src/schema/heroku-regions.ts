@@ -21,8 +21,3 @@ export function awsRegionOf(herokuRegion: string): string | undefined {
   if (Object.hasOwn(NAMES, name)) return NAMES[name];
   return /^[a-z]{2}(-[a-z]+)+-\d$/.test(name) ? name : undefined;
 }
-
-/** The names that a manifest's `regions` may list for an AWS region. */
-export function herokuRegionsOf(awsRegion: string): readonly string[] {
-  return Object.entries(NAMES).flatMap(([name, region]) => (region === awsRegion ? [name] : []));
-}

@@ -11,7 +11,7 @@ const OAuthGrant = Type.Object({
   type: Type.Optional(Type.String()),
 });
 
-export const ProvisionRequest = Type.Object({
+const ProvisionRequest = Type.Object({
   /** Identity of the resource, for ever. */
   uuid: Type.String({ pattern: UUID }),
   /** Slug without the service's prefix. */
@@ -27,7 +27,7 @@ export const ProvisionRequest = Type.Object({
 });
 export type ProvisionRequest = Static<typeof ProvisionRequest>;
 
-export const PlanChangeRequest = Type.Object({ plan: Type.String({ minLength: 1, maxLength: 100 }) });
+const PlanChangeRequest = Type.Object({ plan: Type.String({ minLength: 1, maxLength: 100 }) });
 
 export const provisionRequest = Compile(ProvisionRequest);
 export const planChangeRequest = Compile(PlanChangeRequest);
