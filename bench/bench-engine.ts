@@ -72,7 +72,6 @@ export async function startUnderMeasurement(
     queue,
     queueUrl: 'bench',
     platform,
-    issuer: { forBucket: async () => await Promise.reject(new Error('not in the bench')) },
     consumers: 1,
     taskConcurrency: 100,
     lockMs: 30_000,
