@@ -38,6 +38,11 @@ export function apiOf(variables: Variables) {
   return createApi({ url: need(variables, 'AUTOFILES_URL'), token: need(variables, 'AUTOFILES_TOKEN') });
 }
 
+/** Where the Heroku Platform API of the app is. */
+export function herokuOf(variables: Variables) {
+  return { host: need(variables, 'HEROKU_HOST'), token: need(variables, 'HEROKU_API_KEY'), app: need(variables, 'HEROKU_APP') };
+}
+
 /** The app's own bucket with the app's own credentials. */
 export function bucketOf(variables: Variables) {
   const endpoint = variables['AWS_ENDPOINT_URL_S3'];

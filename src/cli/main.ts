@@ -2,6 +2,7 @@ import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { Failure, messageOf } from '../schema/failures.ts';
+import { registerDynoCommands } from './dyno-commands.ts';
 import { registerRunCommands } from './run-commands.ts';
 
 // Five processes start at once: compiled code is kept from one start to the next, and each command loads its own part alone.
@@ -23,11 +24,12 @@ program
   .option('--app <dir>', "the app's folder", EXAMPLE_APP)
   .option('--once', 'end when the run has ended, with its exit status')
   .option('--workflow <file>', 'run this workflow in place of the starter')
+  .option('--formation <types>', "run the Procfile's formation beside it, such as web=1,worker=2; kept until it is scaled again")
   .option('--verbose', "show the children's logs")
-  .action(async (options: { app: string; once?: true; workflow?: string; verbose?: true }) => {
-    const { app, once = false, workflow, verbose = false } = options;
+  .action(async (options: { app: string; once?: true; workflow?: string; formation?: string; verbose?: true }) => {
+    const { app, once = false, workflow, formation, verbose = false } = options;
     const { start } = await import('./start.ts');
-    process.exit(await start({ app, once, workflow, verbose }, process.env));
+    process.exit(await start({ app, once, workflow, formation, verbose }, process.env));
   });
 
 program
@@ -39,6 +41,7 @@ program
   .description('the engine: events, runs, dynos')
   .action(async () => await (await import('./worker.ts')).runWorker(process.env));
 
+registerDynoCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerRunCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 
 try {

@@ -2,7 +2,9 @@
 import { createDynoPlatform } from '../clients/heroku.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { RunView } from '../schema/run-view.ts';
-import { apiOf, bucketOf } from './access.ts';
+import { apiOf, bucketOf, herokuOf } from './access.ts';
+import { scalingOf } from './cli-grammar.ts';
+import { openHerokuApi } from './heroku-api.ts';
 import { type LocalCloud, startLocalCloud } from './local-cloud.ts';
 import { awaitRun, freshKey, readUpload, watchRun } from './put.ts';
 
@@ -25,6 +27,8 @@ export interface StartOptions {
   readonly once: boolean;
   /** A workflow to run in the starter's place. */
   readonly workflow: string | undefined;
+  /** The Procfile's formation to run beside it: `web=1,worker=2`. */
+  readonly formation: string | undefined;
   readonly verbose: boolean;
 }
 
@@ -33,6 +37,7 @@ export async function start(options: StartOptions, env: NodeJS.ProcessEnv): Prom
   const say = (line: string) => console.log(line);
   const note = (line: string) => console.error(line);
   const began = performance.now();
+  const scaling = options.formation?.split(',').map(scalingOf) ?? [];
   note(`Starting the local cloud of ${options.app} …`);
   const cloud = await startLocalCloud({
     app: options.app,
@@ -49,6 +54,7 @@ export async function start(options: StartOptions, env: NodeJS.ProcessEnv): Prom
   );
   let status = 0;
   try {
+    if (scaling.length > 0) note(await scale(cloud, scaling));
     const run = await runStarter(cloud, options, say, stopping.signal);
     status = run.state === 'succeeded' ? 0 : 1;
   } catch (error) {
@@ -118,6 +124,12 @@ function followLogs(cloud: LocalCloud, say: (line: string) => void) {
       await Promise.all(following);
     },
   };
+}
+
+async function scale(cloud: LocalCloud, scaling: readonly ReturnType<typeof scalingOf>[]): Promise<string> {
+  const api = openHerokuApi(herokuOf(cloud.env));
+  const entries = await api.scale(scaling);
+  return `Formation ${entries.map(({ type, quantity }) => `${type}=${quantity}`).join(' ')}; the app's web dynos answer at ${await api.webUrl()}`;
 }
 
 function tellNext(cloud: LocalCloud, say: (line: string) => void): void {

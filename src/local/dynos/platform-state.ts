@@ -55,6 +55,9 @@ export interface LogLine {
 /** The durable side of the platform: config vars, releases, dyno names, running dynos, log history. All calls are synchronous and durable against kill -9 on return. */
 export interface PlatformState {
   identity: Identity;
+  /** A port that was used before, to be used again; 0 when there is none. */
+  port(name: string): number;
+  keepPort(name: string, port: number): void;
   /** The open database, for the tables of other parts of the platform. */
   database: DatabaseSync;
   configVars(): Record<string, string>;
@@ -137,6 +140,7 @@ export function openPlatformState(dir: string, deps: { id: () => string; now: ()
     trimLogs: sql('DELETE FROM logs WHERE seq <= ?'),
     logs: sql('SELECT seq, at, source, dyno, text FROM logs ORDER BY seq'),
     meta: sql('SELECT value FROM meta WHERE key = ?'),
+    keepMeta: sql('INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value'),
     setMeta: sql('INSERT INTO meta (key, value) VALUES (?, ?)'),
   };
   const atomically = <T>(work: () => T): T => {
@@ -175,6 +179,10 @@ export function openPlatformState(dir: string, deps: { id: () => string; now: ()
 
   return {
     identity,
+    port: (name) => Number(statements.meta.get(`port_${name}`)?.['value'] ?? 0),
+    keepPort(name, port) {
+      statements.keepMeta.run(`port_${name}`, String(port));
+    },
     database: db,
     configVars: () => Object.fromEntries(statements.configVars.all().map((row) => [text(row, 'name'), text(row, 'value')])),
     changeConfigVars(changes, release) {

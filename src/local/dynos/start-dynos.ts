@@ -16,7 +16,7 @@ import { localCertificate } from './local-ca.ts';
 import { createLogSessions } from './log-sessions.ts';
 import { createLogStore } from './log-store.ts';
 import { createOneOffs } from './one-offs.ts';
-import { openPlatformState } from './platform-state.ts';
+import { openPlatformState, type PlatformState } from './platform-state.ts';
 import { createProcessPipes } from './process-pipes.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { reapOrphans } from './reap-orphans.ts';
@@ -152,7 +152,10 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     const formation = createFormation({ ...deps, launcher, state, log, appDir, stopGraceMs, bootMs: 60_000 });
     const sessions = createLogSessions({ log, now: deps.now, id: deps.id, secret });
     const crashed = (): boolean => formation.list().some(({ type }) => type === 'web');
-    const router = await startRouter({ web: formation.web, crashed, log, id: deps.id, now: deps.now, port: deps.webPort ?? 0 });
+    // The app's address stays the same from start to start, as long as nobody else takes it.
+    const router = await onKeptPort('router', deps.webPort ?? 0, state, (port) =>
+      startRouter({ web: formation.web, crashed, log, id: deps.id, now: deps.now, port }),
+    );
     const webUrl = (): string => `http://127.0.0.1:${router.port}/`;
     const rateLimit = createRateLimit(deps.rateLimit ?? 4_500, deps.now);
     const released = (): void => {
@@ -237,6 +240,21 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     state.close();
     throw error;
   }
+}
+
+async function onKeptPort<T extends { port: number }>(
+  name: string,
+  wanted: number,
+  state: PlatformState,
+  start: (port: number) => Promise<T>,
+): Promise<T> {
+  const kept = wanted === 0 ? state.port(name) : wanted;
+  const started = await start(kept).catch((error: unknown) => {
+    if (wanted !== 0 || kept === 0 || !(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
+    return start(0);
+  });
+  state.keepPort(name, started.port);
+  return started;
 }
 
 function existingFolder(path: string): string {
