@@ -2,9 +2,12 @@
 import { startUnderMeasurement } from './bench-engine.ts';
 
 const [socket = '', endpoint = ''] = process.argv.slice(2);
+const tell = (what: object) => {
+  if (process.connected) process.send?.(what);
+};
 const engine = await startUnderMeasurement(
   { socket, endpoint },
-  { launch: (taskId) => void process.send?.({ launched: taskId }), end: () => void process.send?.({ ended: 1 }) },
+  { launch: (taskId) => tell({ launched: taskId }), end: () => tell({ ended: 1 }) },
 );
 process.on('disconnect', () => void engine.stop().then(() => process.exit(0)));
-process.send?.({ ready: true });
+tell({ ready: true });
