@@ -1,14 +1,37 @@
-// What a worker process does beside running workflows: the archive of ended runs and the retention of their records.
+// What a worker process does beside running workflows: the archive of ended runs, the retention of their records, the sweep
+// of buckets and the watch over losses of Redis.
 import type { ObjectStore } from '../clients/ports.ts';
 import type { ArchiveQueue } from '../queues/archive.ts';
+import type { Ledger } from '../queues/ledger.ts';
+import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { Resources } from '../queues/resources.ts';
+import type { StoreEpoch } from '../queues/store-epoch.ts';
 import type { Watch } from '../queues/watch.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import type { Log } from '../schema/log.ts';
+import type { ObjectCreated } from '../schema/s3-event.ts';
 import { archiveWaiting, startArchiving } from './archive.ts';
+import { createArchiveMarks } from './archive-marks.ts';
+import { type Recall, startEpoch } from './epoch.ts';
 import { startRetention } from './retention.ts';
+import { startBucketSweep } from './sweep-buckets.ts';
+
+/** Milliseconds between two sweeps of a bucket, and until a version without a decision is late, where nobody says otherwise. */
+const SWEEP_MS = 60_000;
+const LATE_MS = 30_000;
 
 export interface BookkeepingDeps {
+  readonly ledger: Ledger;
+  readonly backup: ResourceBackup;
+  readonly epochs: StoreEpoch;
+  /** Decides a version as its event would. */
+  readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
+  /** Whether the event queue is empty. */
+  readonly drained: () => Promise<boolean>;
+  /** Milliseconds between two sweeps of a bucket. */
+  readonly ledgerMs?: number | undefined;
+  /** Milliseconds that an event may take before its version is decided without it. */
+  readonly lateMs?: number | undefined;
   readonly shards: readonly {
     readonly archive: ArchiveQueue;
     readonly watch: Watch;
@@ -29,6 +52,8 @@ export interface BookkeepingDeps {
 }
 
 export interface Bookkeeping {
+  /** What may be on its way back after a loss of Redis; undefined: nothing is archived. */
+  readonly recall: Recall | undefined;
   /** A run has ended in this process: it is archived now, not at the next look. */
   ended(): void;
   /** Resolves when all loops have ended; what has just ended is archived before, within `deadline` ms. */
@@ -55,16 +80,60 @@ export function startBookkeeping(deps: BookkeepingDeps): Bookkeeping {
       }),
     };
   });
+  const first = deps.shards[0];
+  const sweeps = bucket === undefined || first === undefined ? undefined : startSweeps(deps, bucket, first);
   return {
+    recall: sweeps?.epoch.recall,
     ended: () => {
       for (const { loop } of shards) loop.nudge();
     },
     stop: async (deadline) => {
-      await Promise.all(shards.flatMap(({ loop, retention }) => [loop.stop(), retention.stop()]));
+      await Promise.all([
+        sweeps?.epoch.stop(),
+        sweeps?.buckets.stop(),
+        ...shards.flatMap(({ loop, retention }) => [loop.stop(), retention.stop()]),
+      ]);
       const signal = AbortSignal.timeout(deadline);
       await Promise.all(shards.map(({ archiving }) => archiveWaiting(archiving, signal))).catch((error: unknown) => {
         log.info({ error: String(error) }, 'left to the next archiver');
       });
     },
   };
+}
+
+/** The loops that rest on the archive bucket. */
+function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, clock }: BookkeepingDeps['shards'][number]) {
+  const { store, ledger, backup, epochs, resources, log, now, failpoint } = deps;
+  const marks = createArchiveMarks({ store, bucket: archiveBucket });
+  const epoch = startEpoch({
+    epochs,
+    backup,
+    marks,
+    store,
+    archiveBucket,
+    shards: deps.shards.length,
+    watch,
+    clock,
+    now,
+    onRaised: ledger.allDue,
+    log,
+  });
+  const buckets = startBucketSweep({
+    ledger,
+    resources,
+    backup,
+    epochs,
+    marks,
+    store,
+    watch,
+    decide: deps.decide,
+    whole: async () => await epoch.recall.settled(true),
+    drained: deps.drained,
+    clock,
+    everyMs: deps.ledgerMs ?? SWEEP_MS,
+    lateMs: deps.lateMs ?? LATE_MS,
+    failpoint,
+    log,
+  });
+  return { buckets, epoch };
 }

@@ -6,11 +6,14 @@ import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect, duplicate, type RedisAddress } from '../queues/connection.ts';
 import { QUEUES, type QueueName, shardPrefix } from '../queues/keys.ts';
+import { createLedger } from '../queues/ledger.ts';
 import { createParking } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
+import { createResourceBackup } from '../queues/resource-backup.ts';
 import { createResources } from '../queues/resources.ts';
 import { createRuns } from '../queues/runs.ts';
 import type { Sealer } from '../queues/secrets.ts';
+import { createStoreEpoch } from '../queues/store-epoch.ts';
 import { createSweeping } from '../queues/sweeping.ts';
 import { createWatch } from '../queues/watch.ts';
 import { createWorkerSigns } from '../queues/worker-signs.ts';
@@ -23,7 +26,7 @@ import { createCommandCheck } from './allowed-command.ts';
 import { startBookkeeping } from './bookkeeping.ts';
 import { startBudgetAudit } from './budget-audit.ts';
 import { chargedPlatform } from './charged-platform.ts';
-import { createEventHandler } from './events.ts';
+import { createEventHandler, decideAtLast, type EventDeps } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
 import { startGranting } from './grant.ts';
 import { startLiveness, workName } from './liveness.ts';
@@ -75,6 +78,9 @@ export interface EngineOptions {
   readonly retention?: (plan: string) => number;
   /** Milliseconds between two looks for records whose retention has passed (an hour). */
   readonly retentionMs?: number;
+  /** Milliseconds between two sweeps of a bucket (60,000), and until a version without a decision counts as late (30,000). */
+  readonly ledgerMs?: number;
+  readonly lateMs?: number;
   readonly now: () => number;
   readonly monotonic: () => number;
   readonly random: () => number;
@@ -149,7 +155,37 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     log,
   });
 
+  // a thousand tasks whose dynos ended at the same time ask the queue once
+  let asking: Promise<boolean> | undefined;
+  const drained = () => {
+    asking ??= options.queue.drained(options.queueUrl).finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  };
+
+  const eventDeps = (): EventDeps => ({
+    runs,
+    resources,
+    store,
+    planners,
+    outstanding: budget.outstanding,
+    runsPerMinute: options.runsPerMinute,
+    now,
+    failpoint,
+    telemetry: options.telemetry,
+    log,
+    recall: books.recall,
+  });
   const books = startBookkeeping({
+    ledger: createLedger({ redis, shards: options.shards }),
+    backup: createResourceBackup({ redis }),
+    epochs: createStoreEpoch({ redis, shards: options.shards }),
+    // the cap per minute guards against loops of events; what the sweep finds was missed
+    decide: async (event, tries) => await decideAtLast({ ...eventDeps(), runsPerMinute: 1_000_000_000 }, event, tries),
+    drained,
+    ledgerMs: options.ledgerMs,
+    lateMs: options.lateMs,
     shards: shards.map((shard) => ({
       archive: createArchiveQueue({ redis, shard }),
       watch: createWatch({ redis, shard }),
@@ -164,15 +200,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     failpoint,
     log,
   });
-
-  // a thousand tasks whose dynos ended at the same time ask the queue once
-  let asking: Promise<boolean> | undefined;
-  const drained = () => {
-    asking ??= options.queue.drained(options.queueUrl).finally(() => {
-      asking = undefined;
-    });
-    return asking;
-  };
 
   const tasks = createTaskProcessor({
     runs,
@@ -237,18 +264,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
   const consumer = options.queue.consume(options.queueUrl, {
     consumers: options.consumers,
-    onBatch: createEventHandler({
-      runs,
-      resources,
-      store,
-      planners,
-      outstanding: budget.outstanding,
-      runsPerMinute: options.runsPerMinute,
-      now,
-      failpoint,
-      telemetry: options.telemetry,
-      log,
-    }),
+    onBatch: createEventHandler(eventDeps()),
     onSettled: () => failpoint('events.deleted'),
     onError: (error) => log.warn({ error: messageOf(error) }, 'event queue'),
   });

@@ -15,6 +15,7 @@ import { parseWorkflow } from '../schema/parse-workflow.ts';
 import { type ObjectCreated, parseEvents } from '../schema/s3-event.ts';
 import type { Telemetry } from '../schema/telemetry.ts';
 import { MAX_DOCUMENT_BYTES } from '../schema/workflow.ts';
+import type { Recall } from './epoch.ts';
 
 /** Objects that we write ourselves; their events mean nothing. */
 const OWN_PREFIX = '.autofiles/';
@@ -39,6 +40,8 @@ export interface EventDeps {
   readonly outstanding: (resource: string) => number;
   /** Runs that one resource may start in a minute: the last guard against a loop. */
   readonly runsPerMinute: number;
+  /** What was lost with Redis and may be on its way back; undefined: nothing is archived. */
+  readonly recall?: Recall | undefined;
   readonly now: () => number;
   readonly failpoint: Failpoint;
   readonly telemetry: Pick<Telemetry, 'eventDecided'>;
@@ -67,7 +70,7 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
     }
     // one record's trouble must not keep the others back; the message comes again for those that need it
     deps.failpoint('events.received');
-    const results = await Promise.allSettled(parsed.events.map((event) => decideAtLast(deps, event, message)));
+    const results = await Promise.allSettled(parsed.events.map((event) => decideAtLast(deps, event, message.receiveCount)));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     deps.failpoint('events.decided');
@@ -80,16 +83,17 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
 }
 
 /**
+ * Decides one event, by whomever it was brought; `receiveCount` counts from 1.
  * An event that cannot be decided now throws, and comes back soon with its message; one that never can is set aside at
  * last, where its owner sees it. An outage is nobody's fault and lasts as long as it lasts.
  */
-async function decideAtLast(deps: EventDeps, event: ObjectCreated, message: QueueMessage): Promise<void> {
+export async function decideAtLast(deps: EventDeps, event: ObjectCreated, receiveCount: number): Promise<void> {
   try {
-    await decide(deps, event, message.receiveCount);
+    await decide(deps, event, receiveCount);
     if (event.time !== undefined && !event.key.startsWith(OWN_PREFIX)) deps.telemetry.eventDecided(deps.now() - event.time);
   } catch (error) {
     const outage = error instanceof Failure && error.retry;
-    if (outage || message.receiveCount < MAX_RECEIVES) throw error;
+    if (outage || receiveCount < MAX_RECEIVES) throw error;
     const { bucket, key, versionId } = event;
     const owner = (await deps.resources.ofBucket(bucket))?.id ?? NOBODY;
     const entry = { reason: messageOf(error), bucket, key, version_id: versionId ?? '' };
@@ -100,9 +104,11 @@ async function decideAtLast(deps: EventDeps, event: ObjectCreated, message: Queu
 
 async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: number): Promise<void> {
   if (event.key.startsWith(OWN_PREFIX)) return;
+  await deps.recall?.settled();
   const resource = await deps.resources.ofBucket(event.bucket);
   const place = { bucket: event.bucket, key: event.key, version_id: event.versionId ?? '' };
   if (resource === undefined) {
+    await deps.recall?.settled(true);
     // a bucket's first events may come before its record is written
     if (receiveCount <= 3) throw new Failure('conflict', `No resource owns the bucket ${event.bucket} yet.`);
     return await deps.runs.decide(0, NOBODY, 'quarantined', { reason: 'no resource owns this bucket', ...place });
@@ -163,11 +169,22 @@ async function deliver(
   const result = await deps.runs.deliver(metadata.taskId, resource.id, output);
   deps.failpoint('events.delivered');
   deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
+  // after a loss of Redis the run may not have been made again yet
+  if (result === 'gone' && deps.recall?.recovering()) {
+    await deps.recall.restore(refOf(metadata.taskId)?.runId ?? '');
+    throw new Failure('conflict', `The run of ${metadata.taskId} is not there, and may come back.`);
+  }
   if (result === 'foreign' || result === 'gone') await note(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
   if (result === 'unlaunched') await note(`ld_task_id names ${metadata.taskId}, which was never launched`);
   const ref = refOf(metadata.taskId);
   const before = ref === undefined || result === 'foreign' || result === 'gone' ? undefined : await deps.runs.depth(ref.runId);
   return before === undefined ? 0 : before + 1;
+}
+
+/** When the event's file was saved (ms), where that is longer ago than half of the hour by which the sweep looks back, and within its memory. */
+function longAgo(deps: EventDeps, event: ObjectCreated): number | undefined {
+  const age = event.time === undefined ? 0 : deps.now() - event.time;
+  return age > 1_800_000 && age < MEMORY_MS ? event.time : undefined;
 }
 
 async function start(
@@ -188,6 +205,9 @@ async function start(
   };
   const runId = runIdOf(trigger, deps.planners.length);
   const cap = deps.runsPerMinute;
+  // saved before Redis lost data: it may have had its run, which may have ended
+  const redo = deps.recall?.epochFor(event.time);
+  if (redo !== undefined && (await deps.recall?.restore(runId))) return;
   const reject = async (code: 'workflow_invalid' | 'workflow_too_large' | 'workflow_conflict', detail: string) => {
     const result = await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap });
     if (result === 'capped') await deps.runs.account(resource.id, event);
@@ -210,7 +230,17 @@ async function start(
   const parsed = parseWorkflow(text);
   if (!parsed.ok) return await reject('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
   const { workflow, plan } = parsed;
-  const result = await deps.runs.accept({ runId, resource: resource.id, trigger, workflow, plan, cap, depth });
+  const result = await deps.runs.accept({
+    runId,
+    resource: resource.id,
+    trigger,
+    workflow,
+    plan,
+    cap,
+    depth,
+    redo,
+    saved: longAgo(deps, event),
+  });
   deps.log.info({ runId, key: event.key, result }, 'accepted a run');
   if (result === 'capped') await deps.runs.account(resource.id, event);
   if (result !== 'new' && result !== 'accepted') return;

@@ -89,6 +89,9 @@ export function ledgerKey(resource: string): string {
   return `af:ledger:${resource}`;
 }
 
+/** ZSET of resources by when their bucket is swept next (ms). */
+export const SWEEPS_KEY = 'af:ledger:due';
+
 /** HASH of the store as a whole: `epoch`, `since` (ms), and `beat`, a counter that only a loss of data can turn back. */
 export const STORE_KEY = 'af:store';
 

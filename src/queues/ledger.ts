@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis';
 import type { LedgerView, UnaccountedVersion, VersionRef } from '../schema/ledger-view.ts';
 import { DIGEST_BYTES, digestOf, runIdOf } from './identity.ts';
-import { ledgerKey, STORE_KEY, shardKeys } from './keys.ts';
+import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -114,4 +114,43 @@ export async function trimAccount(redis: Redis, resource: string, from: number, 
   for (let hour = Math.floor(from / HOUR_MS); hour < Math.floor(before / HOUR_MS); hour += 1)
     hours.push(`${keys.account(resource)}:${hour}`);
   if (hours.length > 0) await redis.del(...hours);
+}
+
+export type Ledger = ReturnType<typeof createLedger>;
+
+/** The ledger as the sweep uses it. */
+export function createLedger(deps: { redis: Redis; shards: number }) {
+  const { redis, shards } = deps;
+  return {
+    open: async (resource: string, since: number): Promise<Account> => await openAccount(redis, resource, shards, since),
+    write: async (resource: string, figures: LedgerFigures): Promise<void> => await writeLedger(redis, resource, figures),
+    trim: async (resource: string, from: number, before: number): Promise<void> => await trimAccount(redis, resource, from, before),
+
+    /** Which run a version causes. */
+    runIdOf: (version: VersionRef): string => runIdOf(version, shards),
+
+    /** Resources whose bucket is to be swept by `now` (ms), the longest due first. */
+    due: async (now: number, limit: number): Promise<readonly string[]> =>
+      await redis.zrangebyscore(SWEEPS_KEY, '-inf', now, 'LIMIT', 0, limit),
+
+    /** Adds resources that are not on the list of sweeps yet: they are due at once. */
+    enlist: async (resources: readonly string[]): Promise<void> => {
+      if (resources.length > 0) await redis.zadd(SWEEPS_KEY, 'NX', ...resources.flatMap((id) => [0, id]));
+    },
+
+    /** When a resource's bucket is swept next (ms). */
+    schedule: async (resource: string, at: number): Promise<void> => {
+      await redis.zadd(SWEEPS_KEY, at, resource);
+    },
+
+    /** Takes a resource that is gone off the list of sweeps. */
+    strike: async (resource: string): Promise<void> => {
+      await redis.zrem(SWEEPS_KEY, resource);
+    },
+
+    /** Every resource's bucket is to be swept now. */
+    allDue: async (): Promise<void> => {
+      await redis.del(SWEEPS_KEY);
+    },
+  };
 }

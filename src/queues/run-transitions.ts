@@ -95,6 +95,10 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       depth: number;
       /** A run that runs an ended one again: which, how, and the fields of the tasks that count as done. */
       again?: { of: string; how: string; kept: readonly (string | number)[] };
+      /** Milliseconds since 1970: when its file was saved, where that is long ago. */
+      saved?: number | undefined;
+      /** The epoch of the store, where the run may have been made before, in an earlier one. */
+      redo?: number | undefined;
     }): Promise<string> => {
       const sizes = run.plan.steps.flatMap((step, k) => [`n${k}`, step.tasks.length]);
       return await record(run.runId, 'accepted', run.resource, run.trigger, run.cap, JSON.stringify(run.workflow), [
@@ -104,6 +108,8 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
         run.plan.steps.length,
         ...(run.plan.timeout > 0 ? ['timeout', run.plan.timeout * 1000] : []),
         ...(run.depth > 0 ? ['depth', run.depth] : []),
+        ...(run.saved === undefined ? [] : ['saved', run.saved]),
+        ...(run.redo === undefined ? [] : ['redo', run.redo]),
         ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, ...run.again.kept]),
         ...sizes,
       ]);

@@ -62,6 +62,10 @@ export interface Config {
   readonly lockMs: number;
   /** AUTOFILES_SWEEP_MS: milliseconds between two sweeps (5,000; production: 15,000). */
   readonly sweepMs: number;
+  /** AUTOFILES_LEDGER_MS: milliseconds between two comparisons of a bucket with its decisions (60,000; production: 900,000). */
+  readonly ledgerMs: number;
+  /** AUTOFILES_LATE_MS: milliseconds that an event may take before its file is decided without it (30,000; production: 120,000). */
+  readonly lateMs: number;
   /** AUTOFILES_LAUNCHES_PER_HOUR: API calls per hour and account (1,000,000; production: 4,050, 0.9 × Heroku's 4,500). */
   readonly launchesPerHour: number;
   /** AUTOFILES_STALL_MS: milliseconds that work may be due without any of it being served before health is red (30,000). */
@@ -121,6 +125,8 @@ export function readConfig(env: Environment): Config {
     resource: read.text('AUTOFILES_RESOURCE'),
     lockMs: read.integer('AUTOFILES_LOCK_MS', 100, HOUR_MS, 8000),
     sweepMs: read.integer('AUTOFILES_SWEEP_MS', 10, HOUR_MS, production ? 15_000 : 5000),
+    ledgerMs: read.integer('AUTOFILES_LEDGER_MS', 10, 24 * HOUR_MS, production ? 900_000 : 60_000),
+    lateMs: read.integer('AUTOFILES_LATE_MS', 0, HOUR_MS, production ? 120_000 : 30_000),
     launchesPerHour: read.integer('AUTOFILES_LAUNCHES_PER_HOUR', 1, 1_000_000_000, production ? 4050 : 1_000_000),
     stallMs: read.integer('AUTOFILES_STALL_MS', 100, HOUR_MS, 30_000),
     workerPort: env['AUTOFILES_WORKER_PORT']?.trim() ? read.integer('AUTOFILES_WORKER_PORT', 0, 65_535, 0) : undefined,

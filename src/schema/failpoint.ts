@@ -38,6 +38,8 @@ export const FAILPOINTS = {
   'archive.kept': { after: 'the archive has the run', before: 'it is exported to the tenant' },
   'archive.exported': { after: 'the run was exported to the tenant', before: 'its record may expire' },
   'archive.noted': { after: 'the record may expire', before: 'the next run is archived' },
+  'ledger.compared': { after: 'a bucket was compared with the decisions and made good', before: 'its watermark is moved' },
+  'ledger.marked': { after: 'the watermark was moved', before: 'the figures are kept' },
   'rotate.issued': { after: 'new credentials were issued', before: 'they are kept' },
   'rotate.kept': { after: 'the new credentials were kept', before: 'the app is told' },
   'rotate.told': { after: 'the app was told of them', before: 'the next resource is looked at' },

@@ -61,6 +61,8 @@ describe('readConfig', () => {
       resource: undefined,
       lockMs: 8000,
       sweepMs: 5000,
+      ledgerMs: 60_000,
+      lateMs: 30_000,
       launchesPerHour: 1_000_000,
       stallMs: 30_000,
       workerPort: undefined,

@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startRedisCluster } from './redis-cluster.ts';
+
+/** Folder of the append-only files (redis.conf, appenddirname). */
+const AOF = 'appendonlydir';
 
 export interface TestRedis {
   readonly socket: string;
@@ -17,6 +20,10 @@ export interface TestRedis {
   /** SIGKILL, and nothing answers until `restart`. */
   crash(): Promise<void>;
   restart(): Promise<void>;
+  /** SIGKILL, and a new server that knows nothing; `meanwhile` is called between the two. */
+  wipe(meanwhile?: () => void): Promise<void>;
+  /** Keeps what the append-only file has now; answers with the way back to it: SIGKILL, and a new server that knows that much. */
+  remember(): Promise<() => Promise<void>>;
   stop(): Promise<void>;
 }
 
@@ -58,6 +65,23 @@ export async function startRedis(): Promise<TestRedis> {
     restart: async () => {
       child = await launch();
     },
+    wipe: async (meanwhile = () => {}) => {
+      await crash();
+      meanwhile();
+      await rm(join(folder, AOF), { recursive: true, force: true });
+      child = await launch();
+    },
+    remember: async () => {
+      const copy = join(folder, 'remembered');
+      await rm(copy, { recursive: true, force: true });
+      await cp(join(folder, AOF), copy, { recursive: true });
+      return async () => {
+        await crash();
+        await rm(join(folder, AOF), { recursive: true, force: true });
+        await cp(copy, join(folder, AOF), { recursive: true });
+        child = await launch();
+      };
+    },
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) {
         const gone = once(child, 'exit');
@@ -82,6 +106,8 @@ async function startClusterAsOne(): Promise<TestRedis> {
       await crash();
       await restart();
     },
+    wipe: () => Promise.reject(new Error('one server alone can be emptied')),
+    remember: () => Promise.reject(new Error('one server alone can be rolled back')),
     stop,
   };
 }

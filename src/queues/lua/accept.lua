@@ -27,6 +27,11 @@ if ARGV[4] == 'rejected' then
   redis.call('HSET', KEYS[1], 'end', now)
   archive_later()
 else
-  redis.call('ZADD', KEYS[3], now, ARGV[1])
+  -- a run whose file was saved long ago counts as that old: the ledger's watermark waits for it
+  redis.call('ZADD', KEYS[3], tonumber(redis.call('HGET', KEYS[1], 'saved') or now), ARGV[1])
+  if redis.call('HEXISTS', KEYS[1], 'redo') == 1 then
+    redis.call('HINCRBY', KEYS[5], 'reexecuted', 1)
+    log('redone', '', 0, 'epoch ' .. redis.call('HGET', KEYS[1], 'redo'))
+  end
 end
 return 'new'

@@ -4,7 +4,7 @@
 -- ARGV: run id, channel, task, resource, version id, output (JSON), index of the task, step of the task,
 --       ms to remember which task made a file
 local run, t = KEYS[1], ARGV[3]
-local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t, 'stub')
+local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t, 'stub', 'redo')
 if not v[1] then return 'gone' end
 if v[2] ~= ARGV[4] then return 'foreign' end
 -- of a run whose retention has passed nothing but its having been is known
@@ -28,8 +28,9 @@ local function list(what)
 end
 local first = v[5] and string.match(v[5], '^%d+|(.+)$')
 if first and cjson.decode(first).version_id == ARGV[5] then return 'duplicate' end
--- an intent may have been launched; one that was refused for certain is gone from the record
-if not (v[5] or v[7] or v[8] or tonumber(v[4] or '1') > 1) then
+-- an intent may have been launched; one that was refused for certain is gone from the record; of a run that is made again
+-- after a loss of Redis any task may have been
+if not (v[5] or v[7] or v[8] or v[10] or tonumber(v[4] or '1') > 1) then
   list('refused_output')
   return 'unlaunched'
 end

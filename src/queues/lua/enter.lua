@@ -11,7 +11,7 @@ local run, s, i = KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = ARGV[3] .. '.' .. ARGV[4]
 local id = ARGV[1] .. '.' .. t
 local v = redis.call('HMGET', run, 'state', 'cancel', 'failing', 'rel', 'o:' .. t, 'x:' .. t, 'g:' .. t, 'p:' .. t, 'a:' .. t, 'i:' .. t,
-  'dl:' .. t, 'dy:' .. t, 'n' .. s, 'n' .. (s - 1), 'd' .. (s - 1), 'end')
+  'dl:' .. t, 'dy:' .. t, 'n' .. s, 'n' .. (s - 1), 'd' .. (s - 1), 'end', 'redo')
 local state, cancel, failing, rel, out, death, grant = v[1], v[2], v[3], tonumber(v[4] or '0'), v[5], v[6], v[7]
 local phase, attempt, dyno = v[8] or 'new', tonumber(v[9] or '1'), v[12]
 if not state then return { 'gone', 0, 0, '', '', now } end
@@ -193,7 +193,9 @@ if ARGV[19] == 'queued' then
   return reply('park', -1, 'throttle')
 end
 
--- 9. State check and intent are one atom: no launch after a cancel, no second POST for an attempt.
+-- 9. State check and intent are one atom: no launch after a cancel, no second POST for an attempt. After a loss of Redis
+-- nobody knows which attempts were launched: those of a later epoch have numbers of their own.
+if v[17] then attempt = math.max(attempt, (tonumber(v[17]) - 1) * 100 + 1) end
 redis.call('HSET', run, 'p:' .. t, 'intent', 'a:' .. t, attempt, 'i:' .. t, ARGV[5] .. '|' .. now)
 redis.call('HDEL', run, 'dl:' .. t, 'g:' .. t)
 if phase == 'backoff' then list_retrying(-1) end

@@ -1,0 +1,65 @@
+// Watermarks, the epoch's witness and the backups of resources in the archive bucket.
+import type { ObjectStore } from '../clients/ports.ts';
+import { readWatermark, readWitness, type Watermark, type Witness } from '../schema/archive-marks.ts';
+
+/** Bytes of a mark that are read at most. */
+const MAX_MARK_BYTES = 4_096;
+/** Bytes of a resource's record that are read at most; sealed secrets are the larger part. */
+const MAX_BACKUP_BYTES = 262_144;
+const BACKUPS = 'resources/';
+const WITNESS = 'store.json';
+const JSON_TYPE = { contentType: 'application/json' };
+
+interface Place {
+  readonly id: string;
+  readonly bucket: string;
+}
+
+export type ArchiveMarks = ReturnType<typeof createArchiveMarks>;
+
+/** The marks in the engine-only bucket. Every call throws what the store throws. */
+export function createArchiveMarks(deps: { store: ObjectStore; bucket: string }) {
+  const { store, bucket } = deps;
+  return {
+    watermark: async (resource: Place): Promise<Watermark | undefined> => {
+      const text = await store.text(bucket, watermarkKey(resource.id), undefined, MAX_MARK_BYTES);
+      return text === undefined ? undefined : readWatermark(text, resource);
+    },
+
+    setWatermark: async (resource: Place, times: Pick<Watermark, 'since' | 'begun' | 'at'>): Promise<Watermark> => {
+      const mark: Watermark = { format: 1, resource: resource.id, bucket: resource.bucket, ...times };
+      await store.put(bucket, watermarkKey(resource.id), JSON.stringify(mark), JSON_TYPE);
+      return mark;
+    },
+
+    witness: async (): Promise<Witness | undefined> => {
+      const text = await store.text(bucket, WITNESS, undefined, MAX_MARK_BYTES);
+      return text === undefined ? undefined : readWitness(text);
+    },
+
+    setWitness: async (witness: Omit<Witness, 'format'>): Promise<void> => {
+      await store.put(bucket, WITNESS, JSON.stringify({ format: 1, ...witness } satisfies Witness), JSON_TYPE);
+    },
+
+    backUp: async (resource: string, text: string): Promise<void> => {
+      await store.put(bucket, `${BACKUPS}${resource}.json`, text, JSON_TYPE);
+    },
+
+    /** The newest backup of every resource, one after the other. */
+    backups: async function* (): AsyncGenerator<string> {
+      let next: string | undefined;
+      do {
+        const page = await store.versions(bucket, { prefix: BACKUPS, ...(next === undefined ? {} : { next }) });
+        for (const { key } of page.versions.filter(({ latest }) => latest)) {
+          const text = await store.text(bucket, key, undefined, MAX_BACKUP_BYTES);
+          if (text !== undefined) yield text;
+        }
+        next = page.next;
+      } while (next !== undefined);
+    },
+  };
+}
+
+function watermarkKey(resource: string): string {
+  return `watermarks/${resource}.json`;
+}

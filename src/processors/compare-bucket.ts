@@ -1,0 +1,59 @@
+// Compares a bucket with the decisions: which of its versions are in scope, and which of them have none.
+import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
+import type { Ledger } from '../queues/ledger.ts';
+
+/** Objects that we write ourselves. */
+const OWN_PREFIX = '.autofiles/';
+/** Unaccounted versions that are kept in mind at most; the oldest ones, the others come with the next sweep. */
+const MAX_KEPT = 100_000;
+
+export interface Comparison {
+  readonly inScope: number;
+  /** Oldest first. */
+  readonly missing: readonly ObjectVersion[];
+  readonly missingCount: number;
+  /** Versions saved before `since`. */
+  readonly before: number;
+  readonly pages: number;
+}
+
+/**
+ * Lists the whole bucket (S3 has no list by time) and looks at what was saved after `from` (ms). `since` (ms): from when on
+ * there is an account. Throws what store and Redis throw.
+ */
+export async function compareBucket(
+  deps: { ledger: Ledger; store: ObjectStore },
+  resource: { readonly id: string; readonly bucket: string },
+  range: { readonly since: number; readonly from: number },
+  signal?: AbortSignal,
+): Promise<Comparison> {
+  let inScope = 0;
+  let before = 0;
+  let pages = 0;
+  let missingCount = 0;
+  let missing: ObjectVersion[] = [];
+  let next: string | undefined;
+  const account = await deps.ledger.open(resource.id, range.from);
+  do {
+    const page = await deps.store.versions(resource.bucket, {
+      ...(next === undefined ? {} : { next }),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    pages += 1;
+    const theirs = page.versions.filter(({ key }) => !key.startsWith(OWN_PREFIX));
+    before += theirs.filter(({ modifiedAt }) => modifiedAt < range.since).length;
+    const scope = theirs.filter(({ modifiedAt }) => modifiedAt >= range.since && modifiedAt > range.from);
+    inScope += scope.length;
+    const found = await account.missing(scope.map((version) => ({ ...version, bucket: resource.bucket })));
+    missingCount += found.length;
+    missing.push(...found);
+    if (missing.length > 2 * MAX_KEPT) missing = missing.sort(byAge).slice(0, MAX_KEPT);
+    next = page.next;
+  } while (next !== undefined);
+  return { inScope, before, pages, missingCount, missing: missing.sort(byAge).slice(0, MAX_KEPT) };
+}
+
+/** A file comes before the outputs of its run; of one millisecond, keys in their order. */
+function byAge(a: ObjectVersion, b: ObjectVersion): number {
+  return a.modifiedAt - b.modifiedAt || (a.key < b.key ? -1 : 1);
+}

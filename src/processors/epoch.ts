@@ -1,0 +1,174 @@
+// Finds out when Redis has lost data, puts back what the archive has of it, and has everything else decided again.
+import type { ObjectStore } from '../clients/ports.ts';
+import type { ResourceBackup } from '../queues/resource-backup.ts';
+import type { StoreEpoch, StoreState } from '../queues/store-epoch.ts';
+import type { Watch } from '../queues/watch.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
+import type { Log } from '../schema/log.ts';
+import { readArchived } from './archive.ts';
+import type { ArchiveMarks } from './archive-marks.ts';
+import { type Loop, startLoop } from './loop.ts';
+
+/** Milliseconds between two beats: a loss that takes less than that from Redis may not be noticed as one. */
+const BEAT_MS = 250;
+/** Milliseconds between two witnesses in the archive, for the case that all workers end with Redis. */
+const WITNESS_MS = 30_000;
+/** Milliseconds after a loss in which what is not there may still be on its way back. */
+const RECOVERY_MS = 3_600_000;
+/** Beats that a new epoch is ahead of all that was seen: other processes may have seen a few more. */
+const AHEAD = 10_000;
+/** Milliseconds that a process which was killed keeps the others from raising the epoch. */
+const ALONE_MS = 10_000;
+const PAGE = 200;
+
+/** What decides differently after a loss of Redis. */
+export interface Recall {
+  /**
+   * Resolves with the epoch when Redis is known to be whole, or made whole, since its connection broke last; `anew`: when it is found so now.
+   * Throws Failure redis_unavailable while that is not so, and what the archive throws.
+   */
+  settled(anew?: boolean): Promise<number>;
+  /** The epoch, for what was saved (ms) before it began: it may have been decided in an earlier one. */
+  epochFor(saved: number | undefined): number | undefined;
+  /** Whether what is not there may still be on its way back. */
+  recovering(): boolean;
+  /** Puts a run back that the archive has as ended; answers whether it has it. */
+  restore(runId: string): Promise<boolean>;
+}
+
+export interface EpochDeps {
+  readonly epochs: StoreEpoch;
+  readonly backup: ResourceBackup;
+  readonly marks: ArchiveMarks;
+  readonly store: ObjectStore;
+  readonly archiveBucket: string;
+  readonly shards: number;
+  readonly watch: Watch;
+  /** Redis' time in milliseconds. */
+  readonly clock: () => Promise<number>;
+  readonly now: () => number;
+  /** Redis has lost data; the resources are back. */
+  readonly onRaised: () => Promise<void>;
+  readonly log: Log;
+}
+
+/** Beats until stopped. */
+export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } {
+  let highest = 0;
+  let current: { epoch: number; since: number } | undefined;
+  let witnessed = Number.NEGATIVE_INFINITY;
+  /** Breaks of the connection before the last look that found Redis, or made it, whole. */
+  let wholeAfter = -1;
+
+  /** undefined: another process is at it. */
+  const check = async (found: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
+    const release = await deps.watch.alone('epoch', ALONE_MS);
+    if (release === undefined) return undefined;
+    try {
+      const witness = await deps.marks.witness();
+      const since = await deps.clock();
+      if (witness === undefined) {
+        await deps.epochs.raise(found.epoch ?? 1, found.beat, found.since);
+        await deps.marks.setWitness({ epoch: found.epoch ?? 1, beat: found.beat, since: found.since });
+      } else if (found.epoch === undefined || turnedBack || found.beat < witness.beat || found.epoch < witness.epoch) {
+        const epoch = Math.max(witness.epoch, found.epoch ?? 0) + 1;
+        const beat = Math.max(witness.beat, highest, found.beat) + AHEAD;
+        deps.log.error({ epoch, found: found.beat, expected: Math.max(witness.beat, highest) }, 'Redis has lost data');
+        await deps.marks.setWitness({ epoch, beat, since });
+        await recover(deps, epoch);
+        await deps.epochs.raise(epoch, beat, since);
+        await deps.onRaised();
+      } else await deps.marks.setWitness({ epoch: found.epoch, beat: found.beat, since: found.since });
+      witnessed = deps.now();
+      return await deps.epochs.beat();
+    } finally {
+      await release();
+    }
+  };
+
+  const look = async (): Promise<void> => {
+    const breaks = deps.epochs.breaks();
+    const found = await deps.epochs.beat();
+    const turnedBack = found.beat <= highest;
+    const lost = found.epoch === undefined || turnedBack;
+    let state: StoreState | undefined = found;
+    if (lost || deps.now() - witnessed >= WITNESS_MS) {
+      try {
+        state = await check(found, turnedBack);
+      } catch (error) {
+        // a witness that cannot be written now is written later; what is lost comes back first
+        if (lost) throw error;
+        deps.log.warn({ error: messageOf(error) }, 'no witness of the epoch written');
+      }
+      if (state === undefined && lost) return;
+      state ??= found;
+    }
+    if (state.epoch === undefined) return;
+    highest = Math.max(highest, state.beat);
+    current = { epoch: state.epoch, since: state.since };
+    wholeAfter = breaks;
+  };
+  let looking: Promise<void> | undefined;
+  const lookOnce = () => {
+    looking ??= look().finally(() => {
+      looking = undefined;
+    });
+    return looking;
+  };
+  const whole = () => wholeAfter === deps.epochs.breaks();
+
+  const loop = startLoop({ name: 'epoch', every: BEAT_MS, log: deps.log, turn: lookOnce });
+
+  return {
+    ...loop,
+    recall: {
+      settled: async (anew = false) => {
+        if (!whole() || anew) await lookOnce();
+        if (!whole() || current === undefined) throw new Failure('redis_unavailable', 'It has lost data, which comes back first.');
+        return current.epoch;
+      },
+      epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
+      recovering: () => current !== undefined && current.since > 0 && deps.now() - current.since < RECOVERY_MS,
+      restore: async (runId) => await restoreRun(deps, runId),
+    },
+  };
+}
+
+/** The resources come back; of the runs that Redis still has those that had ended end, the others may do their work again. */
+async function recover(deps: EpochDeps, epoch: number): Promise<void> {
+  let resources = 0;
+  for await (const text of deps.marks.backups()) if (await deps.backup.restore(text)) resources += 1;
+  let restored = 0;
+  let redone = 0;
+  for (let shard = 0; shard < deps.shards; shard += 1) {
+    let offset = 0;
+    for (;;) {
+      const page = await deps.epochs.live(shard, { offset, limit: PAGE });
+      for (const runId of page) {
+        if (await restoreRun(deps, runId)) restored += 1;
+        else {
+          offset += 1;
+          if (await deps.epochs.redo(runId, epoch)) redone += 1;
+        }
+      }
+      if (page.length < PAGE) break;
+    }
+  }
+  deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
+}
+
+async function restoreRun(deps: Pick<EpochDeps, 'epochs' | 'store' | 'archiveBucket' | 'log'>, runId: string): Promise<boolean> {
+  if (parseRunId(runId) === undefined) return false;
+  try {
+    const archived = await readArchived(deps.store, deps.archiveBucket, runId);
+    if (archived === undefined) return false;
+    if (await deps.epochs.restore(archived)) deps.log.info({ runId }, 'restored an ended run from the archive');
+    return true;
+  } catch (error) {
+    // what cannot be trusted proves nothing
+    if (!(error instanceof Failure && error.code === 'archive_damaged')) throw error;
+    deps.log.error({ runId, error: messageOf(error) }, 'archived run not trusted');
+    return false;
+  }
+}

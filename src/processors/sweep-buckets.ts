@@ -1,0 +1,193 @@
+// The sweep that compares buckets with decisions. What has none, though it should by now, is decided on the way that events
+// take. In a healthy system it finds nothing; after a lost event or a loss of Redis it makes good.
+import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
+import type { Ledger } from '../queues/ledger.ts';
+import type { ResourceBackup } from '../queues/resource-backup.ts';
+import type { Resource, Resources } from '../queues/resources.ts';
+import type { StoreEpoch } from '../queues/store-epoch.ts';
+import type { Watch } from '../queues/watch.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
+import { messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import type { ObjectCreated } from '../schema/s3-event.ts';
+import type { ArchiveMarks } from './archive-marks.ts';
+import { type Comparison, compareBucket } from './compare-bucket.ts';
+import { type Loop, startLoop } from './loop.ts';
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 3_600_000;
+/** Milliseconds that a new bucket is swept every minute for: S3 takes about five minutes to begin to notify. */
+const NEW_MS = 600_000;
+/** Milliseconds, 15 days: as far back as decisions are accounted for. */
+const MEMORY_MS = 15 * 86_400_000;
+/** Milliseconds after which a version without a decision is late even while the queue has a backlog. */
+const BACKLOG_LATE_MS = 900_000;
+/** Milliseconds between two sweeps for each further page of a bucket's list, so that a large bucket is not listed all the time. */
+const PER_PAGE_MS = 10_000;
+/** Milliseconds that a sweeper which was killed keeps the others from sweeping; two at a time do no harm. */
+const ALONE_MS = 15_000;
+/** Versions that are decided at the same time. */
+const AT_ONCE = 8;
+
+export interface BucketSweepDeps {
+  readonly ledger: Ledger;
+  readonly resources: Resources;
+  readonly backup: ResourceBackup;
+  readonly epochs: StoreEpoch;
+  readonly marks: ArchiveMarks;
+  readonly store: ObjectStore;
+  readonly watch: Watch;
+  /** Decides a version as its event would; `tries` counts from 1. Throws what comes again. */
+  readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
+  /** Resolves with the epoch when Redis is found whole now, or made whole; throws while it is not. */
+  readonly whole: () => Promise<number>;
+  /** Whether the event queue is empty. */
+  readonly drained: () => Promise<boolean>;
+  /** Redis' time in milliseconds. */
+  readonly clock: () => Promise<number>;
+  /** Milliseconds between two sweeps of a bucket. */
+  readonly everyMs: number;
+  /** Milliseconds that an event may take before its version is decided without it. */
+  readonly lateMs: number;
+  readonly failpoint: Failpoint;
+  readonly log: Log;
+}
+
+/** Sweeps all buckets, each when it is due, until stopped; one process at a time. */
+export function startBucketSweep(deps: BucketSweepDeps): Loop {
+  const tries = new Map<string, number>();
+  const backedUp = new Map<string, string>();
+  return startLoop({
+    name: 'sweep-buckets',
+    every: Math.min(1_000, deps.everyMs),
+    log: deps.log,
+    turn: async (signal) => {
+      const release = await deps.watch.alone('sweep-buckets', ALONE_MS);
+      if (release === undefined) return;
+      try {
+        const all = await deps.resources.list();
+        await deps.ledger.enlist(all.map(({ id }) => id));
+        for (const id of await deps.ledger.due(await deps.clock(), all.length + 100)) {
+          if (signal.aborted) return;
+          const resource = all.find((one) => one.id === id);
+          if (resource === undefined) await deps.ledger.strike(id);
+          else await sweepAndSchedule(deps, resource, tries, backedUp, signal);
+        }
+      } finally {
+        await release();
+      }
+    },
+  });
+}
+
+async function sweepAndSchedule(
+  deps: BucketSweepDeps,
+  resource: Resource,
+  tries: Map<string, number>,
+  backedUp: Map<string, string>,
+  signal: AbortSignal,
+): Promise<void> {
+  let pause = Math.min(deps.everyMs, MINUTE_MS);
+  try {
+    const text = await deps.backup.dump(resource.id);
+    if (text !== undefined && backedUp.get(resource.id) !== text) {
+      await deps.marks.backUp(resource.id, text);
+      backedUp.set(resource.id, text);
+    }
+    pause = await sweepBucket(deps, resource, tries, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    deps.log.warn({ resource: resource.id, bucket: resource.bucket, error: messageOf(error) }, 'bucket not swept');
+  }
+  await deps.ledger.schedule(resource.id, (await deps.clock()) + pause);
+}
+
+/** One sweep of one bucket. Answers after how many milliseconds the next is due. */
+async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map<string, number>, signal: AbortSignal): Promise<number> {
+  const epoch = await deps.whole();
+  const began = await deps.clock();
+  const mark = (await deps.marks.watermark(resource)) ?? (await beginAccount(deps, resource, began));
+  const from = Math.max(Math.min(mark.at, began) - HOUR_MS, began - MEMORY_MS);
+  const range = { since: mark.since, from };
+  let found = await compareBucket(deps, resource, range, signal);
+  const late = began - ((await deps.drained()) ? deps.lateMs : Math.max(deps.lateMs, BACKLOG_LATE_MS));
+  const overdue = found.missing.filter(({ modifiedAt }) => modifiedAt <= late);
+  if (overdue.length > 0) {
+    if ((await deps.whole()) !== epoch) return 0;
+    deps.log.warn({ resource: resource.id, missing: overdue.length }, 'versions without a decision: decided by the sweep');
+    await decideAll(deps, resource, overdue, tries, signal);
+    found = await compareBucket(deps, resource, range, signal);
+  }
+  deps.failpoint('ledger.compared');
+  const at = await passedUntil(deps, found, began);
+  // what was read from a Redis that lost data meanwhile proves nothing
+  if ((await deps.whole()) !== epoch) return 0;
+  const watermark = at > mark.at ? await deps.marks.setWatermark(resource, { since: mark.since, begun: mark.begun, at }) : mark;
+  deps.failpoint('ledger.marked');
+  await note(deps, resource, found, watermark, began);
+  // what stands an hour and a little before the watermark is not asked for any more
+  await deps.ledger.trim(resource.id, from - 48 * HOUR_MS, from - HOUR_MS);
+  if (found.missing.length > 0 || began - mark.begun < NEW_MS) return Math.min(deps.everyMs, MINUTE_MS);
+  return Math.max(deps.everyMs, (found.pages - 1) * PER_PAGE_MS);
+}
+
+/**
+ * A bucket without a watermark: an empty one is accounted for from its beginning. Of one that has objects nobody knows what
+ * was decided before, so the account begins now, and nothing older runs by itself.
+ */
+async function beginAccount(deps: BucketSweepDeps, resource: Resource, now: number) {
+  const { versions } = await deps.store.versions(resource.bucket, { limit: 1 });
+  if (versions.length > 0) deps.log.warn({ resource: resource.id }, 'no watermark: older versions run by `autofiles backfill` alone');
+  return await deps.marks.setWatermark(resource, { since: versions.length === 0 ? 0 : now, begun: now, at: now });
+}
+
+/** Up to when (ms) everything is accounted for and over: what is still open would have to be found again after a loss. */
+async function passedUntil(deps: BucketSweepDeps, found: Comparison, began: number): Promise<number> {
+  const open = await deps.epochs.oldestOpen();
+  const oldest = found.missing[0]?.modifiedAt;
+  return Math.min(began, (oldest ?? began) - 1, (open ?? began) - 1);
+}
+
+async function decideAll(
+  deps: BucketSweepDeps,
+  resource: Resource,
+  versions: readonly ObjectVersion[],
+  tries: Map<string, number>,
+  signal: AbortSignal,
+): Promise<void> {
+  const left = [...versions];
+  const work = async () => {
+    for (let version = left.shift(); version !== undefined; version = left.shift()) {
+      if (signal.aborted) return;
+      const { key, versionId, etag, size, modifiedAt } = version;
+      const name = `${resource.bucket}/${versionId}`;
+      const count = (tries.get(name) ?? 0) + 1;
+      tries.set(name, count);
+      try {
+        const event = { bucket: resource.bucket, key, versionId, etag, size, time: modifiedAt, eventName: 'ObjectCreated:Put' };
+        await deps.decide(event, count);
+        tries.delete(name);
+      } catch (error) {
+        deps.log.warn({ resource: resource.id, key, tries: count, error: messageOf(error) }, 'version not decided yet');
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+}
+
+async function note(deps: BucketSweepDeps, resource: Resource, found: Comparison, watermark: { at: number; since: number }, began: number) {
+  const [oldest] = found.missing;
+  await deps.ledger.write(resource.id, {
+    bucket: resource.bucket,
+    inScope: found.inScope,
+    accountedFor: found.inScope - found.missingCount,
+    unaccounted: found.missingCount,
+    oldestUnaccounted:
+      oldest === undefined
+        ? undefined
+        : { key: oldest.key, version_id: oldest.versionId, saved_at: new Date(oldest.modifiedAt).toISOString() },
+    beforeAccount: found.before,
+    watermark: { at: watermark.at, since: watermark.since },
+    sweptAt: began,
+  });
+}

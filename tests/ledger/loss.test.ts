@@ -1,0 +1,154 @@
+// Redis is emptied or rolled back under load.
+import { afterEach, expect, it } from 'vitest';
+import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { openAccount, readLedger } from '../../src/queues/ledger.ts';
+import { isFinal } from '../../src/schema/run-view.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function start() {
+  const redis = await startRedis();
+  ends.push(redis.stop);
+  let release = () => {};
+  const gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const engine = await startTestEngine(
+    redis,
+    {
+      ok: async (dyno) => {
+        await dyno.output(5);
+        return dyno.accept();
+      },
+      held: async (dyno) => {
+        void gate.then(async () => await dyno.output(1));
+        return await Promise.resolve(dyno.accept());
+      },
+    },
+    { ledgerMs: 100, lateMs: 300 },
+  );
+  ends.push(engine.stop);
+  const ledger = () => readLedger(engine.redis, { id: engine.resource, bucket: engine.bucket }, 1);
+  const archived = (runId: string) =>
+    until(`run ${runId} archived`, () => engine.cloud.objects.has(`${ARCHIVE_BUCKET}/runs/${runId}.json`), 30_000);
+  await until('a witness, a watermark and a backup', () =>
+    ['store.json', `watermarks/${engine.resource}.json`, `resources/${engine.resource}.json`].every((key) =>
+      engine.cloud.objects.has(`${ARCHIVE_BUCKET}/${key}`),
+    ),
+  );
+  const mine = () => engine.cloud.saved.filter(({ bucket, key }) => bucket === engine.bucket && !key.startsWith('.autofiles/'));
+  const allAccounted = () =>
+    until(
+      'every version accounted for',
+      async () => (await (await openAccount(engine.redis, engine.resource, 1, Date.now() - 7_200_000)).missing(mine())).length === 0,
+      60_000,
+    );
+  return { redis, engine, ledger, archived, allAccounted, release };
+}
+const task = (cmd: string) => ({ cmd, timeout: 60 });
+
+it('emptied, with a watermark: every version is accounted for, what had ended stays ended, and the rest is done', async () => {
+  const { redis, engine, ledger, archived, allAccounted, release } = await start();
+  const over = [engine.upload([task('ok')]), engine.upload([task('ok'), task('ok')])];
+  const before = await Promise.all(over.map((runId) => engine.ended(runId)));
+  for (const runId of over) await archived(runId);
+  const open = Array.from({ length: 10 }, () => engine.upload([task('held'), task('ok')]));
+  await until('ten launches', () => open.every((runId) => engine.cloud.postsOf(runId).length === 1));
+  engine.cloud.putSilently('in/lost', JSON.stringify({ run: [task('ok')] }), { ld_run: 'true' });
+  const postsBefore = over.map((runId) => engine.cloud.postsOf(runId).length);
+
+  await redis.wipe();
+  const late = Array.from({ length: 5 }, () => engine.upload([task('ok')]));
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+  release();
+
+  for (const runId of [...open, ...late]) {
+    const run = await engine.ended(runId, 60_000);
+    expect(run.state, JSON.stringify(run.history)).toBe('succeeded');
+  }
+  await allAccounted();
+  // ended runs are back as they were, history and all
+  for (const [i, runId] of over.entries()) {
+    expect(await until(`run ${runId} back`, () => engine.show(runId))).toEqual(before[i]);
+    expect(engine.cloud.postsOf(runId)).toHaveLength(postsBefore[i] ?? -1);
+  }
+  // no attempt was launched twice: those after the loss have numbers of their own
+  const attempts = engine.cloud.posts.map(({ taskId, attempt }) => `${taskId}/${attempt}`);
+  expect(new Set(attempts).size).toBe(attempts.length);
+  const view = await until('the figures', async () => {
+    const found = await ledger();
+    return found.unaccounted === 0 && found.in_scope > 0 && found;
+  });
+  // what was open, and the file that no event had told of, may have been executed before
+  expect(view.reexecuted).toBeGreaterThanOrEqual(open.length);
+  expect(view.reexecuted).toBeLessThanOrEqual(open.length + late.length + 1);
+}, 120_000);
+
+it('emptied, without a watermark: nothing runs again by itself', async () => {
+  const { redis, engine, ledger, archived, release } = await start();
+  const over = engine.upload([task('ok')]);
+  await engine.ended(over);
+  await archived(over);
+  const open = engine.upload([task('held')]);
+  await until('the launch', () => engine.cloud.postsOf(open).length === 1);
+  const posts = engine.cloud.posts.length;
+
+  await redis.wipe(() => engine.cloud.objects.delete(`${ARCHIVE_BUCKET}/watermarks/${engine.resource}.json`));
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+  const view = await until('a few sweeps', async () => {
+    const found = await ledger();
+    return found.watermark !== null && Date.parse(found.swept_at ?? '') > Date.parse(found.watermark.since) + 1_000 && found;
+  });
+  expect(view.before_account).toBe(3);
+  expect(view.in_scope).toBe(0);
+  expect(engine.cloud.posts.length).toBe(posts);
+  expect(await engine.redis.exists(shardKeys(0).run(open), shardKeys(0).run(over))).toBe(0);
+  // and what is saved from now on runs as ever
+  release();
+  expect((await engine.ended(engine.upload([task('ok')]))).state).toBe('succeeded');
+}, 120_000);
+
+it('rolled back: what was accepted, launched, answered and ended meanwhile is neither lost nor done twice in silence', async () => {
+  const { redis, engine, ledger, archived, allAccounted, release } = await start();
+  const open = engine.upload([task('held')]);
+  await until('the launch', async () => (await engine.show(open))?.history.some(({ what }) => what === 'launched'));
+  const young = engine.upload([task('ok'), task('held')]);
+  await until('its record', async () => (await engine.redis.exists(shardKeys(0).run(young))) === 1);
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const remembered = await beats();
+  const rollBack = await redis.remember();
+  // lost: the second step of this one …
+  await until('its second launch', () => engine.cloud.postsOf(young).length === 2);
+  // … all of these …
+  const accepted = Array.from({ length: 5 }, () => engine.upload([task('held')]));
+  await until('five launches', () => accepted.every((runId) => engine.cloud.postsOf(runId).length === 1));
+  // … and this one from its beginning to its end, which the archive has
+  const over = engine.upload([task('ok')]);
+  const ended = await engine.ended(over);
+  await archived(over);
+  const posts = engine.cloud.postsOf(over).length;
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+
+  await rollBack();
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+  release();
+  for (const runId of [open, young, ...accepted]) expect((await engine.ended(runId, 60_000)).state).toBe('succeeded');
+  await allAccounted();
+  expect(await until(`run ${over} back`, () => engine.show(over))).toMatchObject({ state: ended.state, history: ended.history });
+  expect(engine.cloud.postsOf(over)).toHaveLength(posts);
+  const attempts = engine.cloud.posts.map(({ taskId, attempt }) => `${taskId}/${attempt}`);
+  expect(new Set(attempts).size).toBe(attempts.length);
+  expect((await ledger()).reexecuted).toBeGreaterThanOrEqual(accepted.length);
+  for (const runId of accepted) {
+    const run = await engine.show(runId);
+    expect(run !== undefined && isFinal(run.state)).toBe(true);
+    expect(run?.history.filter(({ what }) => what === 'accepted')).toHaveLength(1);
+  }
+}, 120_000);

@@ -1,0 +1,140 @@
+// The sweep compares buckets with decisions and makes good what is missing.
+import { randomUUID } from 'node:crypto';
+import { afterEach, expect, it } from 'vitest';
+import { readLedger } from '../../src/queues/ledger.ts';
+import { readWatermark } from '../../src/schema/archive-marks.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function start(overrides: Parameters<typeof startTestEngine>[2] = {}) {
+  const redis = await startRedis();
+  ends.push(redis.stop);
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const engine = await startTestEngine(
+    redis,
+    {
+      ok: async (dyno) => {
+        await dyno.output(5);
+        return dyno.accept();
+      },
+      silent: async (dyno) => {
+        await dyno.output(5, {}, { key: 'somewhere/else', eventLost: true });
+        return dyno.accept();
+      },
+      held: async (dyno) => {
+        void released.then(async () => await dyno.output(1));
+        return await Promise.resolve(dyno.accept());
+      },
+    },
+    { ledgerMs: 100, lateMs: 150, ...overrides },
+  );
+  ends.push(engine.stop);
+  const ledger = () => readLedger(engine.redis, { id: engine.resource, bucket: engine.bucket }, 1);
+  const swept = async (what: string, check: (view: Awaited<ReturnType<typeof ledger>>) => boolean) =>
+    await until(what, async () => {
+      const view = await ledger();
+      return view.swept_at !== null && check(view) && view;
+    });
+  const watermark = () => {
+    const text = engine.cloud.objects.get(`${ARCHIVE_BUCKET}/watermarks/${engine.resource}.json`)?.body;
+    return text === undefined ? undefined : readWatermark(text, { id: engine.resource, bucket: engine.bucket });
+  };
+  await until('the account to begin', () => watermark() !== undefined);
+  return { engine, ledger, swept, watermark, release };
+}
+const workflow = (cmd: string) => JSON.stringify({ run: [{ cmd, timeout: 60 }] });
+
+it('a file whose event was lost runs all the same', async () => {
+  const { engine, swept } = await start();
+  const key = `in/${randomUUID()}`;
+  const runId = engine.runIdOf(key, engine.cloud.putSilently(key, workflow('ok'), { ld_run: 'true' }));
+  expect((await engine.ended(runId)).state).toBe('succeeded');
+  const view = await swept('everything accounted for', ({ unaccounted, in_scope }) => unaccounted === 0 && in_scope === 2);
+  expect(view).toMatchObject({ in_scope: 2, accounted_for: 2, oldest_unaccounted: null, before_account: 0, epoch: 1, reexecuted: 0 });
+  expect(engine.cloud.postsOf(runId)).toHaveLength(1);
+});
+
+it('an output whose event was lost ends the wait, wherever it was written', async () => {
+  const { engine } = await start();
+  const runId = engine.upload([{ cmd: 'silent', timeout: 60 }]);
+  const run = await engine.ended(runId);
+  expect(run.state).toBe('succeeded');
+  expect(run.steps[0]?.tasks[0]?.output?.key).toBe('somewhere/else');
+});
+
+it('a file without a workflow whose event was lost is accounted for as ignored, once', async () => {
+  const { engine, swept } = await start();
+  engine.cloud.putSilently('a file', 'x');
+  await swept('everything accounted for', ({ unaccounted, in_scope }) => unaccounted === 0 && in_scope === 1);
+  const before = engine.cloud.heads;
+  const { swept_at } = await swept('it', () => true);
+  await swept('two more sweeps', (view) => Date.parse(view.swept_at ?? '') > Date.parse(swept_at ?? '') + 250);
+  expect(engine.cloud.heads).toBe(before);
+  expect(await engine.decisions()).toEqual({ ignored: 1 });
+});
+
+it('what we write ourselves is no part of it', async () => {
+  const { engine, swept } = await start();
+  engine.cloud.putSilently('.autofiles/runs/2026/01/01/x.json', '{}');
+  await swept('a sweep', () => true);
+  expect(await swept('another', ({ in_scope }) => in_scope === 0)).toMatchObject({ in_scope: 0, unaccounted: 0 });
+});
+
+it('what cannot be decided is shown as the oldest unaccounted, and the watermark waits for it', async () => {
+  const { engine, swept, watermark } = await start();
+  engine.cloud.broken.add('in/broken');
+  const before = Date.now();
+  const versionId = engine.cloud.putSilently('in/broken', 'x');
+  const view = await swept('a sweep that found it', ({ unaccounted }) => unaccounted === 1);
+  expect(view).toMatchObject({ accounted_for: view.in_scope - 1, oldest_unaccounted: { key: 'in/broken', version_id: versionId } });
+  engine.cloud.putSilently('in/fine', 'x');
+  await swept('the other one decided', ({ accounted_for }) => accounted_for === 1);
+  expect(watermark()?.at ?? 0).toBeLessThan(Date.now());
+  expect(watermark()?.at).toBeLessThanOrEqual(engine.cloud.saved.find(({ key }) => key === 'in/broken')?.modifiedAt ?? before);
+  // after eight tries it is set aside, where its owner sees it
+  await swept('everything accounted for', ({ unaccounted, in_scope }) => unaccounted === 0 && in_scope === 2);
+  expect((await engine.quarantine()).map(({ key }) => key)).toEqual(['in/broken']);
+});
+
+it('the watermark waits for a run that has not ended, so that a loss of Redis could not forget it', async () => {
+  const { engine, swept, watermark, release } = await start();
+  const runId = engine.upload([{ cmd: 'held', timeout: 60 }]);
+  const run = await until('the launch', async () => engine.cloud.postsOf(runId).length === 1 && (await engine.show(runId)));
+  const accepted = Date.parse(run.created_at);
+  await swept('a sweep a while later', ({ swept_at }) => Date.parse(swept_at ?? '') > accepted + 300);
+  expect(watermark()?.at).toBeLessThan(accepted);
+  release();
+  await engine.ended(runId);
+  await until('the watermark to pass it', () => (watermark()?.at ?? 0) > accepted);
+});
+
+it('a bucket that has objects and no watermark is accounted for from now on: nothing older runs by itself', async () => {
+  const redis = await startRedis();
+  ends.push(redis.stop);
+  const engine = await startTestEngine(redis, { ok: (dyno) => dyno.accept() }, { ledgerMs: 100, lateMs: 100 });
+  ends.push(engine.stop);
+  const other = await engine.otherResource();
+  // saved before the first sweep sees the bucket, whose resource is put in place after it
+  const another = { ...other, id: randomUUID(), bucket: `ld-private-${randomUUID()}` };
+  engine.cloud.copies = 0;
+  engine.cloud.put('in/old', workflow('ok'), { ld_run: 'true' }, another.bucket);
+  engine.cloud.copies = 1;
+  await until('a moment to pass', () => Date.now() > (engine.cloud.saved.at(-1)?.modifiedAt ?? 0) + 5);
+  await engine.resources.put(another);
+  const view = await until('two sweeps', async () => {
+    const found = await readLedger(engine.redis, another, 1);
+    return found.swept_at !== null && Date.parse(found.swept_at) > Date.parse(found.watermark?.since ?? '') + 300 && found;
+  });
+  expect(view).toMatchObject({ in_scope: 0, unaccounted: 0, before_account: 1 });
+  expect(engine.cloud.posts).toEqual([]);
+});
