@@ -29,8 +29,8 @@ function parents(folder: string): string[] {
   return up === folder ? [folder] : [folder, ...parents(up)];
 }
 
-/** Reads what writeEnvFile wrote. */
-function parseEnv(text: string): Record<string, string> {
+/** Reads what writeEnvFile wrote; lines of any other form are passed over. */
+export function parseEnv(text: string): Record<string, string> {
   return Object.fromEntries([...text.matchAll(/^([A-Za-z_]\w*)='([^'\n]*)'$/gm)].map(([, name, value]) => [name ?? '', value ?? '']));
 }
 

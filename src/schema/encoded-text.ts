@@ -79,7 +79,7 @@ function textOf(bytes: readonly number[], charset: string): string | undefined {
   }
 }
 
-function utf8(bytes: readonly number[]): string | undefined {
+function utf8(bytes: readonly number[] | Uint8Array): string | undefined {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
   } catch {
@@ -89,7 +89,6 @@ function utf8(bytes: readonly number[]): string | undefined {
 }
 
 function repairLatin1(text: string): string {
-  const codes = Array.from(text, (char) => char.codePointAt(0) ?? 0);
-  const isDamageable = codes.every((code) => code <= 0xff) && codes.some((code) => code >= 0x80);
-  return isDamageable ? (utf8(codes) ?? text) : text;
+  if (!/[\x80-\xff]/.test(text) || /[^\0-\xff]/.test(text)) return text;
+  return utf8(Uint8Array.from({ length: text.length }, (_, at) => text.charCodeAt(at))) ?? text;
 }

@@ -26,16 +26,18 @@ export interface Finding {
   readonly hint?: string | (() => string | undefined) | undefined;
 }
 
+const LF = 10;
+const CR = 13;
+
 /**
  * Turns findings into faults: ordered by position, at most `limit`.
  */
 export function faultsOf(text: string, findings: readonly Finding[], limit: number): Fault[] {
-  const starts = lineStarts(text);
   const ordered = [...findings].sort((a, b) => a.offset - b.offset).slice(0, limit);
+  const placeOf = placesIn(text);
   return ordered.map(({ pointer, offset, found, expected, ...rest }) => {
     const hint = typeof rest.hint === 'function' ? rest.hint() : rest.hint;
-    const line = starts.findLastIndex((start) => start <= offset) + 1;
-    const column = offset - (starts[line - 1] ?? 0) + 1;
+    const { line, column } = placeOf(offset);
     const place = `${pointer === '' ? 'The document' : pointer} (${line}:${column})`;
     const sentence = `${place}: found ${found}, expected ${expected}${hint === undefined ? '' : `; ${hint}`}`;
     const message = sentence.endsWith('?') ? sentence : `${sentence}.`;
@@ -43,16 +45,32 @@ export function faultsOf(text: string, findings: readonly Finding[], limit: numb
   });
 }
 
-/** A line ends with LF, CR LF or CR. */
-function lineStarts(text: string): number[] {
-  return [0, ...Array.from(text.matchAll(/\r\n|\n|\r/g), (end) => end.index + end[0].length)];
+/** Line and column of offsets that are asked for in ascending order: one walk for all of them. A line ends with LF, CR LF or CR. */
+function placesIn(text: string): (offset: number) => { line: number; column: number } {
+  let line = 1;
+  let start = 0;
+  let at = 0;
+  return (offset) => {
+    for (; at < offset; at += 1) {
+      const unit = text.charCodeAt(at);
+      if (unit !== LF && (unit !== CR || text.charCodeAt(at + 1) === LF)) continue;
+      line += 1;
+      start = at + 1;
+    }
+    return { line, column: offset - start + 1 };
+  };
 }
+
+/** What a pointer spells in another way, lone surrogates included. */
+const SPECIAL = /[~/\ud800-\udfff]/;
 
 /**
  * The pointer of a member or item of `pointer`.
  */
 export function pointerTo(pointer: string, name: string | number): string {
-  return `${pointer}/${String(name).toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')}`;
+  // every value of a document gets one: what needs no change is not looked at twice
+  if (typeof name === 'number' || !SPECIAL.test(name)) return `${pointer}/${name}`;
+  return `${pointer}/${name.toWellFormed().replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
 /**

@@ -26,6 +26,9 @@ export type Check = (note: Note, node: JsonNode, pointer: string) => void;
 /** Unknown names of an object that are looked at when something is missing: a hostile document has thousands. */
 export const MOST_MISSPELT = 8;
 
+/** Unknown fields of one object that are noted. */
+const MOST_UNKNOWN = 20;
+
 /**
  * Gives a `note` that collects findings.
  */
@@ -55,11 +58,13 @@ export function checkMembers(
   const unknown: string[] = [];
   const expected = `one of ${names.filter((name) => name !== '$schema').join(', ')}`;
   for (const member of node.members) {
-    const inside = pointerTo(pointer, member.name);
+    const inside = unknown.length > MOST_UNKNOWN ? pointer : pointerTo(pointer, member.name);
     const known = properties.get(member.name);
     const special = Object.hasOwn(extras.special ?? {}, member.name) ? extras.special?.[member.name] : undefined;
     if (known === undefined) {
       unknown.push(member.name);
+      // more than are shown are not worth their words
+      if (unknown.length > MOST_UNKNOWN) continue;
       note(
         inside,
         member,

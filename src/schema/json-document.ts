@@ -2,7 +2,7 @@
 // goes on behind mistakes that leave no doubt about the rest, so that the faults of a document come all at once.
 import { type Finding, pointerTo, quote } from './fault.ts';
 import { type Advice, adviceOn, readBadString, readForeignWord } from './json-mistakes.ts';
-import { type Token, tokensOf } from './json-tokens.ts';
+import { type Token, type Tokens, tokensOf } from './json-tokens.ts';
 
 export interface ObjectNode {
   readonly kind: 'object';
@@ -32,8 +32,11 @@ const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Findings after which a text is not read any further. */
 const ENOUGH = 100;
 
+/** Stands for the end of a text that is not read any further. */
+const END: Token = { kind: 'end', offset: 0, text: '', value: '', valid: true, startsLine: true };
+
 interface Reading {
-  readonly tokens: readonly Token[];
+  readonly tokens: Tokens;
   readonly findings: Finding[];
   readonly maxDepth: number;
   at: number;
@@ -66,8 +69,7 @@ export function readJson(text: string, maxDepth: number): { readonly root: JsonN
 /** The next token; what has no place in JSON but does no harm is reported and passed over. */
 function peek(reading: Reading, pointer: string): Token {
   for (;;) {
-    const token = reading.tokens[reading.at] ?? reading.tokens.at(-1);
-    if (token === undefined) return { kind: 'end', offset: 0, text: '', value: '', valid: true, startsLine: true };
+    const token = reading.findings.length >= ENOUGH ? END : (reading.tokens.at(reading.at) ?? END);
     if (token.kind !== 'stray') return token;
     const isComment = /^[/#]/.test(token.text);
     const code = (token.text.codePointAt(0) ?? 0).toString(16).padStart(4, '0').toUpperCase();
@@ -80,9 +82,8 @@ function peek(reading: Reading, pointer: string): Token {
 }
 
 function note(reading: Reading, pointer: string, at: { readonly offset: number }, advice: Advice): void {
-  reading.findings.push({ pointer, offset: at.offset, ...advice });
-  // Nobody reads on behind so many: go to the end.
-  if (reading.findings.length >= ENOUGH) reading.at = reading.tokens.length;
+  // nobody reads on behind so many
+  if (reading.findings.length < ENOUGH) reading.findings.push({ pointer, offset: at.offset, ...advice });
 }
 
 /** A fault behind which everything would be guessing. */
@@ -91,7 +92,7 @@ function stop(reading: Reading, pointer: string, token: Token, expected: string)
     reading,
     pointer,
     token,
-    adviceOn(token, { before: reading.tokens[reading.at - 1], next: reading.tokens[reading.at + 1] }, expected),
+    adviceOn(token, { before: reading.tokens.at(reading.at - 1), next: reading.tokens.at(reading.at + 1) }, expected),
   );
   return undefined;
 }

@@ -39,14 +39,23 @@ const HASH_COMMENT = /#[^\r\n]*/y;
 /** Blanks of Unicode that are none in JSON, the zero-width ones included. */
 const STRAY_BLANK = /[\s\u200b-\u200d\u2060\ufeff]+/y;
 
+/** The tokens of a text, cut when they are asked for: whoever stops reading early has paid for no more. */
+export interface Tokens {
+  /** The token of that number, counted from 0; the last one, `end`, for every number behind it; undefined below 0. */
+  at(index: number): Token | undefined;
+}
+
 /**
  * Cuts a text into tokens, the last of them `end`; white space is left out. Never throws.
  */
-export function tokensOf(text: string): Token[] {
+export function tokensOf(text: string): Tokens {
   const scanner = createScanner(text, false);
   const tokens: Token[] = [];
   let startsLine = true;
-  for (;;) {
+  let ended = false;
+
+  /** Adds one token, or passes over one piece of white space. */
+  const scan = (): void => {
     const kind = scanner.scan();
     const offset = scanner.getTokenOffset();
     const raw = text.slice(offset, offset + scanner.getTokenLength());
@@ -61,10 +70,11 @@ export function tokensOf(text: string): Token[] {
     const punctuation = PUNCTUATION.get(kind);
     if (kind === END) {
       tokens.push(token('end', ''));
-      return tokens;
+      ended = true;
+      return;
     }
     if (kind === LINE_BREAK) startsLine = true;
-    if (kind === BLANK || kind === LINE_BREAK) continue;
+    if (kind === BLANK || kind === LINE_BREAK) return;
     if (punctuation !== undefined) tokens.push(token(punctuation));
     else if (kind === STRING && scanner.getTokenError() === UNCLOSED_STRING) tokens.push(token('open'));
     else if (kind === STRING) tokens.push(token('string'));
@@ -76,7 +86,14 @@ export function tokensOf(text: string): Token[] {
       scanner.setPosition(offset + written.length);
     }
     startsLine = false;
-  }
+  };
+
+  return {
+    at: (index) => {
+      while (!ended && tokens.length <= index) scan();
+      return tokens[index] ?? (index < 0 ? undefined : tokens.at(-1));
+    },
+  };
 }
 
 function match(pattern: RegExp, text: string, offset: number): string | undefined {

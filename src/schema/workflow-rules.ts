@@ -44,7 +44,8 @@ const BOTH_FIELDS: Rule = { properties: { ...Task.properties, ...TaskGroup.prope
  */
 export function checkDocument(note: Note, root: JsonNode): void {
   if (root.kind === 'object') {
-    checkMembers(note, root, Workflow, '', { special: { run: checkRun }, synonyms: WORKFLOW_SYNONYMS });
+    const overfull = countTasks(root) > MAX_TASKS;
+    checkMembers(note, overfull ? firstTasksOf(root) : root, Workflow, '', { special: { run: checkRun }, synonyms: WORKFLOW_SYNONYMS });
     checkTaskCount(note, root);
   } else if (root.kind !== 'broken') note('', root, describe(root), 'an object with "run"', hintForRoot(root));
 }
@@ -56,14 +57,48 @@ function hintForRoot(root: JsonNode): string | undefined {
     : undefined;
 }
 
+/** How many tasks the groups of a document have, at least. */
+function countTasks(root: ObjectNode): number {
+  const run = memberOf(root, 'run')?.value;
+  return run?.kind === 'array' ? run.items.reduce((sum, item) => sum + (groupOf(item)?.items.length ?? 1), 0) : 0;
+}
+
+function groupOf(item: JsonNode): (JsonNode & { kind: 'array' }) | undefined {
+  const group = item.kind === 'object' ? memberOf(item, 'parallel')?.value : undefined;
+  return group?.kind === 'array' ? group : undefined;
+}
+
+/** The same document without the tasks above the bound: they are too many already, and there may be thousands. */
+function firstTasksOf(root: ObjectNode): ObjectNode {
+  let left = MAX_TASKS;
+  const cut = (item: JsonNode): JsonNode => {
+    const group = groupOf(item);
+    if (item.kind !== 'object' || group === undefined) return item;
+    const items = group.items.slice(0, Math.max(left, 1));
+    left -= items.length;
+    return {
+      ...item,
+      members: item.members.map((member) => (member.value === group ? { ...member, value: { ...group, items } } : member)),
+    };
+  };
+  return {
+    ...root,
+    members: root.members.map((member) =>
+      member.name === 'run' && member.value.kind === 'array'
+        ? { ...member, value: { ...member.value, items: member.value.items.map(cut) } }
+        : member,
+    ),
+  };
+}
+
 /** Counts the tasks of all steps; the fault is at the first one too many. */
 function checkTaskCount(note: Note, root: ObjectNode): void {
   const run = memberOf(root, 'run')?.value;
   if (run?.kind !== 'array') return;
   const tasks = run.items.flatMap((item, at) => {
     const pointer = pointerTo('/run', at);
-    const group = item.kind === 'object' ? memberOf(item, 'parallel')?.value : undefined;
-    if (group?.kind !== 'array') return [{ node: item, pointer }];
+    const group = groupOf(item);
+    if (group === undefined) return [{ node: item, pointer }];
     return group.items.map((node, index) => ({ node, pointer: pointerTo(`${pointer}/parallel`, index) }));
   });
   const first = tasks[MAX_TASKS];

@@ -27,7 +27,8 @@ export interface Arena {
 export function rearm(arena: Arena): StartOptions {
   const { dice } = arena;
   const roll = dice.roll();
-  if (roll < 0.6) return { failpoint: `${dice.pick(Object.keys(FAILPOINTS))}:${dice.between(1, 4)}` };
+  const points = Object.keys(FAILPOINTS);
+  if (roll < 0.6) return { failpoint: [1, 2, 3].map(() => `${dice.pick(points)}:${dice.between(1, 4)}`).join(',') };
   if (roll < 0.7)
     return {
       failpoint: `${dice.pick(['task.intent', 'task.posted', 'plan.checked', 'events.read', 'task.parking', 'finish.entered'])}:1:SIGSTOP`,
@@ -69,14 +70,14 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
   ],
   /** Redis dies and comes back, or throws its clients out, or does not answer for a while. */
   F5: [
-    2,
+    10,
     async (arena) => {
       const { world, dice } = arena;
       const from = Date.now();
-      const way = dice.pick(['kill', 'kill', 'clients', 'pause']);
+      const way = dice.pick(['kill', 'kill', 'kill', 'kill', 'clients', 'pause']);
       if (way === 'kill') {
         await world.redisServer.crash();
-        await pause(dice.chance(0.1) ? 12_000 : dice.between(50, 3_000));
+        await pause(dice.chance(0.02) ? 12_000 : dice.between(20, 1_000));
         await world.redisServer.restart();
       } else if (way === 'clients') await world.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
       else {

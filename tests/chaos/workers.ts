@@ -14,10 +14,14 @@ export interface Slot {
   readonly heroku: FaultProxy;
   /** Undefined while none runs. */
   readonly child: ChildProcess | undefined;
-  /** The failpoint it was started with. */
+  /** The failpoints it was started with. */
   readonly failpoint: string;
+  /** The failpoint that it said it passed; undefined while it has not. */
+  readonly passed: string | undefined;
   /** Whether a process runs and has said that it works. */
   readonly ready: boolean;
+  /** When it said so, in ms since 1970; undefined while it has not. */
+  readonly readyAt: number | undefined;
   start(how?: StartOptions): void;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the signal or status that ended the process; at once when none runs. */
@@ -62,7 +66,8 @@ export async function openSlot(deps: {
   };
   let child: ChildProcess | undefined;
   let failpoint = '';
-  let ready = false;
+  let passed: string | undefined;
+  let readyAt: number | undefined;
   let ended: Promise<string> = Promise.resolve('');
 
   const slot = {
@@ -76,12 +81,19 @@ export async function openSlot(deps: {
     get failpoint() {
       return failpoint;
     },
+    get passed() {
+      return passed;
+    },
     get ready() {
-      return ready;
+      return readyAt !== undefined;
+    },
+    get readyAt() {
+      return readyAt;
     },
     start: (how: StartOptions = {}) => {
       failpoint = how.failpoint ?? '';
-      ready = false;
+      passed = undefined;
+      readyAt = undefined;
       const skewed = how.skewMs === undefined ? [] : ['--import', SKEW];
       const next = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...skewed, ...(how.node ?? []), deps.main, 'worker'], {
         env: { PATH: process.env['PATH'], ...env, AUTOFILES_FAILPOINT: failpoint, CHAOS_SKEW_MS: String(how.skewMs ?? 0) },
@@ -89,13 +101,20 @@ export async function openSlot(deps: {
       });
       child = next;
       next.once('message', () => {
-        ready = true;
+        readyAt = Date.now();
       });
-      for (const stream of [next.stdout, next.stderr]) stream?.on('data', (data: Buffer) => deps.onOutput(data.toString()));
-      ended = once(next, 'exit').then(([status, signal]) => {
+      for (const stream of [next.stdout, next.stderr]) {
+        stream?.on('data', (data: Buffer) => {
+          const text = data.toString();
+          passed = /^failpoint (\S+)$/m.exec(text)?.[1] ?? passed;
+          deps.onOutput(text);
+        });
+      }
+      // its last words are read before its end is told
+      ended = once(next, 'close').then(([status, signal]) => {
         if (child === next) {
           child = undefined;
-          ready = false;
+          readyAt = undefined;
         }
         const how = String(signal ?? status);
         deps.onEnd(slot, how);

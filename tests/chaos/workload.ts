@@ -51,6 +51,8 @@ export function createWorkload(world: World, seed: number): Workload {
   if (a === undefined || b === undefined) throw new RangeError('two tenants are needed');
   const shapes = Object.entries(SHAPES).flatMap(([name, [share]]) => Array.from({ length: share }, () => name));
   const live: string[] = [];
+  /** Runs of the first tenant, for the second to steal. */
+  const prey: string[] = [];
   const old: string[] = [];
   let uploads = 0;
 
@@ -78,6 +80,7 @@ export function createWorkload(world: World, seed: number): Workload {
     const id = runIdOf({ ...object, versionId: object.version }, 1);
     live.push(id);
     if (live.length > 12) live.shift();
+    if (tenant === a) prey.push(id);
     old.push(JSON.stringify({ Records: [eventOf(object)] }));
     return id;
   };
@@ -89,10 +92,10 @@ export function createWorkload(world: World, seed: number): Workload {
     () => put(a.bucket, `out/${randomUUID()}`, 'x', { ld_task_id: 'r0-00000000000000000000.0.0' }, 'quarantine', 'output of nothing'),
     // the other tenant's task, named in one's own bucket and by one's own dyno
     async () => {
-      const victim = dice.pick(live);
+      const victim = dice.pick(prey.slice(-12));
       await put(b.bucket, `out/${victim}.0.0`, 'x', { ld_task_id: `${victim}.0.0` }, 'ignore', 'stolen task id');
     },
-    async () => await start('thief', [task(`steal ${dice.pick(live)}.0.0`)], b),
+    async () => await start('thief', [task(`steal ${dice.pick(prey.slice(-12))}.0.0`)], b),
     // the same upload twice: two versions, two runs
     async () => {
       const document = JSON.stringify({ run: [task('ok')] });

@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-const entry = /^([A-Za-z0-9_-]+):\s*(.+?)\s*$/;
+const entry = /^([A-Za-z0-9_-]+):(.*)$/;
 
 /** The Procfile's process types and their commands; other lines (blank, `#`) are passed over. */
-function parseProcfile(source: string): Map<string, string> {
+export function parseProcfile(source: string): Map<string, string> {
   const types = new Map<string, string>();
   for (const line of source.split(/\r?\n/)) {
     const found = entry.exec(line);
-    if (found?.[1] !== undefined && found[2] !== undefined) types.set(found[1], found[2]);
+    const command = found?.[2]?.trim() ?? '';
+    if (found?.[1] !== undefined && command !== '') types.set(found[1], command);
   }
   return types;
 }

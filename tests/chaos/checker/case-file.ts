@@ -41,8 +41,10 @@ export interface CaseFile {
   readonly postOfDyno: ReadonlyMap<string, Of<'post'>>;
   readonly faults: readonly Of<'fault'>[];
   of<K extends LedgerEntry['kind']>(kind: K): readonly Of<K>[];
-  /** Whether anything was broken, or the machine too busy, between two moments. */
+  /** Whether anything was broken between two moments. */
   faulty(from: number, to: number): boolean;
+  /** Whether the machine was too busy between two moments to say anything about deadlines. */
+  busy(from: number, to: number): boolean;
 }
 
 export const TASK_ENDS = ['succeeded', 'failed', 'skipped'];
@@ -79,7 +81,7 @@ export function openCase(evidence: Evidence): CaseFile {
     return openRun(run, readable ? planOf(document) : [], posts);
   });
   const faults = of('fault');
-  const troubles = [...faults, ...of('lag').map(({ t, until }) => ({ t: t - 2_000, until: until + 2_000 }))];
+  const lags = of('lag');
   return {
     evidence,
     runs,
@@ -89,7 +91,8 @@ export function openCase(evidence: Evidence): CaseFile {
     postOfDyno: new Map(of('post').flatMap((post) => (post.dyno === undefined ? [] : [[post.dyno, post]]))),
     faults,
     of,
-    faulty: (from, to) => troubles.some((trouble) => trouble.t <= to && trouble.until >= from),
+    faulty: (from, to) => faults.some((fault) => fault.t <= to && fault.until >= from),
+    busy: (from, to) => lags.some((lag) => lag.t - 2_000 <= to && lag.until + 2_000 >= from),
   };
 }
 

@@ -6,6 +6,10 @@ import { type Finding, look } from './verdict.ts';
 /** Milliseconds: a verdict is due within six seconds of its deadline. */
 const VERDICT_MS = 6_000;
 
+/** The same when the machine was too busy for its processes. */
+const BUSY_VERDICT_MS = 60_000;
+
+const troubled = (file: CaseFile, from: number, to: number) => file.faulty(from, to) || file.busy(from, to);
 const tasksOf = (file: CaseFile): readonly TaskFile[] => file.runs.flatMap((run) => run.tasks);
 const dynosOf = (file: CaseFile, task: TaskFile, attempt: number) =>
   task.attempts
@@ -116,7 +120,7 @@ export function withoutOutput(file: CaseFile): Finding {
       i.holds(
         'succeeded',
         // where the log cannot be read, a dyno that is gone without a sign of a crash counts as up (DESIGN §4)
-        lives.some((life) => life.up !== undefined || life.status === 0 || file.faulty((life.ended ?? at) - 1_000, at)),
+        lives.some((life) => life.up !== undefined || life.status === 0 || troubled(file, (life.ended ?? at) - 1_000, at)),
         () => `${task.id} succeeded, its dynos: ${JSON.stringify(lives)}`,
       );
     if (what === 'failed' && detail.startsWith('dyno_crashed'))
@@ -149,11 +153,8 @@ export function honestTimeout(file: CaseFile): Finding {
       const deadline = launched + task.plan.timeout * 1000;
       i.holds('timeouts', t >= deadline, () => `${task.id}/${attempt} timed out ${deadline - t} ms early`);
       if (file.faulty(deadline - 1_000, deadline + VERDICT_MS)) continue;
-      i.holds(
-        'timeouts while nothing was broken',
-        t <= deadline + VERDICT_MS,
-        () => `${task.id}/${attempt} timed out ${t - deadline} ms late`,
-      );
+      const bound = file.busy(deadline, t) ? BUSY_VERDICT_MS : VERDICT_MS;
+      i.holds('timeouts while nothing was broken', t <= deadline + bound, () => `${task.id}/${attempt} timed out ${t - deadline} ms late`);
       const there = file.of('put').find((put) => put.key === `out/${task.id}` && put.taskId === task.id && put.t < deadline);
       if (there !== undefined && !task.plan.noOutput)
         i.wrong(`${task.id}/${attempt} timed out although its output lay there ${deadline - there.t} ms before`);
@@ -178,7 +179,8 @@ export function failuresHaveCauses(file: CaseFile): Finding {
       const proof = file.of('put').filter((put) => put.taskId === task.id && put.key === `out/${task.id}`);
       if (code === 'exited_without_output') {
         const ended = lives.map((life) => life.ended ?? Number.POSITIVE_INFINITY);
-        const honest = ended.some((end) => end <= t) && !proof.some((put) => ended.some((end) => put.t <= end) && !file.faulty(put.t, t));
+        const honest =
+          ended.some((end) => end <= t) && !proof.some((put) => ended.some((end) => put.t <= end) && !troubled(file, put.t, t));
         i.holds(
           'exited without output',
           honest,
@@ -195,7 +197,7 @@ export function failuresHaveCauses(file: CaseFile): Finding {
         i.saw('launch unknown');
       } else if (code === 'timed_out') i.saw('timed out');
       // five activations in a row that got nowhere: worth a look, but not a lie when something was broken all the while
-      else if (code === 'poisoned' && file.faulty(t - 10_000, t)) i.saw('poisoned under faults');
+      else if (code === 'poisoned' && troubled(file, t - 10_000, t)) i.saw('poisoned under faults');
       else if (code !== 'dyno_crashed') i.wrong(`${task.id}/${attempt}: ${what} for ${detail}`);
     }
   }

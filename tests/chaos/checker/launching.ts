@@ -2,6 +2,10 @@
 import type { CaseFile, TaskFile } from './case-file.ts';
 import { type Finding, look } from './verdict.ts';
 
+/** Milliseconds that a process on a busy machine may be late. */
+const BUSY_MS = 20_000;
+
+const troubled = (file: CaseFile, from: number, to: number) => file.faulty(from, to) || file.busy(from, to);
 const tasksOf = (file: CaseFile): readonly TaskFile[] => file.runs.flatMap((run) => run.tasks);
 
 export function onePostPerAttempt(file: CaseFile): Finding {
@@ -58,7 +62,7 @@ export function reconciledFirst(file: CaseFile): Finding {
       );
       for (const { dyno } of posts) {
         const life = dyno === undefined ? undefined : file.dynos.get(dyno);
-        if (life !== undefined && (life.ended ?? Number.POSITIVE_INFINITY) > lost[0] && !file.faulty(lost[0] - 1_000, lost[0]))
+        if (life !== undefined && (life.ended ?? Number.POSITIVE_INFINITY) > lost[0] && !troubled(file, lost[0] - 1_000, lost[0]))
           i.wrong(`${task.id}/${n} was called lost while its dyno ${dyno} ran`);
       }
     }
@@ -139,7 +143,7 @@ export function nothingAfterTheEnd(file: CaseFile): Finding {
         for (const { n, posts } of task.attempts) {
           for (const post of posts) {
             // the intent came first, and the line before the send looks at its age
-            if (post.t > entry[0] + notAfter + 500 && !file.faulty(entry[0], post.t))
+            if (post.t > entry[0] + notAfter + 500 + (file.busy(entry[0], post.t) ? BUSY_MS : 0))
               i.wrong(`${task.id}/${n} was posted ${post.t - entry[0]} ms after the ${name}`);
           }
         }
