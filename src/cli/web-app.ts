@@ -8,9 +8,13 @@ import { observedRuns } from '../processors/observed.ts';
 import { createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
+import { openFeed } from '../queues/feed.ts';
+import { readFileHistory } from '../queues/file-runs.ts';
 import { runIdOf } from '../queues/identity.ts';
+import { readLedger } from '../queues/ledger.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { replay } from '../queues/replay.ts';
+import { readResourceView } from '../queues/resource-view.ts';
 import { listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createTokens } from '../queues/tokens.ts';
@@ -20,7 +24,7 @@ import { messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
 import { openWebOps } from './web-ops.ts';
-import { createSealerOf } from './wiring.ts';
+import { createFiles, createSealerOf } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
 export interface WebApp {
@@ -35,6 +39,8 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
   const redis = connect(config.redis, onError);
   const channel = await openChannel({ connection: redis, shards: config.shards, onError });
   const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
+  const feed = await openFeed({ connection: redis, shards: config.shards, onError });
+  const files = createFiles(config);
   const tokens = createTokens({ redis, now: Date.now });
   const planners = Array.from({ length: config.shards }, (_, shard) =>
     createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
@@ -72,6 +78,16 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
       return runId;
     },
     listen: channel.listen,
+    feed,
+    tasks: { show: (runId) => readRun(redis, runId, budget), resource: addon.resources.get, log: addon.platform.log },
+    files: { access: files, history: (id, key) => readFileHistory(redis, config.shards, id, key), resource: addon.resources.get },
+    resources: {
+      view: (id) => readResourceView({ redis, resources: addon.resources, budget, shards: config.shards, now: Date.now }, id),
+      ledger: async (id) => {
+        const resource = await addon.resources.get(id);
+        return resource === undefined ? undefined : await readLedger(redis, resource, config.shards);
+      },
+    },
     log,
   });
   return {
@@ -80,6 +96,8 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
       await ops.close();
       await addon.jobs.close();
       channel.close();
+      feed.close();
+      files.close();
       await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();
     },

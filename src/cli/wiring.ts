@@ -5,6 +5,7 @@ import type { AwsAccess } from '../clients/aws-call.ts';
 import { createDynoPlatform } from '../clients/heroku.ts';
 import { createObjectStore } from '../clients/s3.ts';
 import { createBucketAdmin } from '../clients/s3-bucket-admin.ts';
+import { createFileAccess } from '../clients/s3-files.ts';
 import { createEventQueue } from '../clients/sqs.ts';
 import { createCredentialIssuer } from '../clients/sts.ts';
 import { createSealer } from '../queues/secrets.ts';
@@ -44,13 +45,22 @@ export function createLog(config: Pick<Config, 'logLevel'> & Partial<Config>, na
   });
 }
 
-/** The outside services of a configuration. */
-export function createClients(config: Config) {
-  const access = (endpoint: string | undefined): AwsAccess => ({
+function awsAccess(config: Config, endpoint: string | undefined): AwsAccess {
+  return {
     region: config.region,
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(config.credentials === undefined ? {} : { credentials: config.credentials }),
-  });
+  };
+}
+
+/** What people do with the files of buckets. */
+export function createFiles(config: Config) {
+  return createFileAccess({ ...awsAccess(config, config.s3Endpoint), now: Date.now });
+}
+
+/** The outside services of a configuration. */
+export function createClients(config: Config) {
+  const access = (endpoint: string | undefined) => awsAccess(config, endpoint);
   const rateLimit = new Set<(remaining: number) => void>();
   return {
     /** Calls back whenever the platform tells how many calls are left. */

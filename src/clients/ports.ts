@@ -51,6 +51,30 @@ export interface ObjectStore {
   notify(bucket: string, queueArn: string, options?: CallOptions): Promise<void>;
 }
 
+/** What people do with the files of a bucket: browse, download and upload, by links that work for a while. */
+export interface FileAccess {
+  /** One page of keys below the prefix, `/` being the border of folders; `next` continues it. */
+  list(
+    bucket: string,
+    page: { prefix: string; next?: string; limit: number } & CallOptions,
+  ): Promise<{
+    files: readonly { key: string; size: number; etag: string; modifiedAt: number }[];
+    folders: readonly string[];
+    next?: string;
+  }>;
+  /** A link that downloads the object, for `seconds`. */
+  link(bucket: string, key: string, versionId: string | undefined, seconds: number): Promise<string>;
+  /**
+   * An upload form (POST policy) for exactly this key, for `seconds`: the metadata named is pinned to its value, all other
+   * metadata is refused, the body has at most `maxBytes`.
+   */
+  form(
+    bucket: string,
+    key: string,
+    options: { metadata: Readonly<Record<string, string>>; maxBytes: number; seconds: number; contentType?: string },
+  ): Promise<{ url: string; fields: Readonly<Record<string, string>> }>;
+}
+
 export interface QueueMessage {
   readonly id: string;
   readonly body: string;

@@ -97,7 +97,7 @@ export function bucketCalls(
 }
 
 /** A key of a list answer with EncodingType url: form encoding, `+` for a blank (botocore decodes it with unquote_plus). */
-function decodeKey(key: string): string {
+export function decodeKey(key: string): string {
   return decodeURIComponent(key.replaceAll('+', ' '));
 }
 

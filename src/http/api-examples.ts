@@ -7,3 +7,5 @@ export const EXAMPLE_ENDED = 'r0-7h3n5v9s1d6k2p8y4c0e';
 export const EXAMPLE_TASK = `${EXAMPLE_ENDED}.1.0`;
 /** A token that there is. */
 export const EXAMPLE_TOKEN = '5f2b9c04d1aa';
+/** A file that started a run. */
+export const EXAMPLE_FILE = 'in/photos/holiday.jpg';

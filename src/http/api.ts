@@ -1,14 +1,32 @@
 // All routes of the REST API: what is mounted at `/v1` and what the OpenAPI document lists.
+import type { Feed } from '../queues/feed.ts';
 import type { Tokens } from '../queues/tokens.ts';
 import type { ApiRoute } from './api-route.ts';
+import { feedRoutes } from './feed-routes.ts';
+import { type FilesDeps, filesRoutes } from './files-routes.ts';
+import { type ResourceDeps, resourceRoutes } from './resource-routes.ts';
 import { type RunsDeps, runsRoutes } from './runs-routes.ts';
+import { type TasksDeps, tasksRoutes } from './tasks-routes.ts';
 import { tokensRoutes } from './tokens-routes.ts';
+import { workflowsRoutes } from './workflows-routes.ts';
 
 export interface ApiDeps extends RunsDeps {
   readonly tokens: Tokens;
+  readonly feed: Pick<Feed, 'listen' | 'end' | 'read'>;
+  readonly tasks: TasksDeps;
+  readonly files: FilesDeps;
+  readonly resources: ResourceDeps;
 }
 
-/** Routes that name more come before those that name less: `/runs/bulk` is no run. */
+/** Of two routes that fit a path the first one answers. */
 export function apiRoutes(deps: ApiDeps): readonly ApiRoute[] {
-  return [...runsRoutes(deps), ...tokensRoutes(deps)];
+  return [
+    ...runsRoutes(deps),
+    ...feedRoutes(deps),
+    ...tasksRoutes(deps),
+    ...filesRoutes(deps),
+    ...workflowsRoutes(),
+    ...resourceRoutes(deps),
+    ...tokensRoutes(deps),
+  ];
 }

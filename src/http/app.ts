@@ -11,11 +11,11 @@ import { checkOrigin } from './origin.ts';
 import { type PartnerDeps, partnerRoutes } from './partner-routes.ts';
 import { type PrincipalSource, requirePrincipal } from './principal.ts';
 import { problem } from './problem.ts';
+import { referenceRoutes } from './reference.ts';
 
 export interface AppDeps extends ApiDeps {
   /** Who may use the API, in the order in which they are asked. */
   readonly principals: readonly PrincipalSource[];
-
   /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
   readonly hosts: readonly string[] | undefined;
   readonly ops: OpsDeps;
@@ -40,5 +40,6 @@ export function createApp(deps: AppDeps): Hono {
   const routes = apiRoutes(deps);
   app.use('/v1/*', requirePrincipal(deps.principals, retrievingPaths(routes)));
   app.route('/v1', mountRoutes(routes));
+  app.route('/', referenceRoutes(routes));
   return app;
 }

@@ -50,7 +50,7 @@ interface Turns {
 }
 
 /** Takes turns until one ends the stream or the client is gone: at once, on every ring, and now and then in any case, since rings may get lost. */
-function stream(c: Context, { listen, turn }: Turns): Response {
+export function stream(c: Context, { listen, turn }: Turns): Response {
   return streamSSE(c, async (sse) => {
     let wake = () => {};
     const stop = listen(() => wake());

@@ -208,7 +208,8 @@ function taskOf(runId: string, k: number, i: number, task: TaskPlan, record: Rea
   };
 }
 
-function progressOf(record: Readonly<Record<string, string>>): { tasks: number; settled: number } {
+/** How far a run is. */
+export function progressOf(record: Readonly<Record<string, string>>): { tasks: number; settled: number } {
   let tasks = 0;
   let settled = 0;
   for (let s = 0; s < Number(record['steps'] ?? 0); s += 1) {

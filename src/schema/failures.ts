@@ -52,6 +52,17 @@ const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
+/** All codes, for the API's document. */
+export function allFailureCodes(): readonly FailureCode[] {
+  // Object.keys of a const object yields exactly its keys
+  return Object.keys(FAILURES) as FailureCode[];
+}
+
+/** What the table says of a code. */
+export function failureKind(code: FailureCode): FailureKind {
+  return FAILURES[code];
+}
+
 /**
  * The one error class of the project. `detail` says where, what was found, what was expected and how to fix it;
  * `cause` keeps the error of the outside service as it was.

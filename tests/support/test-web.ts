@@ -10,6 +10,8 @@ const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () 
 export interface TestWeb {
   /** The resource of the local token. */
   readonly resource: string;
+  /** All routes, as Hono has them. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
   /** The local token, which may do everything. */
   readonly token: string;
   /** Sends a request; with the local token unless another one is given (undefined: none). A body is sent as JSON. */
@@ -43,6 +45,7 @@ export async function openTestWeb(
   return {
     resource,
     token,
+    routes: app.routes,
     call: async (method, path, { body, headers = {}, signal, ...rest } = {}) => {
       const sent = 'token' in rest ? rest.token : token;
       return await app.request(`http://127.0.0.1${path}`, {

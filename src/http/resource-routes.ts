@@ -1,0 +1,48 @@
+// `/v1/resource` and `/v1/ledger`: what the add-on is for this app, and whether every file has its decision.
+import { ResourceView } from '../schema/api-views.ts';
+import { LedgerView } from '../schema/ledger-view.ts';
+import { type ApiRoute, apiRoute, notFound } from './api-route.ts';
+
+export interface ResourceDeps {
+  readonly view: (id: string) => Promise<ResourceView | undefined>;
+  readonly ledger: (id: string) => Promise<LedgerView | undefined>;
+}
+
+export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiRoute[] {
+  return [
+    apiRoute(
+      {
+        method: 'get',
+        path: '/resource',
+        id: 'showResource',
+        tag: 'Resource',
+        summary: 'Show plan, limits, usage, launch budget and age of the credentials',
+        reply: ResourceView,
+        failures: ['not_found'],
+        examples: [{ summary: 'The resource of the token' }],
+      },
+      async ({ resource }) => {
+        const view = await deps.resources.view(resource);
+        if (view === undefined) throw notFound('resource: it is not provisioned yet, or gone');
+        return view;
+      },
+    ),
+    apiRoute(
+      {
+        method: 'get',
+        path: '/ledger',
+        id: 'showLedger',
+        tag: 'Resource',
+        summary: 'Show whether every version in the bucket has its decision',
+        reply: LedgerView,
+        failures: ['not_found'],
+        examples: [{ summary: 'The ledger' }],
+      },
+      async ({ resource }) => {
+        const ledger = await deps.resources.ledger(resource);
+        if (ledger === undefined) throw notFound('resource: it is not provisioned yet, or gone');
+        return ledger;
+      },
+    ),
+  ];
+}
