@@ -7,6 +7,7 @@ export default defineConfig({
     include: ['tests/**/*.test.ts'],
     exclude: [
       'tests/clients/**',
+      'tests/browser/**',
       'tests/crash/**',
       'tests/e2e/thousand-dynos.test.ts',
       'tests/e2e/kill-children.test.ts',

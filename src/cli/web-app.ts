@@ -5,6 +5,7 @@ import { createAddressOf } from '../http/address.ts';
 import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
 import { observedRuns } from '../processors/observed.ts';
+import { openBoards } from '../queues/boards.ts';
 import { createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
@@ -24,7 +25,9 @@ import { messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
 import { openWebOps } from './web-ops.ts';
-import { createFiles, createSealerOf } from './wiring.ts';
+
+import { visitorsOf, type WebClients, webPages } from './web-pages.ts';
+import { createClients, createFiles, createSealerOf } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
 export interface WebApp {
@@ -34,8 +37,12 @@ export interface WebApp {
 }
 
 /** Connects to Redis and puts all routes together. */
-export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
-  const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
+export async function openWebApp(config: Config, log: Log, instead: Partial<WebClients> = {}): Promise<WebApp> {
+  let lastError = '';
+  const onError = (error: Error) => {
+    lastError = messageOf(error);
+    log.warn({ error: lastError }, 'redis connection');
+  };
   const redis = connect(config.redis, onError);
   const channel = await openChannel({ connection: redis, shards: config.shards, onError });
   const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
@@ -49,6 +56,8 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
   const runs = observedRuns(createRuns({ redis }), ops.telemetry);
   const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
   const addressOf = createAddressOf(config.mode === 'production');
+  const clients = { platform: addon.platform, store: createClients(config).store, ...instead };
+  const boards = openBoards({ connection: redis, shards: config.shards, onError });
   const app = createApp({
     partner: {
       ...addon,
@@ -80,7 +89,11 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
     listen: channel.listen,
     feed,
     tasks: { show: (runId) => readRun(redis, runId, budget), resource: addon.resources.get, log: addon.platform.log },
-    files: { access: files, history: (id, key) => readFileHistory(redis, config.shards, id, key), resource: addon.resources.get },
+    files: {
+      access: instead.files ?? files,
+      history: (id, key) => readFileHistory(redis, config.shards, id, key),
+      resource: addon.resources.get,
+    },
     resources: {
       view: (id) => readResourceView({ redis, resources: addon.resources, budget, shards: config.shards, now: Date.now }, id),
       ledger: async (id) => {
@@ -89,6 +102,8 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
       },
     },
     log,
+    board: { boards: boards.boards, operators: visitorsOf(config) },
+    dashboard: webPages({ config, redis, clients, addon, budget, redisError: () => lastError }),
   });
   return {
     app,
@@ -96,6 +111,7 @@ export async function openWebApp(config: Config, log: Log): Promise<WebApp> {
       await ops.close();
       await addon.jobs.close();
       channel.close();
+      await boards.close();
       feed.close();
       files.close();
       await Promise.all(planners.map((planner) => planner.close()));

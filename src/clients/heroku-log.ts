@@ -5,6 +5,7 @@ import type { DynoEnd } from './ports.ts';
 export const LOG_HISTORY = 1_500;
 /** Bytes of a log that are read: 1,500 lines of 10,000 bytes would be the most Heroku sends. */
 const MAX_LOG_BYTES = 16_777_216;
+const MAX_LINE_CHARACTERS = 65_536;
 
 interface LogLine {
   /** Milliseconds since 1970. */
@@ -49,6 +50,34 @@ export function readEnd(lines: readonly string[], dynoName: string, after: numbe
 /** Keeps the lines that are the dyno's own, the platform's about it included. */
 export function linesOf(lines: readonly string[], dynoName: string): string[] {
   return lines.filter((line) => readLine(line)?.dyno === dynoName);
+}
+
+/** Keeps the lines that are the dyno's own and no older than `after` (ms since 1970). */
+export function linesSince(lines: readonly string[], dynoName: string, after: number): string[] {
+  return lines.filter((line) => {
+    const read = readLine(line);
+    return read !== undefined && read.dyno === dynoName && !(read.at < after);
+  });
+}
+
+/**
+ * The lines behind a tailing session's URL as they come. Ends with the session, or with the signal; throws what fetch throws,
+ * and an Error without the URL in it for an answer other than 200.
+ */
+export async function* followLines(logplexUrl: string, signal: AbortSignal): AsyncGenerator<string> {
+  const response = await fetch(logplexUrl, { headers: { accept: 'text/plain' }, signal });
+  if (response.status !== 200 || response.body === null) {
+    await response.body?.cancel();
+    throw new Error(`HTTP ${response.status} from the log session`);
+  }
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of response.body) {
+    const lines = `${rest}${decoder.decode(chunk, { stream: true })}`.split('\n');
+    // a line without an end must not grow for ever; Heroku cuts them at 10,000 bytes
+    rest = (lines.pop() ?? '').slice(0, MAX_LINE_CHARACTERS);
+    for (const line of lines) if (line !== '') yield line;
+  }
 }
 
 /**

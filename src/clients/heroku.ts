@@ -3,7 +3,7 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import { within } from './deadline.ts';
 import { type HerokuAccess, type HerokuCall, herokuCall } from './heroku-call.ts';
 import { createLaunch } from './heroku-launch.ts';
-import { fetchLines, LOG_HISTORY, linesOf, readEnd } from './heroku-log.ts';
+import { fetchLines, followLines, LOG_HISTORY, linesOf, linesSince, readEnd } from './heroku-log.ts';
 import { anyReply, configVarsReply, dynosReply, formationReply, logSessionReply, toDyno } from './heroku-replies.ts';
 import type { CallOptions, DynoPlatform } from './ports.ts';
 
@@ -57,6 +57,17 @@ export function createDynoPlatform(access: HerokuAccess & { readonly now: () => 
     async processTypes(app, options = {}) {
       const replies = await herokuCall(access, app, { method: 'GET', path: `${appPath(app)}/formation` }, formationReply, options);
       return replies.map(({ type }) => type);
+    },
+
+    async *follow(app, dyno, { after, signal }) {
+      const call: HerokuCall = { method: 'POST', path: `${appPath(app)}/log-sessions`, body: { dyno, lines: LOG_HISTORY, tail: true } };
+      const session = await herokuCall(access, app, call, logSessionReply, { signal });
+      try {
+        for await (const line of followLines(session.logplex_url, signal)) yield* linesSince([line], dyno, after);
+      } catch (error) {
+        if (signal.aborted) return;
+        throw new Failure('heroku_unavailable', `Follow the log of ${dyno} of ${app}: ${messageOf(error)}.`, { cause: error });
+      }
     },
 
     configVars: (app, options = {}) =>

@@ -184,6 +184,12 @@ export interface DynoPlatform {
   log(app: string, dynoName: string, lines: number, options?: CallOptions): Promise<readonly string[]>;
   /** The process types of the app's Procfile. */
   processTypes(app: string, options?: CallOptions): Promise<readonly string[]>;
+  /**
+   * The newest lines of a dyno's log, oldest first, and then every further one until the signal ends it or the platform ends
+   * the session. Lines before `after` (ms since 1970) are left out: names of dynos come round again. Throws Failure not_found,
+   * heroku_refused or heroku_unavailable.
+   */
+  follow(app: string, dynoName: string, options: { readonly after: number; readonly signal: AbortSignal }): AsyncIterable<string>;
   configVars(app: string, options?: CallOptions): Promise<Readonly<Record<string, string>>>;
   /** Sets (or with null removes) config vars. */
   setConfigVars(app: string, vars: Readonly<Record<string, string | null>>, options?: CallOptions): Promise<void>;

@@ -4,8 +4,10 @@ import { HTTPException } from 'hono/http-exception';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { workflowJsonSchema } from '../schema/workflow-schema.ts';
+import { BOARD_PATH, type BoardDeps, boardRoutes } from './admin/bull-board.ts';
 import { type ApiDeps, apiRoutes } from './api.ts';
 import { mountRoutes, retrievingPaths } from './api-route.ts';
+import { type DashboardDeps, dashboardRoutes } from './dashboard/routes.ts';
 import { type OpsDeps, opsRoutes } from './ops.ts';
 import { checkOrigin } from './origin.ts';
 import { type PartnerDeps, partnerRoutes } from './partner-routes.ts';
@@ -21,6 +23,10 @@ export interface AppDeps extends ApiDeps {
   readonly ops: OpsDeps;
   readonly partner: PartnerDeps;
   readonly log: Log;
+  /** The queues behind it all. */
+  readonly board: BoardDeps;
+  /** What pages need beside what the API needs. */
+  readonly dashboard: Omit<DashboardDeps, keyof ApiDeps | 'ready' | 'log'>;
 }
 
 export function createApp(deps: AppDeps): Hono {
@@ -40,6 +46,8 @@ export function createApp(deps: AppDeps): Hono {
   const routes = apiRoutes(deps);
   app.use('/v1/*', requirePrincipal(deps.principals, retrievingPaths(routes)));
   app.route('/v1', mountRoutes(routes));
+  app.route(BOARD_PATH, boardRoutes(deps.board));
+  app.route('/', dashboardRoutes({ ...deps, ...deps.dashboard, ready: deps.ops.ready }));
   app.route('/', referenceRoutes(routes));
   return app;
 }

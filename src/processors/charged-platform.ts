@@ -23,6 +23,10 @@ export function chargedPlatform(platform: DynoPlatform, charge: () => Promise<vo
       await charge();
       return await platform.log(...call);
     },
+    follow: async function* (app, dynoName, options) {
+      await charge();
+      yield* platform.follow(app, dynoName, options);
+    },
     processTypes: async (...call) => {
       await charge();
       return await platform.processTypes(...call);

@@ -10,7 +10,7 @@ export interface Trigger {
   readonly versionId: string;
   readonly etag: string;
   readonly size: number;
-  /** Milliseconds since 1970, as the event tells; for traces alone. */
+  /** Milliseconds since 1970, as the event tells. */
   readonly uploadedAt?: number | undefined;
 }
 

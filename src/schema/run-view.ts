@@ -93,6 +93,8 @@ const summary = {
   state: RunState,
   resource: Type.String(),
   trigger: Type.Object({ bucket: Type.String(), key: Type.String(), version_id: Type.String(), etag: Type.String(), size: Type.Number() }),
+  /** When the trigger was saved, by the clock of S3; null where the event did not tell, and in a run that runs another again. */
+  saved_at: orNull(Time),
   created_at: Time,
   ended_at: orNull(Time),
   error: orNull(Problem),

@@ -60,6 +60,8 @@ export class ScriptedCloud {
   readonly stopped: string[] = [];
   readonly dynos = new Map<string, Dyno>();
   readonly ends = new Map<string, DynoEnd>();
+  /** Log lines by the dyno's name. */
+  readonly logs = new Map<string, string[]>();
   readonly objects = new Map<string, ObjectHead & { body: string }>();
   readonly scripts: Record<string, Script>;
   /** Every version of every bucket, in the order in which they were saved. */
@@ -268,8 +270,9 @@ export class ScriptedCloud {
       await Promise.resolve();
     },
     endOf: async (_app, name) => await Promise.resolve(this.ends.get(name) ?? { status: undefined, up: true }),
-    log: async () => await Promise.resolve([]),
     processTypes: async () => await Promise.resolve(this.processTypes),
+    log: async (_app, dyno) => await Promise.resolve(this.logs.get(dyno) ?? []),
+    follow: (_app, dyno) => inTurn(this.logs.get(dyno) ?? []),
     configVars: async () => await Promise.resolve({}),
     setConfigVars: async () => await Promise.resolve(),
   };
@@ -292,4 +295,8 @@ export class ScriptedCloud {
   close(): void {
     for (const timer of this.timers) clearTimeout(timer);
   }
+}
+
+async function* inTurn(lines: readonly string[]): AsyncGenerator<string> {
+  yield* await Promise.resolve(lines);
 }

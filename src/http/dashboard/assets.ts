@@ -1,0 +1,49 @@
+// Stylesheet, scripts and icon of the dashboard: files of this folder, read once at the start and served under names that
+// carry their hash, so that a browser may keep them for ever. Scripts are TypeScript whose types are blanked, not compiled.
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { stripTypeScriptTypes } from 'node:module';
+import { Hono } from 'hono';
+
+const FILES = {
+  'dashboard.css': ['client/dashboard.css', 'text/css; charset=utf-8'],
+  'favicon.svg': ['client/favicon.svg', 'image/svg+xml'],
+  'main.js': ['client/main.ts', 'text/javascript; charset=utf-8'],
+  'log.js': ['client/log.ts', 'text/javascript; charset=utf-8'],
+  'upload.js': ['client/upload.ts', 'text/javascript; charset=utf-8'],
+  'graph.js': ['client/graph.ts', 'text/javascript; charset=utf-8'],
+} as const;
+export type AssetName = keyof typeof FILES;
+
+interface Asset {
+  readonly path: string;
+  readonly type: string;
+  readonly body: string;
+}
+export type Assets = ReadonlyMap<AssetName, Asset>;
+
+/** Reads all files. Throws what the file system throws. */
+export function loadAssets(): Assets {
+  const read = (name: AssetName): [AssetName, Asset] => {
+    const [file, type] = FILES[name];
+    const text = readFileSync(new URL(file, import.meta.url), 'utf8');
+    const body = file.endsWith('.ts') ? stripTypeScriptTypes(text) : text;
+    const hash = createHash('sha256').update(body).digest('base64url').slice(0, 10);
+    return [name, { path: `/assets/${name.replace('.', `.${hash}.`)}`, type, body }];
+  };
+  return new Map([read('dashboard.css'), read('favicon.svg'), read('main.js'), read('log.js'), read('graph.js'), read('upload.js')]);
+}
+
+/** The address of a file, hash included. */
+export function assetPath(assets: Assets, name: AssetName): string {
+  return assets.get(name)?.path ?? '';
+}
+
+/** Serves them; mounted at the root. */
+export function assetRoutes(assets: Assets): Hono {
+  const routes = new Hono();
+  for (const { path, type, body } of assets.values()) {
+    routes.get(path, (c) => c.body(body, 200, { 'content-type': type, 'cache-control': 'public, max-age=31536000, immutable' }));
+  }
+  return routes;
+}

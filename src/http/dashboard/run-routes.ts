@@ -1,0 +1,153 @@
+// Pages and forms of one run, and the stream that tells when to look at it again.
+import { type Context, Hono } from 'hono';
+import { streamSSE } from 'hono/streaming';
+import type { Transition } from '../../queues/channel.ts';
+import type { Selection } from '../../queues/replay.ts';
+import { Failure } from '../../schema/failures.ts';
+import { parseRunId, parseTaskId } from '../../schema/ids.ts';
+import { isFinal, type RunView } from '../../schema/run-view.ts';
+import { againPage } from './again-page.ts';
+import { runPage } from './run-page.ts';
+import { savedPage } from './stages.ts';
+import { showPage, type VisitEnv } from './visit.ts';
+
+/** Milliseconds between two comments that keep a stream's connection open. */
+const HEARTBEAT_MS = 15_000;
+
+/** Finds a run by its id. */
+export interface ShowsRuns {
+  readonly show: (runId: string) => Promise<RunView | undefined>;
+}
+
+export interface RunPageDeps extends ShowsRuns {
+  /** Runs an ended run again and answers with the new run's id. */
+  readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
+  readonly cancel: (runId: string, by: string) => Promise<string>;
+  /** The text of a run's workflow; undefined where it has none. */
+  readonly document: (runId: string) => Promise<string | undefined>;
+  /** A new nonce. */
+  readonly id: () => string;
+  readonly listen: (onTransition: (transition: Transition) => void) => () => void;
+}
+
+/** The run that a path names, if it is one of the visitor's. Throws Failure not_found. */
+export async function ownRun(deps: ShowsRuns, c: Context<VisitEnv>): Promise<RunView> {
+  const id = c.req.param('id') ?? '';
+  const run = await deps.show(id);
+  // another resource's run answers like one that never was
+  if (run === undefined || run.resource !== c.var.visit.resource) throw new Failure('not_found', `Found no run ${id}.`);
+  return run;
+}
+
+/** `/runs/:id` and what is done there. */
+export function runRoutes(deps: RunPageDeps): Hono<VisitEnv> {
+  const routes = new Hono<VisitEnv>();
+
+  routes.get('/runs/:id', async (c) => {
+    // the event of a file that was saved just now comes a little later
+    const saved = c.req.query('saved') !== undefined && parseRunId(c.req.param('id')) !== undefined;
+    if (saved && (await deps.show(c.req.param('id'))) === undefined) return showPage(c, savedPage());
+    return showPage(c, runPage(c.var.visit.view, await ownRun(deps, c), c.req.query('task')));
+  });
+
+  routes.get('/runs/:id/again', async (c) => {
+    const run = await ownRun(deps, c);
+    return showPage(c, againPage(c.var.visit.view, run, { own: pretty(await deps.document(run.id)) }));
+  });
+
+  routes.post('/runs/:id/cancel', async (c) => {
+    const run = await ownRun(deps, c);
+    await deps.cancel(run.id, c.var.visit.name);
+    return c.redirect(`/runs/${run.id}`, 303);
+  });
+
+  routes.post('/runs/:id/retry', async (c) => {
+    const run = await ownRun(deps, c);
+    const form = await c.req.formData();
+    const order = readRetryForm(form, run.id);
+    // an edited workflow that is wrong comes back as it was typed, with what is wrong in it
+    try {
+      return c.redirect(`/runs/${await deps.retry({ runId: run.id, nonce: deps.id(), ...order })}`, 303);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.status >= 500 || order.workflow === undefined) throw error;
+      return showPage(c, againPage(c.var.visit.view, run, { text: order.workflow, fault: error.detail, selection: order.selection }), 422);
+    }
+  });
+
+  // Tells that something changed, no more: the page is fetched again by who shows it.
+  routes.get('/runs/:id/live', async (c) => {
+    const { id } = await ownRun(deps, c);
+    return streamSSE(c, async (stream) => {
+      let wake = () => {};
+      const stop = deps.listen(({ runId }) => {
+        if (runId === id) wake();
+      });
+      stream.onAbort(() => {
+        stop();
+        wake();
+      });
+      try {
+        let sent = -1;
+        while (!stream.aborted) {
+          // armed before the read: what is written after it rings
+          const rung = new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+          const run = await deps.show(id);
+          if (run === undefined) return;
+          if (run.history.length !== sent) await stream.writeSSE({ event: 'change', id: String(run.history.length), data: run.state });
+          sent = run.history.length;
+          if (isFinal(run.state)) {
+            await stream.writeSSE({ event: 'end', data: run.state });
+            return;
+          }
+          const timer = setTimeout(wake, HEARTBEAT_MS);
+          await rung;
+          clearTimeout(timer);
+          await stream.write(': still here\n\n');
+        }
+      } finally {
+        stop();
+      }
+    });
+  });
+  return routes;
+}
+
+/** JSON with line breaks for people to edit; the text as it is where it is none. */
+function pretty(text: string | undefined): string {
+  if (text === undefined) return '';
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+function readRetryForm(form: FormData, runId: string): { selection: Selection; workflow?: string } {
+  const text = (name: string): string => {
+    const value = form.get(name);
+    return typeof value === 'string' ? value : '';
+  };
+  // sent along with every form; only what was changed is an edited one
+  const workflow = text('workflow').replaceAll('\r\n', '\n');
+  const edited = workflow === '' || workflow === text('own').replaceAll('\r\n', '\n') ? {} : { workflow };
+  switch (text('mode')) {
+    case 'run':
+      return { selection: { mode: 'run' }, ...edited };
+    case 'failed':
+      return { selection: { mode: 'failed' }, ...edited };
+    case 'from':
+      if (!/^[1-9]\d{0,2}$/.test(text('step')))
+        throw new Failure('request_invalid', `step: found ${JSON.stringify(text('step'))}, expected the number of a step.`);
+      return { selection: { mode: 'from', step: Number(text('step')) - 1 }, ...edited };
+    case 'task': {
+      const task = parseTaskId(text('task'));
+      if (task === undefined || task.runId !== runId)
+        throw new Failure('request_invalid', `task: found ${JSON.stringify(text('task'))}, expected a task of run ${runId}.`);
+      return { selection: { mode: 'task', step: task.step, index: task.index }, ...edited };
+    }
+    default:
+      throw new Failure('request_invalid', `mode: found ${JSON.stringify(text('mode'))}, expected run, from, task or failed.`);
+  }
+}

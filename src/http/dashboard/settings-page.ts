@@ -1,0 +1,122 @@
+// What holds for this app: plan, launches, commands, credentials, tokens, who did what, and how to leave.
+import type { ResourceView } from '../../schema/api-views.ts';
+import type { AuditEntry } from '../../schema/audit-entry.ts';
+import type { TokenView } from '../../schema/token-view.ts';
+import { bytes, count, duration, when } from './format.ts';
+import { type Html, html } from './html.ts';
+import { icon } from './icons.ts';
+import { copyable, facts, type Page, type View } from './layout.ts';
+import { guardField } from './retry-forms.ts';
+
+export interface SettingsInput {
+  readonly resource: ResourceView;
+  readonly tokens: readonly TokenView[];
+  readonly audit: readonly AuditEntry[];
+  /** A token that was made just now: its text is shown this once. */
+  readonly made?: { readonly name: string; readonly token: string };
+}
+
+/** The page. */
+export function settingsPage(view: View, input: SettingsInput): Page {
+  return {
+    title: 'Settings',
+    current: 'settings',
+    main: html`<h1>Settings</h1>${made(input)}
+<div class="cards wide">${planCard(input)}${launchCard(view, input)}${commandsCard(view, input)}${credentialsCard(view, input)}</div>
+${tokensCard(view, input)}${containerCard()}${auditCard(view, input)}${exportCard(input)}${dangerCard(view, input)}`,
+  };
+}
+
+function made({ made: token }: SettingsInput): Html | '' {
+  if (token === undefined) return '';
+  return html`<section class="callout good" role="status">${icon('succeeded')}<div><p><b>Token ${token.name}</b>, shown this once: keep it now.</p><p>${copyable(token.token)}</p></div></section>`;
+}
+
+/** A form with one button that does one thing. */
+function button(view: View, action: string, fields: Readonly<Record<string, string>>, word: string, kind = ''): Html {
+  return html`<form method="post" action="/settings/${action}">${guardField(view)}${Object.entries(fields).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}<button class="button ${kind}"${view.write ? '' : html` disabled`}>${word}</button></form>`;
+}
+
+function planCard({ resource }: SettingsInput): Html {
+  const { name, limits } = resource.plan;
+  return html`<section class="card"><h2>Plan</h2>${facts([
+    ['Plan', name],
+    ['Dynos at a time', count(limits.concurrency)],
+    ['Runs a day', count(limits.runs_per_day)],
+    ['Longest timeout', duration(limits.max_timeout_s * 1000)],
+    ['Records kept', `${limits.retention_days} days`],
+    ['Storage', bytes(limits.storage_bytes)],
+  ])}<p class="muted">Another plan: <code>heroku addons:upgrade</code></p></section>`;
+}
+
+function launchCard(view: View, { resource }: SettingsInput): Html {
+  return html`<section class="card"><h2>Launches</h2><p>${
+    resource.paused
+      ? html`<b>Paused.</b> Files are accepted and runs recorded; no dyno starts until they go on.`
+      : 'Dynos start as tasks have their turn. A pause holds new ones back; what runs goes on, and no file is lost.'
+  }</p>${button(view, 'pause', { paused: resource.paused ? 'no' : 'yes' }, resource.paused ? 'Go on' : 'Pause launches', resource.paused ? 'primary' : '')}</section>`;
+}
+
+function commandsCard(view: View, { resource }: SettingsInput): Html {
+  const any = resource.commands === 'any';
+  return html`<section class="card"><h2>Commands</h2><p>${
+    any
+      ? html`A workflow may run <b>any</b> command: whoever may save files with metadata may run commands with the app’s config vars.`
+      : html`A workflow may name a process type of the <b>Procfile</b> and nothing else.`
+  }</p>${button(view, 'commands', { commands: any ? 'procfile' : 'any' }, any ? 'Allow the Procfile only' : 'Allow any command', any ? '' : 'danger')}</section>`;
+}
+
+function credentialsCard(view: View, { resource }: SettingsInput): Html {
+  const { credentials } = resource;
+  return html`<section class="card"><h2>Credentials</h2>${
+    credentials === null
+      ? html`<p class="muted">None yet.</p>`
+      : html`${facts([
+          ['Age', duration(credentials.age_s * 1000)],
+          ['Issued', when(credentials.issued_at, view.now)],
+          ['Valid until', when(credentials.expires_at, view.now)],
+        ])}`
+  }<p class="muted">Renewed every 6 hours; the old ones stay valid for 6 more. A renewal in config vars restarts the app; the container credentials below do not.</p>${button(view, 'rotate', {}, 'Renew now')}</section>`;
+}
+
+function tokensCard(view: View, { tokens }: SettingsInput): Html {
+  return html`<section class="card" aria-labelledby="to-h"><h2 id="to-h">API tokens</h2>${
+    tokens.length === 0
+      ? html`<p class="muted">None. A token uses the API at <code>/v1</code> for this app alone.</p>`
+      : html`<table class="list"><thead><tr><th scope="col">Name</th><th scope="col">May</th><th scope="col">Made</th><th scope="col">Last used</th><th scope="col"><span class="vh">Revoke</span></th></tr></thead><tbody>${tokens.map(
+          (token) =>
+            html`<tr><td>${token.name}</td><td>${token.scope === 'write' ? 'read and write' : 'read'}</td><td>${when(token.created_at, view.now)} <span class="muted">by ${token.created_by}</span></td><td>${token.used_at === null ? 'never' : when(token.used_at, view.now)}</td><td class="num">${button(view, 'tokens/revoke', { id: token.id }, 'Revoke', 'small danger')}</td></tr>`,
+        )}</tbody></table>`
+  }<form method="post" action="/settings/tokens" class="row">${guardField(view)}<label>Name <input name="name" required maxlength="100" size="20"></label><label>May <select name="scope"><option value="read">read</option><option value="write">read and write</option></select></label><button class="button"${view.write ? '' : html` disabled`}>Make a token</button></form></section>`;
+}
+
+function containerCard(): Html {
+  const environment = 'AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN';
+  return html`<section class="card" aria-labelledby="cc-h"><details><summary><h2 id="cc-h">Credentials without restarts</h2></summary><p>Every AWS SDK can fetch these credentials by itself and renew them while it runs, when the app has ${environment}; see the add-on’s documentation for their values. Nothing else changes in the code:</p>
+<h3>Python, boto3</h3><pre class="preview">import boto3
+s3 = boto3.client("s3")  # finds the container credentials by itself</pre>
+<h3>JavaScript, @aws-sdk</h3><pre class="preview">import { S3Client } from '@aws-sdk/client-s3';
+const s3 = new S3Client({ region: process.env.LD_REGION });</pre>
+<h3>Ruby, aws-sdk-s3</h3><pre class="preview">s3 = Aws::S3::Client.new(region: ENV["LD_REGION"])</pre>
+<h3>Command line</h3><pre class="preview">aws s3 ls "s3://$LD_S3_BUCKET/"</pre></details></section>`;
+}
+
+function auditCard(view: View, { audit }: SettingsInput): Html {
+  return html`<section class="card" aria-labelledby="au-h"><h2 id="au-h">Audit log</h2>${
+    audit.length === 0
+      ? html`<p class="muted">Nothing yet.</p>`
+      : html`<div class="scroll" tabindex="0" role="region" aria-label="Audit log"><table class="list"><thead><tr><th scope="col">When</th><th scope="col">Who</th><th scope="col">What</th><th scope="col">Of what</th></tr></thead><tbody>${audit.map(
+          (entry) =>
+            html`<tr><td>${when(entry.at, view.now)}</td><td>${entry.actor}</td><td>${entry.action}</td><td class="detail">${entry.detail}</td></tr>`,
+        )}</tbody></table></div>`
+  }</section>`;
+}
+
+function exportCard({ resource }: SettingsInput): Html {
+  return html`<section class="card" aria-labelledby="ex-h"><h2 id="ex-h">Export</h2><p>Every ended run lies in the bucket as JSON; this brings files and history along:</p><p>${copyable(`aws s3 sync s3://${resource.bucket}/ backup/`)}</p><p class="muted">Runs are in <code>.autofiles/runs/</code>, by day.</p></section>`;
+}
+
+function dangerCard(view: View, { resource }: SettingsInput): Html {
+  const command = view.mode === 'local' ? 'rm -r .autofiles' : `heroku addons:destroy autofiles --app ${resource.app}`;
+  return html`<section class="card danger-zone" aria-labelledby="da-h"><h2 id="da-h">Remove</h2><p>Removing the add-on ends its runs and deletes the bucket with all files and versions. That cannot be taken back, so it is done where the app is managed:</p><p>${copyable(command)}</p></section>`;
+}

@@ -1,0 +1,98 @@
+// Settings and the forms on them. Every change is noted in the audit log with who made it.
+import { type Context, Hono } from 'hono';
+import type { ResourceView } from '../../schema/api-views.ts';
+import type { AuditEntry } from '../../schema/audit-entry.ts';
+import { Failure } from '../../schema/failures.ts';
+import type { LedgerView } from '../../schema/ledger-view.ts';
+import type { TokenView } from '../../schema/token-view.ts';
+import { type SettingsInput, settingsPage } from './settings-page.ts';
+import { showPage, type VisitEnv } from './visit.ts';
+
+/** Entries of the audit log that are shown. */
+const AUDIT_ENTRIES = 50;
+
+export interface SettingsDeps {
+  readonly resources: {
+    readonly view: (id: string) => Promise<ResourceView | undefined>;
+    readonly ledger: (id: string) => Promise<LedgerView | undefined>;
+  };
+  readonly tokens: {
+    list(resource: string): Promise<readonly TokenView[]>;
+    make(order: { resource: string; scope: 'read' | 'write'; name: string; by: string }): Promise<TokenView & { token: string }>;
+    revoke(resource: string, id: string): Promise<void>;
+  };
+  readonly audit: {
+    list(resource: string, page: { limit: number }): Promise<readonly AuditEntry[]>;
+    append(resource: string, act: { actor: string; action: string; detail?: string }): Promise<void>;
+  };
+  readonly settings: {
+    /** Holds launches back, or lets them go on. */
+    readonly pause: (resource: string, paused: boolean) => Promise<void>;
+    readonly commands: (resource: string, commands: 'any' | 'procfile') => Promise<void>;
+    /** Renews the credentials soon. */
+    readonly rotate: (resource: string) => Promise<void>;
+  };
+}
+
+/** `/settings` and what is changed there. */
+export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
+  const routes = new Hono<VisitEnv>();
+  const read = async (c: Context<VisitEnv>): Promise<SettingsInput> => {
+    const id = c.var.visit.resource;
+    const [resource, tokens, audit] = await Promise.all([
+      deps.resources.view(id),
+      deps.tokens.list(id),
+      deps.audit.list(id, { limit: AUDIT_ENTRIES }),
+    ]);
+    if (resource === undefined) throw new Failure('not_found', 'The resource is not provisioned yet, or gone.');
+    return { resource, tokens, audit };
+  };
+  const field = async (c: Context<VisitEnv>, name: string): Promise<string> => {
+    const value = (await c.req.formData()).get(name);
+    return typeof value === 'string' ? value : '';
+  };
+  const note = async (c: Context<VisitEnv>, action: string, detail: string): Promise<void> => {
+    const { resource, name } = c.var.visit;
+    await deps.audit.append(resource, { actor: name, action, detail });
+  };
+
+  routes.get('/settings', async (c) => showPage(c, settingsPage(c.var.visit.view, await read(c))));
+
+  routes.post('/settings/pause', async (c) => {
+    const paused = (await field(c, 'paused')) === 'yes';
+    await deps.settings.pause(c.var.visit.resource, paused);
+    await note(c, paused ? 'launches.pause' : 'launches.resume', '');
+    return c.redirect('/settings', 303);
+  });
+
+  routes.post('/settings/commands', async (c) => {
+    const commands = (await field(c, 'commands')) === 'procfile' ? 'procfile' : 'any';
+    await deps.settings.commands(c.var.visit.resource, commands);
+    await note(c, 'commands.set', commands);
+    return c.redirect('/settings', 303);
+  });
+
+  routes.post('/settings/rotate', async (c) => {
+    await deps.settings.rotate(c.var.visit.resource);
+    await note(c, 'credentials.rotate', 'asked for');
+    return c.redirect('/settings', 303);
+  });
+
+  routes.post('/settings/tokens', async (c) => {
+    const name = (await field(c, 'name')).trim().slice(0, 100);
+    if (name === '') throw new Failure('request_invalid', 'name: found nothing, expected what the token is for.');
+    const scope = (await field(c, 'scope')) === 'write' ? 'write' : 'read';
+    const token = await deps.tokens.make({ resource: c.var.visit.resource, scope, name, by: c.var.visit.name });
+    await note(c, 'token.make', `${name} (${scope})`);
+    // the text is shown in the answer itself: it is kept nowhere, so no other page could
+    return showPage(c, settingsPage(c.var.visit.view, { ...(await read(c)), made: { name, token: token.token } }));
+  });
+
+  routes.post('/settings/tokens/revoke', async (c) => {
+    const id = await field(c, 'id');
+    await deps.tokens.revoke(c.var.visit.resource, id);
+    await note(c, 'token.revoke', id);
+    return c.redirect('/settings', 303);
+  });
+  return routes;
+}

@@ -1,0 +1,75 @@
+// Who looks at a page, and how a page is answered.
+import type { Context } from 'hono';
+import { createMiddleware } from 'hono/factory';
+import { Failure } from '../../schema/failures.ts';
+import type { PrincipalSource } from '../principal.ts';
+import type { Assets } from './assets.ts';
+import { errorPage, redisPage } from './error-page.ts';
+import { type Mode, type Page, page, type View } from './layout.ts';
+
+/** Everything that a page's handler needs of its request. */
+export interface Visit {
+  readonly resource: string;
+  /** Who acts, for histories. */
+  readonly name: string;
+  readonly view: View;
+}
+export interface VisitEnv {
+  Variables: { visit: Visit };
+}
+
+export interface VisitDeps {
+  readonly assets: Assets;
+  readonly mode: Mode;
+  /** Who may see pages, in the order in which they are asked. */
+  readonly visitors: readonly PrincipalSource[];
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Whether Redis answers. */
+  readonly ready: () => Promise<boolean>;
+  /** Where Redis is looked for and the last thing that went wrong there. */
+  readonly redisTrouble: () => { readonly where: string; readonly error: string };
+  /** Name of the app of a resource. */
+  readonly appOf: (resource: string) => Promise<string>;
+}
+
+/** Nothing may run or be loaded but our own files; no page may be framed. */
+const CSP =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/** Finds out who visits, refuses strangers, and says so where Redis is away. */
+export function visit(deps: VisitDeps) {
+  return createMiddleware<VisitEnv>(async (c, next) => {
+    const bare: View = { now: deps.now(), mode: deps.mode, app: '', assets: deps.assets, csrf: undefined, write: false, operator: false };
+    c.set('visit', { resource: '', name: '', view: bare });
+    if (!(await deps.ready())) return showPage(c, redisPage(deps.redisTrouble()), 503);
+    for (const source of deps.visitors) {
+      const principal = await source(c);
+      if (principal === undefined) continue;
+      const { resource, name, scope, kind } = principal;
+      const view = {
+        ...bare,
+        app: await deps.appOf(resource),
+        write: scope === 'write',
+        operator: kind === 'operator' || kind === 'local',
+      };
+      c.set('visit', { resource, name, view });
+      if (!view.write && c.req.method !== 'GET') throw new Failure('forbidden', `Found the scope ${scope}, expected write.`);
+      await next();
+      return;
+    }
+    return showPage(c, errorPage(new Failure('unauthorized', 'Open the dashboard from the add-on’s page, or with `autofiles open`.')), 401);
+  });
+}
+
+/** Answers with a page. */
+export function showPage(c: Context<VisitEnv>, shown: Page, status = 200): Response {
+  // the failure table holds HTTP statuses with a body alone
+  return c.body(String(page(c.var.visit.view, shown)), status as 200, {
+    'content-type': 'text/html; charset=utf-8',
+    'content-security-policy': CSP,
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'same-origin',
+    'cache-control': 'no-store',
+  });
+}
