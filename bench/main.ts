@@ -5,6 +5,7 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { plainBullmq } from './baseline.ts';
 import { budgetRows } from './budget-bench.ts';
+import { dynoRows } from './dynos-bench.ts';
 import { type EngineBench, startEngineBench } from './engine-bench.ts';
 import { localRows } from './local-bench.ts';
 import { barText, median, percentile, type Row, verdictOf } from './rows.ts';
@@ -51,6 +52,7 @@ const rows: Row[] = [
   ...(await inWorld(parkedRows)),
   ...(await inWorld(async (world) => await budgetRows(world, size.budgetMs))),
   ...(await localRows({ puts: size.puts, note })),
+  ...(await dynoRows({ starts: size.puts, note })),
 ];
 report(rows);
 

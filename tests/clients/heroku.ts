@@ -9,7 +9,7 @@ import { type Typed, typeCommand } from '../support/terminal.ts';
 const folder = fileURLToPath(new URL('heroku-cli', import.meta.url));
 const program = join(folder, 'node_modules', 'heroku', 'bin', 'run.js');
 /** Where the `heroku` command is. */
-const herokuBin = join(folder, 'node_modules', '.bin');
+export const herokuBin = join(folder, 'node_modules', '.bin');
 
 /** Milliseconds that one command may take on a busy machine. */
 const COMMAND_MS = 120_000;
@@ -43,7 +43,7 @@ export function herokuEnv(deps: { home: string; host: string; token: string; app
 }
 
 /** No telemetry, no update, no other host. */
-function quiet(host: string): Record<string, string> {
+export function quiet(host: string): Record<string, string> {
   return {
     DISABLE_TELEMETRY: 'true',
     HEROKU_PARTICLEBOARD_URL: host,

@@ -10,6 +10,7 @@ import { createOutputLines } from './output-lines.ts';
 import type { PlatformState } from './platform-state.ts';
 import { linuxIdentity, processIdentity } from './process-identity.ts';
 import type { ProcessPipes } from './process-pipes.ts';
+import type { DynoQuota, QuotaWatch } from './quota-watch.ts';
 import type { Slug, SlugStore } from './slug.ts';
 import { createStopper } from './stopper.ts';
 import { startTerminalProcess, type Terminals } from './terminal-process.ts';
@@ -37,6 +38,8 @@ export interface RunDeps {
   log: LogStore;
   /** What happened to a dyno, for webhooks; with the state before when it changed. */
   changed: (action: 'create' | 'update' | 'destroy', dyno: Dyno, previous: DynoState | undefined) => void;
+  quotas: QuotaWatch;
+  quotaOf: (size: string) => DynoQuota;
   now: () => number;
   /** Says what went wrong inside the platform, as opposed to in a dyno. */
   report: (message: string) => void;
@@ -81,6 +84,7 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
   const over = new AbortController();
   let copy: AppCopy | undefined;
   let slug: Slug | undefined;
+  let unwatch: () => void = nothing;
 
   const start = async (client?: TLSSocket): Promise<DynoProcess | undefined> => {
     say(`Starting process with command \`${dyno.command}\``);
@@ -102,6 +106,9 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
     if (ready) changeTo('up');
     else stopper.kill();
   };
+
+  const watchQuota = (pid: number): (() => void) =>
+    deps.quotas.watch({ pid, quota: deps.quotaOf(dyno.size), say, kill: () => stopper.kill() });
 
   const begin = async (): Promise<DynoProcess | undefined> => {
     const { attachment } = plan;
@@ -125,6 +132,7 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
   const started = begun.then(comeUp);
   const ended = begun
     .then(async (process) => {
+      if (process !== undefined) unwatch = watchQuota(process.pid);
       const life = plan.lifeSeconds === undefined ? undefined : setTimeout(() => stopper.stop(deps.stopGraceMs), plan.lifeSeconds * 1000);
       const status = process === undefined ? 143 : await process.ended;
       clearTimeout(life);
@@ -138,7 +146,10 @@ export function runDyno(dyno: Dyno, plan: RunPlan, gate: Gate, deps: RunDeps): R
       say(`Process exited with status ${status}`);
       changeTo('crashed');
     })
-    .finally(() => stopper.ended());
+    .finally(() => {
+      unwatch();
+      stopper.ended();
+    });
   const stop = (graceMs: number): void => {
     stopper.stop(graceMs);
     plan.attachment?.cancel();

@@ -10,6 +10,7 @@ import { releaseJson } from './app-routes.ts';
 import { chooseCopies } from './choose-copies.ts';
 import { dynoJson } from './dyno.ts';
 import { withoutPackageBins } from './dyno-environment.ts';
+import { dynoQuota } from './dyno-sizes.ts';
 import { createFormation } from './formation.ts';
 import { createLauncher } from './launch-dyno.ts';
 import { localCertificate } from './local-ca.ts';
@@ -18,6 +19,7 @@ import { createLogStore } from './log-store.ts';
 import { createOneOffs } from './one-offs.ts';
 import { openPlatformState, type PlatformState } from './platform-state.ts';
 import { createProcessPipes } from './process-pipes.ts';
+import { createQuotaWatch, type DynoQuota } from './quota-watch.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { reapOrphans } from './reap-orphans.ts';
 import { createReleases, userEmail } from './releases.ts';
@@ -57,6 +59,9 @@ export interface DynosDeps {
   webhookRetryMs?: number;
   /** Add-on services that the app can install (default none). */
   providers?: readonly Provider[];
+  /** How often memory is looked at (default 2,000 ms), and what a size may use (default Heroku's figures). */
+  quotaEveryMs?: number;
+  quotaOf?: (size: string) => DynoQuota;
   /** Pseudo-terminals for attached runs; found by itself when left out. */
   terminals?: Terminals;
   /** Calls per hour (default 4,500, Heroku's). */
@@ -125,6 +130,8 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       stopGraceMs,
       terminals: deps.terminals ?? findTerminals(),
       copies: chosen.copies,
+      quotas: createQuotaWatch({ now: deps.now, everyMs: deps.quotaEveryMs ?? 2_000 }),
+      quotaOf: deps.quotaOf ?? dynoQuota,
       changed(action, dyno, previous) {
         const data = dynoJson(dyno, app);
         webhooks.publish({
