@@ -12,7 +12,8 @@ import { percentile, type Row } from './rows.ts';
 
 const EXAMPLE = fileURLToPath(new URL('../examples/node-starter', import.meta.url));
 /** There after `npm run test:clients`. */
-const HEROKU = fileURLToPath(new URL('../tests/clients/heroku-cli/node_modules/heroku/bin/run.js', import.meta.url));
+const CLI_FOLDER = fileURLToPath(new URL('../tests/clients/heroku-cli', import.meta.url));
+const HEROKU = join(CLI_FOLDER, 'node_modules', 'heroku', 'bin', 'run.js');
 const TOKEN = 'bench-token';
 const LARGE_FILES = 300;
 const MIB = 1024 ** 2;
