@@ -22,7 +22,7 @@ export async function startFaultProxy(target: NetConnectOpts, listenOn: { port: 
   const server = createServer((client) => {
     if (mode === 'refuse') {
       client.on('error', () => {});
-      client.resetAndDestroy();
+      client.destroy();
       return;
     }
     const service = createConnection(target);

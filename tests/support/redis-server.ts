@@ -38,7 +38,7 @@ export async function startRedis(): Promise<TestRedis> {
     const args = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--appendonly', 'yes', '--save', '', '--loglevel', 'warning'];
     const next = spawn('redis-server', args, { stdio: 'ignore' });
     await once(next, 'spawn');
-    const until = Date.now() + 15_000;
+    const until = Date.now() + 90_000;
     while (!(await answers(socket))) {
       if (Date.now() > until || next.exitCode !== null) throw new Error('redis-server did not start');
       await pause(10);
