@@ -36,7 +36,10 @@ describe('many dynos', () => {
         const targets = await Promise.all(files.map((file) => readlink(`/proc/self/fd/${file}`).catch(() => '')));
         return targets.filter((target) => target.startsWith('/') && target.includes('autofiles-dynos-')).sort();
       };
+      const listeners = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap').length;
       const before = await openFiles();
+      const listening = listeners();
+      expect(listening).toBeGreaterThan(0);
       expect(before.join()).toContain('platform.db');
       const callers = 50;
       const wanted = Array.from({ length: count }, (_, index) => `job ${index}`).values();
@@ -53,6 +56,7 @@ describe('many dynos', () => {
       expect(await zombies()).toEqual([]);
       expect(await readFile('/proc/mounts', 'utf8').catch(() => '')).not.toContain('autofiles-app');
       expect(await openFiles()).toEqual(before);
+      expect(listeners()).toBe(listening);
       expect(platform.reports).toEqual([]);
     },
   );

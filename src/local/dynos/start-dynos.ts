@@ -1,23 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { accessSync, constants, mkdirSync, realpathSync, statSync } from 'node:fs';
-import type { Server } from 'node:http';
 import { delimiter, join, resolve } from 'node:path';
-import { createAdaptorServer } from '@hono/node-server';
 import type { Provider } from './addons/providers.ts';
 import { createAddonSide } from './addons/start-addons.ts';
 import { createApi } from './api.ts';
-import { releaseJson } from './app-routes.ts';
 import { chooseCopies } from './choose-copies.ts';
-import { dynoJson } from './dyno.ts';
 import { withoutPackageBins } from './dyno-environment.ts';
 import { dynoQuota } from './dyno-sizes.ts';
 import { createFormation } from './formation.ts';
 import { createLauncher } from './launch-dyno.ts';
+import { listen, onKeptPort } from './listen.ts';
 import { localCertificate } from './local-ca.ts';
 import { createLogSessions } from './log-sessions.ts';
 import { createLogStore } from './log-store.ts';
 import { createOneOffs } from './one-offs.ts';
-import { openPlatformState, type PlatformState } from './platform-state.ts';
+import { createPlatformEvents } from './platform-events.ts';
+import { openPlatformState } from './platform-state.ts';
 import { createProcessPipes } from './process-pipes.ts';
 import { createQuotaWatch, type DynoQuota } from './quota-watch.ts';
 import { createRateLimit } from './rate-limit.ts';
@@ -115,6 +113,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     const webhookStore = createWebhookStore(state.database);
     const actor = { id: state.identity.accountId, email: userEmail };
     const webhooks = createWebhooks({ ...deps, store: webhookStore, actor, retryMs: deps.webhookRetryMs ?? 1_000 });
+    const events = createPlatformEvents({ webhooks, state, app });
     const slugs = createSlugStore({ appDir, dir: slugsDir, stateDir: dir, report: deps.report });
     const pipes = createProcessPipes(join(dir, 'pipes'));
     const stopGraceMs = deps.stopGraceMs ?? 30_000;
@@ -132,16 +131,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       copies: chosen.copies,
       quotas: createQuotaWatch({ now: deps.now, everyMs: deps.quotaEveryMs ?? 2_000 }),
       quotaOf: deps.quotaOf ?? dynoQuota,
-      changed(action, dyno, previous) {
-        const data = dynoJson(dyno, app);
-        webhooks.publish({
-          include: 'api:dyno',
-          action,
-          resource: 'dyno',
-          data,
-          ...(previous === undefined ? {} : { previous: { state: previous } }),
-        });
-      },
+      changed: events.dyno,
       lang: deps.lang ?? 'C.UTF-8',
     });
     const certificate = localCertificate(join(dir, 'tls'), deps.now());
@@ -167,20 +157,11 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     const rateLimit = createRateLimit(deps.rateLimit ?? 4_500, deps.now);
     const released = (): void => {
       formation.restart({});
-      webhooks.publish({
-        include: 'api:release',
-        action: 'create',
-        resource: 'release',
-        data: releaseJson(state.currentRelease(), { state, app }),
-      });
+      events.release();
     };
     const releases = createReleases({ ...deps, state, log, released });
     let apiPort = 0;
     const apiUrl = (): string => `http://127.0.0.1:${apiPort}`;
-    const addonChanged: Parameters<typeof createAddonSide>[0]['changed'] = (action, addon) =>
-      webhooks.publish({ include: 'api:addon', action, resource: 'addon', data: addonSide.views.addon(addon) });
-    const scaled = (data: Record<string, unknown>): void =>
-      webhooks.publish({ include: 'api:formation', action: 'update', resource: 'formation', data });
     const addonSide = createAddonSide({
       ...deps,
       providers: deps.providers ?? [],
@@ -189,7 +170,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       releases,
       apiUrl,
       secret,
-      changed: addonChanged,
+      changed: (action, addon) => events.addon(action, addon, addonSide.views),
     });
     const api = createApi({
       ...deps,
@@ -206,7 +187,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       secret,
       webhooks,
       webhookStore,
-      scaled,
+      scaled: events.formation,
     });
     // The first dyno should not wait for what can be had ready; what goes wrong here, that dyno will say.
     void Promise.allSettled([pipes.prepare(), slugs.acquire().then(slugs.release)]);
@@ -249,21 +230,6 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
   }
 }
 
-async function onKeptPort<T extends { port: number }>(
-  name: string,
-  wanted: number,
-  state: PlatformState,
-  start: (port: number) => Promise<T>,
-): Promise<T> {
-  const kept = wanted === 0 ? state.port(name) : wanted;
-  const started = await start(kept).catch((error: unknown) => {
-    if (wanted !== 0 || kept === 0 || !(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
-    return start(0);
-  });
-  state.keepPort(name, started.port);
-  return started;
-}
-
 function existingFolder(path: string): string {
   const full = resolve(path);
   if (!statSync(full, { throwIfNoEntry: false })?.isDirectory())
@@ -285,21 +251,4 @@ function findShell(path: string): string {
     }
   }
   throw new Error(`neither bash nor sh is in the PATH (${path}); dynos run their commands with one of them`);
-}
-
-async function listen(fetch: Parameters<typeof createAdaptorServer>[0]['fetch'], port: number): Promise<{ server: Server; port: number }> {
-  // createServer of node:http is the default, so the union's other members cannot occur.
-  const server = createAdaptorServer({ fetch }) as Server;
-  // Node's 5 s would close a connection just when a client, on a busy machine, takes it up again: for a POST that is an answer nobody knows.
-  server.keepAliveTimeout = 120_000;
-  await new Promise<void>((done, failed) => {
-    server.once('error', failed);
-    server.listen(port, '127.0.0.1', () => {
-      server.off('error', failed);
-      done();
-    });
-  });
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error(`the server listens on ${String(address)}, expected a TCP port`);
-  return { server, port: address.port };
 }
