@@ -3,6 +3,7 @@
 // (exit status 1 when a bar is missed).
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { apiRows } from './api-bench.ts';
 import { plainBullmq } from './baseline.ts';
 import { budgetRows } from './budget-bench.ts';
 import { dynoRows } from './dynos-bench.ts';
@@ -31,6 +32,7 @@ const quick = {
   burst: 10_000,
   budgetMs: 20_000,
   idleMs: 5_000,
+  stored: 20_000,
   puts: 20,
 };
 const usual = {
@@ -43,6 +45,7 @@ const usual = {
   burst: 100_000,
   budgetMs: 60_000,
   idleMs: 10_000,
+  stored: 100_000,
   puts: 100,
 };
 const size = options.quick ? quick : options.full ? { ...usual, parked: [...usual.parked, 1_000_000] } : usual;
@@ -51,6 +54,7 @@ const rows: Row[] = [
   ...(await inWorld(throughputRows)),
   ...(await inWorld(parkedRows)),
   ...(await inWorld(async (world) => await budgetRows(world, size.budgetMs))),
+  ...(await inWorld(async (world) => await apiRows(world, size.stored))),
   ...(await localRows({ puts: size.puts, note })),
   ...(await dynoRows({ starts: size.puts, note })),
 ];

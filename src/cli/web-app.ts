@@ -95,6 +95,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
       resource: addon.resources.get,
     },
     resources: {
+      audit: addon.audit,
       view: (id) => readResourceView({ redis, resources: addon.resources, budget, shards: config.shards, now: Date.now }, id),
       ledger: async (id) => {
         const resource = await addon.resources.get(id);

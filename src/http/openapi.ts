@@ -2,6 +2,7 @@
 // dialect of OpenAPI 3.1, so they stand in it as they are.
 import Type, { type TObject, type TSchema } from 'typebox';
 import { FileHistory, FileList, ResourceView, TaskDetails, TaskLog, UploadForm, Validation } from '../schema/api-views.ts';
+import { AuditEntry } from '../schema/audit-entry.ts';
 import { allFailureCodes, type FailureCode, failureKind } from '../schema/failures.ts';
 import { LedgerView } from '../schema/ledger-view.ts';
 import { HistoryEntry, RunPage, RunSummary, RunView, StepView, TaskView } from '../schema/run-view.ts';
@@ -41,6 +42,7 @@ const NAMED: Readonly<Record<string, TSchema>> = {
   ResourceView,
   LedgerView,
   TokenView,
+  AuditEntry,
 };
 
 /** What every route may answer. */

@@ -1,5 +1,6 @@
 // `/v1/tokens`: made, listed and revoked.
 import Type from 'typebox';
+import type { Audit } from '../queues/audit.ts';
 import type { Tokens } from '../queues/tokens.ts';
 import { Failure } from '../schema/failures.ts';
 import { Scope, TokenView } from '../schema/token-view.ts';
@@ -18,7 +19,10 @@ const TokenOrder = Type.Object(
 const NewToken = Type.Object({ ...TokenView.properties, token: Type.String({ description: 'Its secret text, shown this once' }) });
 
 /** A token makes no tokens: what leaked could outlive its own end that way. */
-export function tokensRoutes(deps: { tokens: Pick<Tokens, 'make' | 'list' | 'revoke'> }): readonly ApiRoute[] {
+export function tokensRoutes(deps: {
+  tokens: Pick<Tokens, 'make' | 'list' | 'revoke'>;
+  resources: { audit: Pick<Audit, 'append'> };
+}): readonly ApiRoute[] {
   return [
     apiRoute(
       {
@@ -45,7 +49,12 @@ export function tokensRoutes(deps: { tokens: Pick<Tokens, 'make' | 'list' | 'rev
         failures: ['conflict'],
         examples: [{ summary: 'A token that reads', body: { name: 'status page', scope: 'read' } }],
       },
-      async ({ c, body, resource }) => await deps.tokens.make({ ...body, resource, by: noToken(c.var.principal).name }),
+      async ({ c, body, resource }) => {
+        const { name: actor } = noToken(c.var.principal);
+        const made = await deps.tokens.make({ ...body, resource, by: actor });
+        await deps.resources.audit.append(resource, { actor, action: 'token.make', detail: `${made.id} ${body.name} (${body.scope})` });
+        return made;
+      },
     ),
     apiRoute(
       {
@@ -60,8 +69,9 @@ export function tokensRoutes(deps: { tokens: Pick<Tokens, 'make' | 'list' | 'rev
         examples: [{ summary: 'Revoke', path: { id: EXAMPLE_TOKEN } }],
       },
       async ({ c, param, resource }) => {
-        noToken(c.var.principal);
+        const { name: actor } = noToken(c.var.principal);
         await deps.tokens.revoke(resource, param('id'));
+        await deps.resources.audit.append(resource, { actor, action: 'token.revoke', detail: param('id') });
         return c.body(null, 204);
       },
     ),

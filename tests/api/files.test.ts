@@ -111,6 +111,47 @@ describe('the bucket', () => {
   });
 });
 
+describe('an upload form', () => {
+  const workflow = { title: 'Größe', run: [{ cmd: 'ok', timeout: 30 }] };
+  const send = async (form: { url: string; fields: Record<string, string> }, changes: Record<string, string> = {}) => {
+    const data = new FormData();
+    for (const [name, value] of Object.entries({ ...form.fields, ...changes })) data.append(name, value);
+    data.append('file', new Blob(['body']), 'x');
+    return (await fetch(form.url, { method: 'POST', body: data })).status;
+  };
+
+  it('uploads a file with the workflow that was chosen for it, and with no other', async () => {
+    const reply = await web.call('POST', '/v1/uploads', { body: { key: 'in/form.txt', workflow } });
+    expect(reply.status).toBe(201);
+    const form = (await reply.json()) as { url: string; fields: Record<string, string> };
+    expect(await send(form)).toBe(204);
+    const { Metadata } = await store.s3().send(new GetObjectCommand({ Bucket: engine.bucket, Key: 'in/form.txt' }));
+    expect(JSON.parse(Metadata?.['ld_code'] ?? '')).toEqual(workflow);
+    expect(await send(form, { 'x-amz-meta-ld_code': '{"run":[{"cmd":"evil"}]}' })).toBe(403);
+    expect(await send(form, { 'x-amz-meta-ld_run': 'true' })).toBe(403);
+  });
+
+  it('without a workflow can run nothing', async () => {
+    const form = (await (await web.call('POST', '/v1/uploads', { body: { key: 'in/plain.txt' } })).json()) as Parameters<typeof send>[0];
+    expect(await send(form, { 'x-amz-meta-ld_code': '{"run":[{"cmd":"evil"}]}' })).toBe(403);
+    expect(await send(form)).toBe(204);
+  });
+
+  it('is not made for a workflow that is broken or too large, or a key that is ours', async () => {
+    const wrong: [object, number, string][] = [
+      [{ key: 'in/x', workflow: { run: [] } }, 422, 'workflow_invalid'],
+      [{ key: 'in/x', workflow: { run: [{ cmd: 'x'.repeat(2_100) }] } }, 422, 'workflow_too_large'],
+      [{ key: 'in/x', workflow, run: true }, 400, 'request_invalid'],
+      [{ key: '.autofiles/runs/x' }, 400, 'request_invalid'],
+    ];
+    for (const [body, status, title] of wrong) {
+      const response = await web.call('POST', '/v1/uploads', { body });
+      expect(response.status).toBe(status);
+      expect(await response.json()).toMatchObject({ title });
+    }
+  });
+});
+
 describe('a task', () => {
   it('is shown with its own history and the command that follows its log', async () => {
     const runId = engine.upload([

@@ -58,6 +58,17 @@ it('lets no token make or revoke tokens', async () => {
   expect((await web.call('DELETE', `/v1/tokens/${id}`, { token })).status).toBe(403);
 });
 
+it('writes who made and revoked a token into the audit log', async () => {
+  const { id } = await make('read', 'audited');
+  await web.call('DELETE', `/v1/tokens/${id}`);
+  const entries = (await (await web.call('GET', '/v1/audit?limit=2')).json()) as { actor: string; action: string; detail: string }[];
+  expect(entries.map(({ actor, action, detail }) => [actor, action, detail])).toEqual([
+    ['local', 'token.revoke', id],
+    ['local', 'token.make', `${id} audited (read)`],
+  ]);
+  expect(await (await other.call('GET', '/v1/audit')).json()).toEqual([]);
+});
+
 it('says what is wrong with an order', async () => {
   for (const body of [
     {},

@@ -621,6 +621,35 @@ def other_tenant_refused_everywhere():
     equal(get('mine'), b'mine')
     s3.abort_multipart_upload(Bucket=BUCKET, Key='mine-upload', UploadId=upload)
 
+def send_form(form, body, changes=None):
+    fields = {**form['fields'], **(changes or {})}
+    lines = []
+    for name, value in fields.items():
+        lines += [b'--edge', f'Content-Disposition: form-data; name="{name}"'.encode(), b'', value.encode()]
+    lines += [b'--edge', b'Content-Disposition: form-data; name="file"; filename="f.txt"', b'Content-Type: text/plain', b'', body, b'--edge--', b'']
+    return http(form['url'], 'POST', b'\r\n'.join(lines), {'Content-Type': 'multipart/form-data; boundary=edge'})
+
+@check
+def presigned_post():
+    pinned = {'x-amz-meta-ld_run': 'true'}
+    conditions = [{'x-amz-meta-ld_run': 'true'}, ['content-length-range', 1, 10], {'success_action_status': '201'}, ['starts-with', '$key', 'in/']]
+    form = signed.generate_presigned_post(BUCKET, 'in/${filename}', Fields={**pinned, 'success_action_status': '201'}, Conditions=conditions, ExpiresIn=60)
+    status, answer = send_form(form, b'by form')
+    equal(status, 201)
+    assert b'<Key>in/f.txt</Key>' in answer, answer
+    equal(get('in/f.txt'), b'by form')
+    equal(s3.head_object(Bucket=BUCKET, Key='in/f.txt')['Metadata'], {'ld_run': 'true'})
+    equal(send_form(form, b'longer than ten')[0], 400)
+    equal(send_form(form, b'')[0], 400)
+    equal(send_form(form, b'x', {'x-amz-meta-ld_run': 'false'})[0], 403)
+    equal(send_form(form, b'x', {'x-amz-meta-ld_code': '{}'})[0], 403)
+    equal(send_form(form, b'x', {'key': 'out/f.txt'})[0], 403)
+
+@check
+def presigned_post_for_another_ones_bucket_refused():
+    form = client('OTHER', signature_version='s3v4').generate_presigned_post(BUCKET, 'in/theirs', ExpiresIn=60)
+    equal(send_form(form, b'x')[0], 403)
+
 @check
 def own_bucket_cannot_be_reconfigured():
     for call in (

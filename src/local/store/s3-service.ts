@@ -3,6 +3,7 @@ import { ACCOUNT_ID } from './credentials.ts';
 import { decodePercent, type ParsedRequest } from './http-request.ts';
 import type { RequestIds } from './respond.ts';
 import type { Answer, S3Services } from './s3/context.ts';
+import { postForm } from './s3/post-form.ts';
 import { runS3 } from './s3/routes.ts';
 import { S3Error } from './s3-error.ts';
 import type { Verifier } from './sigv4.ts';
@@ -21,8 +22,20 @@ export async function serveS3(
   call: { ids: RequestIds; hostBucket: string | undefined; welcomeBody: () => void },
 ): Promise<Answer> {
   const { bucketName, key } = target(request.rawPath, call.hostBucket);
-  if (isPostForm(request))
-    throw new S3Error('NotImplemented', 'POST of a form with a policy is not implemented by this local store yet: presign a PUT instead.');
+  if (isPostForm(request)) {
+    const { requestId, hostId } = call.ids;
+    const sourceAddress = req.socket.remoteAddress ?? '127.0.0.1';
+    const answer = await postForm({
+      services,
+      verifier,
+      req,
+      bucketName,
+      headers: request.headers,
+      requester: { sourceAddress, requestId, hostId },
+      welcomeBody: call.welcomeBody,
+    });
+    return forPages(request.headers['origin'], answer);
+  }
   const { credential, payload, presigned } = await verifier.verify(request, { service: 's3' });
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
     throw new S3Error('KeyTooLongError', undefined, {
@@ -53,6 +66,17 @@ export async function serveS3(
 // A browser form is signed by the policy inside it, not by a header: it needs a way of its own, before the signature is looked for.
 function isPostForm({ method, headers }: ParsedRequest): boolean {
   return method === 'POST' && (headers['content-type']?.toLowerCase().startsWith('multipart/form-data') ?? false);
+}
+
+// A page of this machine (others were refused before) may read what came of its upload; on S3 the bucket's CORS rules say so.
+function forPages(origin: string | undefined, answer: Answer): Answer {
+  if (origin === undefined) return answer;
+  const cors = {
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': 'etag, location, x-amz-version-id',
+    vary: 'origin',
+  };
+  return { ...answer, headers: { ...answer.headers, ...cors } };
 }
 
 function target(rawPath: string, hostBucket: string | undefined): { bucketName: string; key: string } {

@@ -25,6 +25,18 @@ export type Verifier = {
    * AuthorizationHeaderMalformed, SignatureDoesNotMatch, InvalidRequest for Signature Version 2.
    */
   verify(request: ParsedRequest, expected: { service: 's3' | 'sqs' | 'sts'; bodySha256?: string }): Promise<Authenticated>;
+  /** Verifies the signature of a form's policy and says whose it is. What the policy allows is not looked at. Throws S3Error. */
+  verifyForm(form: SignedForm): Promise<Credential>;
+};
+
+/** The fields of a form that sign it; `policy` in base64, as it came. */
+type SignedForm = {
+  algorithm: string;
+  credential: string;
+  date: string;
+  sessionToken: string | undefined;
+  policy: string;
+  signature: string;
 };
 
 // AWS refuses requests whose time is further off than this (S3 API reference, RequestTimeTooSkewed).
@@ -36,7 +48,7 @@ export function createVerifier(deps: { credentials: Credentials; now: () => numb
   const { credentials, now, region } = deps;
   const keys = new Map<string, KeyObject>();
 
-  async function signingKey(credential: Credential, claim: SignedClaim): Promise<KeyObject> {
+  async function signingKey(credential: Credential, claim: Pick<SignedClaim, 'day' | 'region' | 'service'>): Promise<KeyObject> {
     const name = `${credential.accessKeyId}/${claim.day}/${claim.region}/${claim.service}`;
     const held = keys.get(name);
     if (held) return held;
@@ -46,7 +58,7 @@ export function createVerifier(deps: { credentials: Credentials; now: () => numb
     return key;
   }
 
-  function checkScope(claim: SignedClaim, service: string): void {
+  function checkScope(claim: Pick<SignedClaim, 'presigned' | 'region' | 'service'>, service: string): void {
     // STS may be signed for its global endpoint's region whatever the store's own region is.
     const regionFits = claim.region === region || (service === 'sts' && claim.region === 'us-east-1');
     if (regionFits && claim.service === service) return;
@@ -100,6 +112,29 @@ export function createVerifier(deps: { credentials: Credentials; now: () => numb
       refuseUnsignedHeaders(request, claim);
       const signing = { key, date: claim.date, scope, seed: signature };
       return { credential, payload: protectionOf(payloadHash, signing), presigned: claim.presigned };
+    },
+
+    async verifyForm({ algorithm, credential: named, date, sessionToken, policy, signature }) {
+      if (policy === '')
+        throw new S3Error('AccessDenied', 'Access Denied: the form carries no policy, and this store serves nobody anonymously.');
+      if (algorithm !== 'AWS4-HMAC-SHA256')
+        throw new S3Error(
+          'InvalidArgument',
+          'The field x-amz-algorithm must be AWS4-HMAC-SHA256: this store takes Signature Version 4 only.',
+        );
+      const [accessKeyId = '', day = '', scopeRegion = '', service = '', terminator] = named.split('/');
+      if (terminator !== 'aws4_request' || !/^\d{8}$/.test(day) || !date.startsWith(day))
+        throw new S3Error(
+          'InvalidArgument',
+          'The field x-amz-credential must be <key>/<day>/<region>/s3/aws4_request, with the day of x-amz-date.',
+        );
+      const credential = credentials.find(accessKeyId, sessionToken);
+      const scope = { presigned: false, accessKeyId, day, region: scopeRegion, service };
+      checkScope(scope, 's3');
+      const key = await signingKey(credential, scope);
+      if (!sameText(createHmac('sha256', key).update(policy).digest('hex'), signature))
+        throw new S3Error('SignatureDoesNotMatch', undefined, { details: { AWSAccessKeyId: accessKeyId, StringToSign: policy } });
+      return credential;
     },
   };
 }

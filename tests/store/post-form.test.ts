@@ -1,0 +1,126 @@
+// Uploads by forms, as browsers send them: multipart/form-data with a signed policy.
+import { CreateBucketCommand, GetObjectCommand, HeadObjectCommand, PutBucketVersioningCommand } from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createFileAccess } from '../../src/clients/s3-files.ts';
+import { root, runStore, type TestStore } from './running-store.ts';
+
+const BUCKET = 'forms';
+
+let store: TestStore;
+let files: ReturnType<typeof createFileAccess>;
+
+beforeAll(async () => {
+  store = await runStore();
+  files = createFileAccess({
+    endpoint: store.endpoint,
+    region: 'us-east-1',
+    credentials: root,
+    now: () => Date.now() + store.clock.offsetMs,
+  });
+  await store.s3().send(new CreateBucketCommand({ Bucket: BUCKET }));
+  await store.s3().send(new PutBucketVersioningCommand({ Bucket: BUCKET, VersioningConfiguration: { Status: 'Enabled' } }));
+});
+
+afterAll(async () => {
+  files?.close();
+  expect(store?.faults).toEqual([]);
+  await store?.close();
+});
+
+const makeForm = (
+  key: string,
+  more: { metadata?: Record<string, string>; maxBytes?: number; contentType?: string; seconds?: number } = {},
+) => files.form(BUCKET, key, { metadata: {}, maxBytes: 1_000_000, seconds: 60, ...more });
+
+/** Sends the form's fields, those of `changes` over them (undefined: left out), then the file. */
+async function send(
+  form: { url: string; fields: Readonly<Record<string, string>> },
+  body: string | Uint8Array<ArrayBuffer>,
+  changes: Record<string, string | undefined> = {},
+  headers = {},
+) {
+  const data = new FormData();
+  for (const [name, value] of Object.entries({ ...form.fields, ...changes })) if (value !== undefined) data.append(name, value);
+  data.append('file', new Blob([body]), 'photo.jpg');
+  const response = await fetch(form.url, { method: 'POST', body: data, headers, redirect: 'manual' });
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+it('stores the file with what the form pins', async () => {
+  const code = JSON.stringify({ title: 'pinned', run: [{ cmd: 'work' }] });
+  const form = await makeForm('in/a b/ü.jpg', { metadata: { ld_code: code }, contentType: 'image/jpeg' });
+  const { status, headers } = await send(form, 'hello');
+  expect(status).toBe(204);
+  const object = await store.s3().send(new GetObjectCommand({ Bucket: BUCKET, Key: 'in/a b/ü.jpg' }));
+  expect(await object.Body?.transformToString()).toBe('hello');
+  expect(object.ContentType).toBe('image/jpeg');
+  expect(object.Metadata?.['ld_code']).toBe(code);
+  expect(headers.get('etag')).toBe(object.ETag);
+  expect(headers.get('x-amz-version-id')).toBe(object.VersionId);
+});
+
+it('stores a large file without holding it, and refuses one that is too large or too small, keeping nothing', async () => {
+  const large = new Uint8Array(2_000_000).fill(7);
+  expect((await send(await makeForm('large', { maxBytes: 2_000_000 }), large)).status).toBe(204);
+  expect((await store.s3().send(new HeadObjectCommand({ Bucket: BUCKET, Key: 'large' }))).ContentLength).toBe(2_000_000);
+  const refused = await send(await makeForm('over', { maxBytes: 1_999_999 }), large);
+  expect(refused.status).toBe(400);
+  expect(refused.text).toContain('<Code>EntityTooLarge</Code>');
+  await expect(store.s3().send(new HeadObjectCommand({ Bucket: BUCKET, Key: 'over' }))).rejects.toMatchObject({ name: 'NotFound' });
+});
+
+it('refuses whatever the policy does not name or names otherwise', async () => {
+  const form = await makeForm('in/pinned', { metadata: { ld_code: '{"run":[{"cmd":"a"}]}' } });
+  const wrong: Record<string, string | undefined>[] = [
+    { 'x-amz-meta-ld_run': 'true' },
+    { 'x-amz-meta-ld_task_id': 'x' },
+    { 'X-Amz-Meta-LD_RUN': 'true' },
+    { 'x-amz-meta-ld_code': '{"run":[{"cmd":"evil"}]}' },
+    { 'x-amz-meta-ld_code': undefined },
+    { key: 'in/other' },
+    { 'Content-Type': 'text/html' },
+    { success_action_status: '201' },
+  ];
+  for (const changes of wrong) {
+    const { status, text } = await send(form, 'x', changes);
+    expect(status, JSON.stringify(changes)).toBe(403);
+    expect(text).toContain('Invalid according to Policy');
+  }
+  expect((await send(form, 'x', { 'x-ignore-me': 'yes' })).status).toBe(204);
+});
+
+it('refuses a form that is forged, late, unsigned or for another bucket', async () => {
+  const form = await makeForm('in/forged');
+  const policy = Buffer.from(JSON.stringify({ expiration: '2100-01-01T00:00:00Z', conditions: [] })).toString('base64');
+  expect((await send(form, 'x', { policy })).text).toContain('<Code>SignatureDoesNotMatch</Code>');
+  expect((await send(form, 'x', { 'x-amz-signature': '0'.repeat(64) })).status).toBe(403);
+  expect((await send(form, 'x', { policy: undefined })).text).toContain('<Code>AccessDenied</Code>');
+  expect((await send(form, 'x', { 'x-amz-credential': 'nobody/20260101/us-east-1/s3/aws4_request' })).status).toBeGreaterThanOrEqual(400);
+  await store.s3().send(new CreateBucketCommand({ Bucket: 'other-forms' }));
+  expect((await send({ ...form, url: `${store.endpoint}/other-forms` }, 'x')).text).toContain('Policy Condition failed');
+  const late = await makeForm('in/late', { seconds: 60 });
+  store.clock.offsetMs = 61_000;
+  const refused = await send(late, 'x');
+  store.clock.offsetMs = 0;
+  expect(refused.text).toContain('Policy expired');
+});
+
+it('takes no form without a file, without a key or that is none', async () => {
+  const form = await makeForm('in/none');
+  const data = new FormData();
+  for (const [name, value] of Object.entries(form.fields)) data.append(name, value);
+  const none = await fetch(form.url, { method: 'POST', body: data });
+  expect(await none.text()).toContain('exactly one file');
+  const broken = await fetch(form.url, { method: 'POST', body: 'no form', headers: { 'content-type': 'multipart/form-data; boundary=x' } });
+  expect(broken.status).toBe(400);
+  const long = await send(form, 'x', { 'x-ignore-long': 'y'.repeat(30_000) });
+  expect(long.text).toContain('<Code>MaxMessageLengthExceeded</Code>');
+});
+
+it('lets a page of this machine read the answer, and no other', async () => {
+  const form = await makeForm('in/page');
+  const near = await send(form, 'x', {}, { origin: 'http://127.0.0.1:8080' });
+  expect(near.status).toBe(204);
+  expect(near.headers.get('access-control-allow-origin')).toBe('http://127.0.0.1:8080');
+  expect((await send(form, 'x', {}, { origin: 'https://evil.example' })).status).toBe(403);
+});
