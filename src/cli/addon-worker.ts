@@ -6,6 +6,7 @@ import { createHerokuTokens } from '../processors/heroku-tokens.ts';
 import { connect } from '../queues/connection.ts';
 import { createPurge } from '../queues/purge.ts';
 import { createRuns } from '../queues/runs.ts';
+import { createSessions } from '../queues/sessions.ts';
 import { createTokens } from '../queues/tokens.ts';
 import type { Config } from '../schema/config.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
@@ -35,6 +36,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       runs: createRuns({ redis }),
       purge: createPurge({ redis, shards: config.shards }),
       tokens: createTokens({ redis, now: Date.now }),
+      sessions: createSessions({ redis }),
       probe: createProbe(parts, config),
       hookUrl: config.addon.publicUrl === undefined ? undefined : new URL('/heroku/webhooks', config.addon.publicUrl).href,
       secret: () => randomBytes(32).toString('base64url'),

@@ -2,6 +2,7 @@ import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { Failure, messageOf } from '../schema/failures.ts';
+import { registerAddonCommands } from './addon-commands.ts';
 import { registerDynoCommands } from './dyno-commands.ts';
 import { registerRunCommands } from './run-commands.ts';
 
@@ -42,6 +43,7 @@ program
   .action(async () => await (await import('./worker.ts')).runWorker(process.env));
 
 registerDynoCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
+registerAddonCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerRunCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 
 try {

@@ -4,6 +4,8 @@ import type { Hono } from 'hono';
 import { createAddressOf } from '../http/address.ts';
 import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
+import { operatorPrincipal } from '../http/operator.ts';
+import { sessionPrincipal } from '../http/session.ts';
 import { observedRuns } from '../processors/observed.ts';
 import { openBoards } from '../queues/boards.ts';
 import { createBudget } from '../queues/budget.ts';
@@ -18,6 +20,7 @@ import { replay } from '../queues/replay.ts';
 import { readResourceView } from '../queues/resource-view.ts';
 import { listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
+import { createSessions } from '../queues/sessions.ts';
 import { createTokens } from '../queues/tokens.ts';
 import { readDocument, readHead, readHistory, readRun } from '../queues/views.ts';
 import type { Config } from '../schema/config.ts';
@@ -58,7 +61,21 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
   const addressOf = createAddressOf(config.mode === 'production');
   const clients = { platform: addon.platform, store: createClients(config).store, ...instead };
   const boards = openBoards({ connection: redis, shards: config.shards, onError });
+  const local = localToken({ token: config.apiToken, resource: config.resource ?? '' });
+  const session = { sessions: createSessions({ redis }), resources: addon.resources, secure: config.mode === 'production' };
   const app = createApp({
+    signOn: {
+      ...session,
+      ...config.addon,
+      local,
+      audit: addon.audit,
+      addressOf,
+      now: Date.now,
+      log,
+    },
+    credentials: { resources: addon.resources, jobs: addon.jobs, now: Date.now },
+    audit: addon.audit,
+    admin: { ...addon, password: config.addon.operatorPassword, addressOf, now: Date.now },
     partner: {
       ...addon,
       addonId: config.addon.id,
@@ -69,7 +86,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
       now: Date.now,
       log,
     },
-    principals: [localToken({ token: config.apiToken, resource: config.resource ?? '' }), apiTokens(tokens.find)],
+    principals: [local, apiTokens(tokens.find), sessionPrincipal(session)],
     tokens,
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
     ops: ops.ops,
@@ -103,8 +120,8 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
       },
     },
     log,
-    board: { boards: boards.boards, operators: visitorsOf(config) },
-    dashboard: webPages({ config, redis, clients, addon, budget, redisError: () => lastError }),
+    board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), ...visitorsOf(config, session)] },
+    dashboard: webPages({ config, redis, clients, addon, budget, session, redisError: () => lastError }),
   });
   return {
     app,

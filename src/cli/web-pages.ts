@@ -5,6 +5,7 @@ import type { AppDeps } from '../http/app.ts';
 import { loadAssets } from '../http/dashboard/assets.ts';
 import type { LogSource } from '../http/dashboard/log-routes.ts';
 import type { PrincipalSource } from '../http/principal.ts';
+import { csrfToken, type SessionDeps, sessionPrincipal } from '../http/session.ts';
 import { readActivity } from '../queues/activity.ts';
 import { ADDON_ACCOUNT, type Budget } from '../queues/budget.ts';
 import type { connect } from '../queues/connection.ts';
@@ -25,16 +26,18 @@ export function webPages(deps: {
   config: Config;
   redis: ReturnType<typeof connect>;
   clients: Pick<WebClients, 'platform' | 'store'>;
-  addon: Pick<ReturnType<typeof createAddonParts>, 'resources' | 'audit' | 'jobs'>;
+  addon: Pick<ReturnType<typeof createAddonParts>, 'resources' | 'jobs'>;
   budget: Budget;
+  session: SessionDeps;
   redisError: () => string;
 }): AppDeps['dashboard'] {
-  const { config, redis, clients, addon, budget, redisError } = deps;
-  const { resources, audit, jobs } = addon;
+  const { config, redis, clients, addon, budget, session, redisError } = deps;
+  const { resources, jobs } = addon;
   return {
     assets: loadAssets(),
     mode: config.mode,
-    visitors: visitorsOf(config),
+    visitors: visitorsOf(config, session),
+    csrf: (c) => csrfToken(session, c),
     now: Date.now,
     redisTrouble: () => ({ where: placeOf(config.redis), error: redisError() }),
     appOf: async (id) => (await resources.get(id))?.app ?? '',
@@ -42,7 +45,6 @@ export function webPages(deps: {
     store: clients.store,
     activity: (query) => readActivity(redis, { ...query, shards: config.shards }),
     outlook: (id) => budget.outlook(ADDON_ACCOUNT, id, []),
-    audit,
     settings: {
       pause: async (id, paused) => {
         await (paused ? budget.pause(ADDON_ACCOUNT, id) : budget.resume(ADDON_ACCOUNT, id));
@@ -55,9 +57,9 @@ export function webPages(deps: {
   };
 }
 
-/** Who may see pages. */
-export function visitorsOf(config: Config): readonly PrincipalSource[] {
-  return config.mode === 'production' ? [] : [localVisitor(config.resource ?? '')];
+/** Who may see pages: whoever has a session, and on one's own machine whoever reaches the server. */
+export function visitorsOf(config: Config, session: SessionDeps): readonly PrincipalSource[] {
+  return [sessionPrincipal(session), ...(config.mode === 'production' ? [] : [localVisitor(config.resource ?? '')])];
 }
 
 /** Whoever reaches a server that listens on loopback only and refuses other sites' pages. */

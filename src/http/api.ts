@@ -1,7 +1,10 @@
 // All routes of the REST API: what is mounted at `/v1` and what the OpenAPI document lists.
+import type { Audit } from '../queues/audit.ts';
 import type { Feed } from '../queues/feed.ts';
 import type { Tokens } from '../queues/tokens.ts';
 import type { ApiRoute } from './api-route.ts';
+import { auditRoutes } from './audit-routes.ts';
+import { type CredentialsDeps, credentialsRoutes } from './credentials-routes.ts';
 import { feedRoutes } from './feed-routes.ts';
 import { type FilesDeps, filesRoutes } from './files-routes.ts';
 import { type ResourceDeps, resourceRoutes } from './resource-routes.ts';
@@ -11,6 +14,8 @@ import { tokensRoutes } from './tokens-routes.ts';
 import { workflowsRoutes } from './workflows-routes.ts';
 
 export interface ApiDeps extends RunsDeps {
+  readonly credentials: CredentialsDeps;
+  readonly audit: Audit;
   readonly tokens: Tokens;
   readonly feed: Pick<Feed, 'listen' | 'end' | 'read'>;
   readonly tasks: TasksDeps;
@@ -28,5 +33,7 @@ export function apiRoutes(deps: ApiDeps): readonly ApiRoute[] {
     ...workflowsRoutes(),
     ...resourceRoutes(deps),
     ...tokensRoutes(deps),
+    ...credentialsRoutes(deps.credentials),
+    ...auditRoutes(deps),
   ];
 }

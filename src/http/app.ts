@@ -5,6 +5,7 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { workflowJsonSchema } from '../schema/workflow-schema.ts';
 import { BOARD_PATH, type BoardDeps, boardRoutes } from './admin/bull-board.ts';
+import { type AdminDeps, adminRoutes } from './admin-routes.ts';
 import { type ApiDeps, apiRoutes } from './api.ts';
 import { mountRoutes, retrievingPaths } from './api-route.ts';
 import { type DashboardDeps, dashboardRoutes } from './dashboard/routes.ts';
@@ -14,6 +15,8 @@ import { type PartnerDeps, partnerRoutes } from './partner-routes.ts';
 import { type PrincipalSource, requirePrincipal } from './principal.ts';
 import { problem } from './problem.ts';
 import { referenceRoutes } from './reference.ts';
+import { securityHeaders } from './security-headers.ts';
+import { type SignOnDeps, signOnRoutes } from './sign-on-routes.ts';
 
 export interface AppDeps extends ApiDeps {
   /** Who may use the API, in the order in which they are asked. */
@@ -22,6 +25,8 @@ export interface AppDeps extends ApiDeps {
   readonly hosts: readonly string[] | undefined;
   readonly ops: OpsDeps;
   readonly partner: PartnerDeps;
+  readonly signOn: SignOnDeps;
+  readonly admin: AdminDeps;
   readonly log: Log;
   /** The queues behind it all. */
   readonly board: BoardDeps;
@@ -38,11 +43,14 @@ export function createApp(deps: AppDeps): Hono {
     return problem(c, failure);
   });
   app.notFound((c) => problem(c, new Failure('not_found', `Found no route for ${c.req.method} ${c.req.path}.`)));
+  app.use(securityHeaders({ secure: deps.signOn.secure }));
   if (deps.hosts !== undefined) app.use(checkOrigin(deps.hosts));
 
   app.route('/', opsRoutes(deps.ops));
   app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
   app.route('/heroku/resources', partnerRoutes(deps.partner));
+  app.route('/', signOnRoutes(deps.signOn));
+  app.route('/admin', adminRoutes(deps.admin));
   const routes = apiRoutes(deps);
   app.use('/v1/*', requirePrincipal(deps.principals, retrievingPaths(routes)));
   app.route('/v1', mountRoutes(routes));

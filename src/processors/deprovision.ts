@@ -7,6 +7,7 @@ import type { Audit } from '../queues/audit.ts';
 import type { Purge } from '../queues/purge.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import type { Runs } from '../queues/runs.ts';
+import type { Sessions } from '../queues/sessions.ts';
 import type { Tokens } from '../queues/tokens.ts';
 import { readMarker } from '../schema/command.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
@@ -26,6 +27,7 @@ export interface DeprovisionDeps {
   readonly runs: Runs;
   readonly purge: Purge;
   readonly tokens: Tokens;
+  readonly sessions: Sessions;
   readonly buckets: BucketAdmin;
   readonly identity: () => Promise<CallerIdentity>;
   readonly platform: DynoPlatform;
@@ -52,6 +54,7 @@ export async function deprovision(deps: DeprovisionDeps, id: string): Promise<vo
   await removeBucket(deps, resource);
   failpoint('deprovision.removed');
   await deps.tokens.revokeAll(id);
+  await deps.sessions.endAll(id);
   await deps.purge.purge(id);
   failpoint('deprovision.purged');
   const told = (await deps.resources.secret(id, 'partner')) !== undefined;

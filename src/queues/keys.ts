@@ -139,3 +139,16 @@ export function auditKey(resource: string): string {
 export function resourceLockKey(what: string, resource = ''): string {
   return `af:lock:${what}:${resource}`;
 }
+
+/** A session, by the hash of its cookie; SET of all sessions of a resource. */
+export function sessionKey(hash: string): string {
+  return `af:session:${hash}`;
+}
+export function sessionsKey(resource: string): string {
+  return `af:sessions:${resource}`;
+}
+
+/** What may be used once alone: a sign-on token that was taken (`sso`), a link that was not yet (`link`), a webhook that was seen (`hook`). */
+export function onceKey(kind: 'sso' | 'link' | 'hook', hash: string): string {
+  return `af:once:${kind}:${hash}`;
+}

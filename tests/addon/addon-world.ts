@@ -24,7 +24,7 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const MASTER_KEY = Buffer.alloc(32, 9).toString('base64');
 
 const PASSWORD = 'super-secret-password';
-const SALT = '2f97bfa52ca102f8874716e2eb1d3b4920ad0be4';
+export const SALT = '2f97bfa52ca102f8874716e2eb1d3b4920ad0be4';
 const OPERATOR = 'an-operator-password';
 export const BASIC = `Basic ${Buffer.from(`line-d:${PASSWORD}`).toString('base64')}`;
 

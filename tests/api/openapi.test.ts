@@ -60,6 +60,12 @@ async function makeWorld(): Promise<void> {
   await redis.flushall();
   const resources = createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now: Date.now });
   await resources.put({ id: resource, app: 'example', bucket: 'ld-private-example', region: 'us-east-1', plan: 'basic' });
+  await resources.setCredentials(resource, {
+    accessKeyId: 'ASIAEXAMPLE',
+    secretAccessKey: 'secret',
+    sessionToken: 'token',
+    expiresAt: Date.now() + 3_600_000,
+  });
   await createBucket(store, 'ld-private-example');
   const workflow = { title: 'Thumbnails', run: [{ cmd: 'a' }, { parallel: [{ cmd: 'b' }, { cmd: 'c' }] }] };
   await seedRuns(redis, [

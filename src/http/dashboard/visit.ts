@@ -23,6 +23,8 @@ export interface VisitDeps {
   readonly mode: Mode;
   /** Who may see pages, in the order in which they are asked. */
   readonly visitors: readonly PrincipalSource[];
+  /** The token that the visitor's session wants in every form; undefined where it needs none. */
+  readonly csrf: (c: Context) => string | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Whether Redis answers. */
@@ -50,6 +52,7 @@ export function visit(deps: VisitDeps) {
       const view = {
         ...bare,
         app: await deps.appOf(resource),
+        csrf: deps.csrf(c),
         write: scope === 'write',
         operator: kind === 'operator' || kind === 'local',
       };
