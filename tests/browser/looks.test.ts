@@ -11,18 +11,22 @@ let pages: Readonly<Record<string, string>>;
 
 beforeAll(async () => {
   [world, browser] = await Promise.all([startWorld(), startBrowser()]);
-  const failing = world.engine.upload([
-    { name: 'Prepare', cmd: 'quick' },
-    {
-      name: 'Fetch',
-      parallel: [
-        { cmd: 'quick', name: 'Users' },
-        { cmd: 'second', name: 'Posts', backoff: { type: 'fixed', delay: 0 } },
-      ],
-    },
-    { name: 'Merge', cmd: 'fails', retries: 0 },
-    { name: 'Report', cmd: 'quick' },
-  ]);
+  const key = 'in/looks/one.json';
+  const failing = world.engine.upload(
+    [
+      { name: 'Prepare', cmd: 'quick' },
+      {
+        name: 'Fetch',
+        parallel: [
+          { cmd: 'quick', name: 'Users' },
+          { cmd: 'second', name: 'Posts', backoff: { type: 'fixed', delay: 0 } },
+        ],
+      },
+      { name: 'Merge', cmd: 'fails', retries: 0 },
+      { name: 'Report', cmd: 'quick' },
+    ],
+    key,
+  );
   const rejected = world.engine.upload([{ comand: 'x' }]);
   const going = world.engine.upload([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
   const run = await world.engine.ended(failing);
@@ -35,6 +39,9 @@ beforeAll(async () => {
     'a rejected run': `/runs/${rejected}`,
     'a run that goes on': `/runs/${going}`,
     'run again': `/runs/${failing}/again`,
+    overview: '/',
+    settings: '/settings',
+    'a file': `/files/object?key=${encodeURIComponent(key)}`,
     'a log': `/runs/${failing}/tasks/2.0/log`,
     'what is not there': '/runs/r0-00000000000000000000',
   };

@@ -67,7 +67,7 @@ function cards(view: View, { resource, ledger, outlook }: OverviewInput): Html {
 <section class="card"><h2>Credentials</h2>${
     credentials === null
       ? html`<p>None yet: they come with provisioning.</p>`
-      : html`<p class="figure">${duration(credentials.age_s * 1000)} <small>old</small></p><p class="${credentials.age_s > OLD_CREDENTIALS_S ? 'st st-failed' : 'muted'}">Renewed every 6 h, valid until <time datetime="${credentials.expires_at}">${credentials.expires_at.slice(11, 16)} UTC</time>.${credentials.age_s > OLD_CREDENTIALS_S ? ' The renewal is late.' : ''}</p>`
+      : html`<p class="figure">${duration(credentials.age_s * 1000)} <small>old</small></p><p class="${credentials.age_s > OLD_CREDENTIALS_S ? 'bad' : 'muted'}">Renewed every 6 h, valid until <time datetime="${credentials.expires_at}">${credentials.expires_at.slice(11, 16)} UTC</time>.${credentials.age_s > OLD_CREDENTIALS_S ? ' The renewal is late.' : ''}</p>`
   }</section>
 <section class="card"><h2>Plan ${plan.name}</h2><p class="figure">${count(usage.runs_24h)} <small>of ${count(plan.limits.runs_per_day)} runs a day</small></p><meter min="0" max="100" value="${Math.min(100, share)}" aria-label="Part of the day’s runs">${share} %</meter><p class="muted">${count(usage.dynos)} of ${count(plan.limits.concurrency)} dynos, records kept ${plan.limits.retention_days} days</p></section></div>`;
 }
@@ -79,6 +79,6 @@ function ledgerFigures(view: View, ledger: LedgerView | undefined): Html {
   return html`<p class="figure">${count(ledger.accounted_for)} <small>of ${count(ledger.in_scope)} accounted for</small></p>${
     oldest === null
       ? html`<p class="muted">Every saved version has its decision. Compared ${when(ledger.swept_at, view.now)}.</p>`
-      : html`<p class="st st-failed">Without a decision: ${oldest.key}, saved ${when(oldest.saved_at, view.now)}</p>`
+      : html`<p class="bad">Without a decision: ${oldest.key}, saved ${when(oldest.saved_at, view.now)}</p>`
   }`;
 }

@@ -24,8 +24,8 @@ ${facts([
   [DEADLINE_WORDS[task.state] ?? 'Deadline', task.deadline === null ? undefined : when(task.deadline, view.now)],
 ])}
 ${outputOf(row)}
-${attempts.length === 0 ? '' : attemptsTable(row)}
 ${logOf(run, row, dynos.at(-1)?.number)}
+${attempts.length === 0 ? '' : attemptsTable(row)}
 <details class="sub"><summary>History of this task</summary>${historyTable(run, task.id)}</details>
 </section>`;
 }

@@ -73,8 +73,8 @@ function taskRows(
     return html`<tr class="${classes.filter(Boolean).join(' ')}" id="row-${step}-${index}${first ? '' : `-${attempt?.number ?? 0}`}">
 <th scope="row">${
       first
-        ? html`<a href="${href}" class="tl-name"${task.id === selected ? html` aria-current="true"` : ''} data-nav>${stateIcon(state)}<span class="vh">${state}: </span><span class="no">${taskNumber(run, step, index)}</span> <span class="name">${taskName(task)}</span></a>${bars.length > 1 ? html` <span class="chip">attempt ${attempt?.number ?? 1}</span>` : ''}`
-        : html`<a href="${href}" class="tl-name">${stateIcon(state)}<span class="vh">${state}: ${taskName(task)}, </span><span class="chip">attempt ${attempt?.number ?? 1}</span></a>`
+        ? html`<a href="${href}" class="tl-name"${task.id === selected ? html` aria-current="true"` : ''} data-nav>${stateIcon(state)}<span class="vh">${state}: </span><span class="no">${taskNumber(run, step, index)}</span> <span class="name">${taskName(task)}</span></a>${bars.length > 1 ? html` <span class="chip"><span class="vh">attempt </span>#${attempt?.number ?? 1}</span>` : ''}`
+        : html`<a href="${href}" class="tl-name">${stateIcon(state)}<span class="vh">${state}: ${taskName(task)}, </span><span class="chip"><span class="vh">attempt </span>#${attempt?.number ?? 1}</span></a>`
     }${last ? taskNote(row) : ''}</th>
 <td class="tl-bar">${attempt === undefined ? html`<span class="muted">${task.state === 'succeeded' ? 'kept from the run before' : ''}</span>` : bar(attempt, timeline, grid, times)}</td>
 <td class="num">${times.length === 0 ? '' : duration(times.reduce((sum, { ms }) => sum + ms, 0))}</td>
