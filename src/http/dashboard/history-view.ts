@@ -24,13 +24,18 @@ const HISTORY_WORDS: Readonly<Record<string, string>> = {
   superseded: 'dyno of a closed attempt',
 };
 
+/** Entries that a table shows. */
+const MOST_ENTRIES = 500;
+
 /** History entries as a table; with `task` only that one's. */
 export function historyTable(run: RunView, task?: string): Html {
   const names = new Map(
     run.steps.flatMap((step, k) => step.tasks.map((one, i) => [one.id, `${taskNumber(run, k, i)} ${taskName(one)}`] as const)),
   );
-  const entries = task === undefined ? run.history : run.history.filter((entry) => entry.task === task);
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="History"><table class="history"><thead><tr><th scope="col">Time</th>${task === undefined ? html`<th scope="col">Task</th>` : ''}<th scope="col">What</th><th scope="col">Detail</th></tr></thead><tbody>${entries.map(
+  const all = task === undefined ? run.history : run.history.filter((entry) => entry.task === task);
+  const entries = all.slice(-MOST_ENTRIES);
+  const left = all.length - entries.length;
+  return html`${left === 0 ? '' : html`<p class="muted">The newest ${entries.length} of ${all.length}; <code>GET /v1/runs/${run.id}/history</code> has all.</p>`}<div class="scroll" tabindex="0" role="region" aria-label="History"><table class="history"><thead><tr><th scope="col">Time</th>${task === undefined ? html`<th scope="col">Task</th>` : ''}<th scope="col">What</th><th scope="col">Detail</th></tr></thead><tbody>${entries.map(
     (entry) =>
       html`<tr><td class="mono"><time datetime="${entry.at}" title="${entry.at}">${clock(entry.at)}</time></td>${
         task === undefined

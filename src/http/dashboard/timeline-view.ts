@@ -22,6 +22,9 @@ const ROW_HEIGHT = 24;
 /** Per cent of the width: what is shorter is drawn this wide, so that nothing disappears. */
 const LEAST_WIDTH = 0.25;
 
+/** Tasks up to which every row has its menu; of more, only rows that failed: a task's details offer the same. */
+const MENUS_UP_TO = 60;
+
 /** What a task is called: its number and its name, or its command where it has none. */
 export function taskNumber(run: Pick<RunView, 'steps'>, step: number, index: number): string {
   return run.steps[step]?.group ? `${step + 1}.${index + 1}` : `${step + 1}`;
@@ -78,7 +81,7 @@ function taskRows(
     }${last ? taskNote(row) : ''}</th>
 <td class="tl-bar">${attempt === undefined ? html`<span class="muted">${task.state === 'succeeded' ? 'kept from the run before' : ''}</span>` : bar(attempt, timeline, grid, times)}</td>
 <td class="num">${times.length === 0 ? '' : duration(times.reduce((sum, { ms }) => sum + ms, 0))}</td>
-<td class="act">${last && retry !== undefined ? retryMenu(retry, { step, index, state: task.state, name: taskName(task) }) : ''}</td>
+<td class="act">${last && retry !== undefined && (task.state === 'failed' || run.tasks <= MENUS_UP_TO) ? retryMenu(retry, { step, index, state: task.state, name: taskName(task) }) : ''}</td>
 </tr>`;
   })}`;
 }
