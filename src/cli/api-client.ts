@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { type ResourceSettings, ResourceView } from '../schema/api-views.ts';
 import { Failure } from '../schema/failures.ts';
 import { type HistoryEntry, HistoryEntry as HistoryEntrySchema, RunPage, type RunSummary, RunView } from '../schema/run-view.ts';
 
@@ -9,6 +10,7 @@ const DEADLINE_MS = 10_000;
 const runPage = Compile(RunPage);
 const runView = Compile(RunView);
 const historyEntry = Compile(HistoryEntrySchema);
+const resourceView = Compile(ResourceView);
 const started = Compile(Type.Object({ id: Type.String() }));
 const problemReply = Compile(Type.Object({ detail: Type.String() }));
 
@@ -18,6 +20,9 @@ export interface Api {
   cancel(id: string): Promise<unknown>;
   /** Runs an ended run again; answers with the new run's id. */
   retry(id: string, order: { mode: string; step?: number; task?: string; workflow?: unknown }): Promise<string>;
+  resource(): Promise<ResourceView>;
+  /** Changes what is given; answers with what stands then. */
+  changeResource(settings: ResourceSettings): Promise<ResourceView>;
   /** Calls back for every entry of the run's history, those before included; resolves when the run has ended. */
   follow(id: string, onEntry: (entry: HistoryEntry) => void | Promise<void>, signal: AbortSignal): Promise<void>;
 }
@@ -52,6 +57,9 @@ export function createApi(access: { url: string; token: string }): Api {
       const response = await call(`/v1/runs/${encodeURIComponent(id)}/retry`, { method: 'POST', body: JSON.stringify(order) });
       return parsed(started, await response.json()).id;
     },
+    resource: async () => parsed(resourceView, await (await call('/v1/resource')).json()),
+    changeResource: async (settings) =>
+      parsed(resourceView, await (await call('/v1/resource', { method: 'PATCH', body: JSON.stringify(settings) })).json()),
     follow: async (id, onEntry, signal) => {
       let last = 0;
       for (;;) {

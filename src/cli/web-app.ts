@@ -8,7 +8,7 @@ import { operatorPrincipal } from '../http/operator.ts';
 import { sessionPrincipal } from '../http/session.ts';
 import { observedRuns } from '../processors/observed.ts';
 import { openBoards } from '../queues/boards.ts';
-import { createBudget } from '../queues/budget.ts';
+import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
 import { openFeed } from '../queues/feed.ts';
@@ -114,6 +114,12 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
     resources: {
       audit: addon.audit,
       view: (id) => readResourceView({ redis, resources: addon.resources, budget, shards: config.shards, now: Date.now }, id),
+      change: async (id, { paused, commands }) => {
+        const { done } = await addon.resources.change(id, { set: commands === undefined ? {} : { commands } });
+        if (!done) return false;
+        if (paused !== undefined) await (paused ? budget.pause : budget.resume)(ADDON_ACCOUNT, id);
+        return true;
+      },
       ledger: async (id) => {
         const resource = await addon.resources.get(id);
         return resource === undefined ? undefined : await readLedger(redis, resource, config.shards);

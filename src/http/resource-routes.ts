@@ -1,7 +1,7 @@
 // `/v1/resource` and `/v1/ledger`: what the add-on is for this app, and whether every file has its decision.
 import Type from 'typebox';
 import type { Audit } from '../queues/audit.ts';
-import { ResourceView } from '../schema/api-views.ts';
+import { ResourceSettings, ResourceView } from '../schema/api-views.ts';
 import { AuditEntry } from '../schema/audit-entry.ts';
 import { LedgerView } from '../schema/ledger-view.ts';
 import { type ApiRoute, apiRoute, notFound } from './api-route.ts';
@@ -12,6 +12,8 @@ const MAX_ENTRIES = 200;
 export interface ResourceDeps {
   readonly audit: Pick<Audit, 'list' | 'append'>;
   readonly view: (id: string) => Promise<ResourceView | undefined>;
+  /** Changes what is given. Answers whether there is such a resource. */
+  readonly change: (id: string, settings: ResourceSettings) => Promise<boolean>;
   readonly ledger: (id: string) => Promise<LedgerView | undefined>;
 }
 
@@ -30,6 +32,36 @@ export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiR
       },
       async ({ resource }) => {
         const view = await deps.resources.view(resource);
+        if (view === undefined) throw notFound('resource: it is not provisioned yet, or gone');
+        return view;
+      },
+    ),
+    apiRoute(
+      {
+        method: 'patch',
+        path: '/resource',
+        id: 'changeResource',
+        tag: 'Resource',
+        summary: 'Pause or resume launches, or restrict which commands tasks may run',
+        body: ResourceSettings,
+        reply: ResourceView,
+        failures: ['not_found'],
+        examples: [
+          { summary: 'Hold all launches back', body: { paused: true } },
+          { summary: 'Run process types of the Procfile alone, and go on', body: { paused: false, commands: 'procfile' } },
+        ],
+      },
+      async ({ c, resource, body }) => {
+        const changed = await deps.resources.change(resource, body);
+        if (changed) {
+          const { kind, name } = c.var.principal;
+          await deps.resources.audit.append(resource, {
+            actor: `${kind} ${name}`,
+            action: 'resource.change',
+            detail: JSON.stringify(body),
+          });
+        }
+        const view = changed ? await deps.resources.view(resource) : undefined;
         if (view === undefined) throw notFound('resource: it is not provisioned yet, or gone');
         return view;
       },

@@ -99,6 +99,19 @@ export const ResourceView = Type.Object({
 });
 export type ResourceView = Static<typeof ResourceView>;
 
+export const ResourceSettings = Type.Object(
+  {
+    paused: Type.Optional(Type.Boolean({ description: 'Hold all launches back, or let them go on' })),
+    commands: Type.Optional(
+      Type.Union([Type.Literal('any'), Type.Literal('procfile')], {
+        description: 'Whether tasks may run any command, or process types of the Procfile alone; takes effect within five seconds',
+      }),
+    ),
+  },
+  { additionalProperties: false, minProperties: 1 },
+);
+export type ResourceSettings = Static<typeof ResourceSettings>;
+
 export const UploadForm = Type.Object({
   url: Type.String({ description: 'Where the form is sent' }),
   fields: Type.Record(Type.String(), Type.String(), { description: 'Fields to send before the file, unchanged' }),

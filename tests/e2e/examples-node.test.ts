@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { exampleApp, type LocalCloud, startLocalCloud } from '../support/local-cloud.ts';
+import { until } from '../support/until.ts';
 
 describe('examples/node-starter', { timeout: 150_000 }, () => {
   let cloud: LocalCloud;
@@ -51,6 +52,28 @@ describe('examples/node-starter', { timeout: 150_000 }, () => {
       expect(placeOf(run, '0.0', 'output')).toBeLessThan(placeOf(run, member, 'intent'));
       expect(placeOf(run, member, 'succeeded')).toBeLessThan(placeOf(run, '2.0', 'intent'));
     }
+  });
+
+  it('holds launches back while it is paused, and runs process types alone when told so', async () => {
+    expect(JSON.parse((await cloud.autofiles('pause', '--json')).stdout)).toMatchObject({ paused: true });
+    await cloud.autofiles('put', 'workflows/get-data.json', '--run', '--key', 'in/held');
+    const task = await until(
+      'the task that is held back',
+      async () => {
+        const runs: readonly RunView[] = JSON.parse((await cloud.autofiles('runs', '--json')).stdout);
+        const run = runs.find(({ trigger }) => trigger.key === 'in/held');
+        const [first] = run === undefined ? [] : tasksOf(await cloud.info(run.id));
+        return first?.waiting?.why === 'paused' ? first : undefined;
+      },
+      60_000,
+    );
+    expect(task).toMatchObject({ state: 'waiting', dyno: null });
+    expect(JSON.parse((await cloud.autofiles('resume', '--json')).stdout)).toMatchObject({ paused: false });
+    expect((await cloud.ended('in/held')).state).toBe('succeeded');
+    expect((await cloud.autofiles('commands', 'procfile')).stdout).toContain('process types of the Procfile alone');
+    const refused = await cloud.autofiles('commands', 'some');
+    expect(refused).toMatchObject({ status: 2, stderr: expect.stringContaining('expected any or procfile') });
+    expect((await cloud.autofiles('commands', 'any')).status).toBe(0);
   });
 
   it('says how large an uploaded picture is', async () => {
