@@ -5,6 +5,7 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import { registerAddonCommands } from './addon-commands.ts';
 import { registerDynoCommands } from './dyno-commands.ts';
 import { registerResourceCommands } from './resource-commands.ts';
+import { registerLedgerCommands } from './ledger-commands.ts';
 import { registerRunCommands } from './run-commands.ts';
 
 // Five processes start at once: compiled code is kept from one start to the next, and each command loads its own part alone.
@@ -46,6 +47,7 @@ program
 registerDynoCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerAddonCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerResourceCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
+registerLedgerCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerRunCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 
 try {

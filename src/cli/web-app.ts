@@ -1,11 +1,20 @@
 // The HTTP side put together: what `autofiles web` serves, and what tests call without a socket.
 import { randomUUID } from 'node:crypto';
 import type { Hono } from 'hono';
+import type { ObjectStore } from '../clients/ports.ts';
 import { createAddressOf } from '../http/address.ts';
 import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
+
 import { operatorPrincipal } from '../http/operator.ts';
 import { sessionPrincipal } from '../http/session.ts';
+
+import { createArchiveMarks } from '../processors/archive-marks.ts';
+import { archivedViews } from '../processors/archived-views.ts';
+import { auditBucket } from '../processors/audit-bucket.ts';
+import { backfillPage } from '../processors/backfill.ts';
+import { decideAtLast, type EventDeps } from '../processors/events.ts';
+
 import { observedRuns } from '../processors/observed.ts';
 import { openBoards } from '../queues/boards.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
@@ -14,7 +23,7 @@ import { connect } from '../queues/connection.ts';
 import { openFeed } from '../queues/feed.ts';
 import { readFileHistory } from '../queues/file-runs.ts';
 import { runIdOf } from '../queues/identity.ts';
-import { readLedger } from '../queues/ledger.ts';
+import { createLedger, readLedger } from '../queues/ledger.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { replay } from '../queues/replay.ts';
 import { readResourceView } from '../queues/resource-view.ts';
@@ -24,13 +33,13 @@ import { createSessions } from '../queues/sessions.ts';
 import { createTokens } from '../queues/tokens.ts';
 import { readDocument, readHead, readHistory, readRun } from '../queues/views.ts';
 import type { Config } from '../schema/config.ts';
-import { messageOf } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
 import { openWebOps } from './web-ops.ts';
 
 import { visitorsOf, type WebClients, webPages } from './web-pages.ts';
-import { createClients, createFiles, createSealerOf } from './wiring.ts';
+import { createFiles, createSealerOf, createStores } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
 export interface WebApp {
@@ -58,11 +67,33 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
   const ops = await openWebOps({ redis, config, log });
   const runs = observedRuns(createRuns({ redis }), ops.telemetry);
   const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
+  const ownStore = createStores(config).store;
+  const clients = { platform: addon.platform, store: ownStore, ...instead };
+  const store: ObjectStore = clients.store;
+  const archived = archivedViews({ store, bucket: config.archiveBucket });
+  const books = createLedger({ redis, shards: config.shards });
+  const placeOf = async (id: string) => {
+    const resource = await addon.resources.get(id);
+    if (resource === undefined) throw new Failure('not_found', `Found no resource ${id}.`);
+    return resource;
+  };
   const addressOf = createAddressOf(config.mode === 'production');
-  const clients = { platform: addon.platform, store: createClients(config).store, ...instead };
   const boards = openBoards({ connection: redis, shards: config.shards, onError });
   const local = localToken({ token: config.apiToken, resource: config.resource ?? '' });
   const session = { sessions: createSessions({ redis }), resources: addon.resources, secure: config.mode === 'production' };
+  const eventDeps: EventDeps = {
+    runs,
+    resources: addon.resources,
+    store,
+    planners,
+    outstanding: budget.outstanding,
+    // the cap guards against loops of events
+    runsPerMinute: 1_000_000_000,
+    now: Date.now,
+    failpoint: () => {},
+    telemetry: ops.telemetry,
+    log,
+  };
   const app = createApp({
     signOn: {
       ...session,
@@ -90,16 +121,33 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
     tokens,
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
     ops: ops.ops,
-    show: (runId) => readRun(redis, runId, budget),
-    head: (runId) => readHead(redis, runId),
-    history: (runId, after, limit) => readHistory(redis, runId, after, limit),
-    document: (runId) => readDocument(redis, runId),
+    // what has left Redis is in the archive
+    show: async (runId) => (await readRun(redis, runId, budget)) ?? (await archived.show(runId)),
+    head: async (runId) => (await readHead(redis, runId)) ?? (await archived.head(runId)),
+    history: async (runId, after, limit) =>
+      (await readHead(redis, runId)) === undefined
+        ? await archived.history(runId, after, limit)
+        : await readHistory(redis, runId, after, limit),
+    document: async (runId) => (await readDocument(redis, runId)) ?? (await archived.document(runId)),
     list: (query) => listRuns(redis, config.shards, query),
+    account: {
+      audit: async (id) => {
+        if (config.archiveBucket === undefined) throw new Failure('conflict', 'Found no archive bucket, which keeps the watermarks.');
+        const marks = createArchiveMarks({ store, bucket: config.archiveBucket });
+        return await auditBucket({ ledger: books, store, marks, lateMs: config.lateMs, now: Date.now }, await placeOf(id));
+      },
+      backfill: async (id, order) =>
+        await backfillPage(
+          { ledger: books, store, archived, decide: async (event) => await decideAtLast(eventDeps, event, 1) },
+          await placeOf(id),
+          order,
+        ),
+    },
     runIdOf: (event) => runIdOf(event, config.shards),
     cancel: runs.cancel,
     id: randomUUID,
     retry: async (order) => {
-      const runId = await replay({ redis, runs }, { ...order, cap: config.runsPerMinute });
+      const runId = await replay({ redis, runs, archived: archived.run }, { ...order, cap: config.runsPerMinute });
       await planners[parseRunId(runId)?.shard ?? 0]?.defer(runId);
       return runId;
     },
@@ -140,6 +188,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
       files.close();
       await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();
+      ownStore.close();
     },
   };
 }

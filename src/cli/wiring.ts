@@ -45,6 +45,7 @@ export function createLog(config: Pick<Config, 'logLevel'> & Partial<Config>, na
   });
 }
 
+/** Where an AWS service of a configuration is, and who calls it. */
 function awsAccess(config: Config, endpoint: string | undefined): AwsAccess {
   return {
     region: config.region,
@@ -56,6 +57,11 @@ function awsAccess(config: Config, endpoint: string | undefined): AwsAccess {
 /** What people do with the files of buckets. */
 export function createFiles(config: Config) {
   return createFileAccess({ ...awsAccess(config, config.s3Endpoint), now: Date.now });
+}
+
+/** The object store alone, for a process that needs none of the others. */
+export function createStores(config: Config) {
+  return { store: createObjectStore(awsAccess(config, config.s3Endpoint)) };
 }
 
 /** The outside services of a configuration. */

@@ -7,6 +7,7 @@ import { auditRoutes } from './audit-routes.ts';
 import { type CredentialsDeps, credentialsRoutes } from './credentials-routes.ts';
 import { feedRoutes } from './feed-routes.ts';
 import { type FilesDeps, filesRoutes } from './files-routes.ts';
+import { type LedgerDeps, ledgerRoutes } from './ledger-routes.ts';
 import { type ResourceDeps, resourceRoutes } from './resource-routes.ts';
 import { type RunsDeps, runsRoutes } from './runs-routes.ts';
 import { type TasksDeps, tasksRoutes } from './tasks-routes.ts';
@@ -16,6 +17,7 @@ import { workflowsRoutes } from './workflows-routes.ts';
 export interface ApiDeps extends RunsDeps {
   readonly credentials: CredentialsDeps;
   readonly audit: Audit;
+  readonly account: LedgerDeps;
   readonly tokens: Tokens;
   readonly feed: Pick<Feed, 'listen' | 'end' | 'read'>;
   readonly tasks: TasksDeps;
@@ -32,6 +34,7 @@ export function apiRoutes(deps: ApiDeps): readonly ApiRoute[] {
     ...filesRoutes(deps),
     ...workflowsRoutes(),
     ...resourceRoutes(deps),
+    ...ledgerRoutes(deps.account),
     ...tokensRoutes(deps),
     ...credentialsRoutes(deps.credentials),
     ...auditRoutes(deps),

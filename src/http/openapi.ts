@@ -4,7 +4,7 @@ import Type, { type TObject, type TSchema } from 'typebox';
 import { FileHistory, FileList, ResourceView, TaskDetails, TaskLog, UploadForm, Validation } from '../schema/api-views.ts';
 import { AuditEntry } from '../schema/audit-entry.ts';
 import { allFailureCodes, type FailureCode, failureKind } from '../schema/failures.ts';
-import { LedgerView } from '../schema/ledger-view.ts';
+import { BackfillPage, LedgerAudit, LedgerView } from '../schema/ledger-view.ts';
 import { HistoryEntry, RunPage, RunSummary, RunView, StepView, TaskView } from '../schema/run-view.ts';
 import { TokenView } from '../schema/token-view.ts';
 import type { ApiOperation, ApiRoute } from './api-route.ts';
@@ -41,6 +41,8 @@ const NAMED: Readonly<Record<string, TSchema>> = {
   Validation,
   ResourceView,
   LedgerView,
+  LedgerAudit,
+  BackfillPage,
   TokenView,
   AuditEntry,
 };

@@ -7,6 +7,15 @@ const OWN_PREFIX = '.autofiles/';
 /** Unaccounted versions that are kept in mind at most; the oldest ones, the others come with the next sweep. */
 const MAX_KEPT = 100_000;
 
+const HOUR_MS = 3_600_000;
+/** Milliseconds, 15 days: as far back as decisions are accounted for. */
+const MEMORY_MS = 15 * 86_400_000;
+
+/** From when on (ms) versions are in scope: an hour before the watermark, whose own time may lie a little ahead, and no older than the account. */
+export function scopeFrom(watermark: number, now: number): number {
+  return Math.max(Math.min(watermark, now) - HOUR_MS, now - MEMORY_MS);
+}
+
 export interface Comparison {
   readonly inScope: number;
   /** Oldest first. */

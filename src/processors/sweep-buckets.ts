@@ -11,15 +11,13 @@ import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { ObjectCreated } from '../schema/s3-event.ts';
 import type { ArchiveMarks } from './archive-marks.ts';
-import { type Comparison, compareBucket } from './compare-bucket.ts';
+import { type Comparison, compareBucket, scopeFrom } from './compare-bucket.ts';
 import { type Loop, startLoop } from './loop.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** Milliseconds that a new bucket is swept every minute for: S3 takes about five minutes to begin to notify. */
 const NEW_MS = 600_000;
-/** Milliseconds, 15 days: as far back as decisions are accounted for. */
-const MEMORY_MS = 15 * 86_400_000;
 /** Milliseconds after which a version without a decision is late even while the queue has a backlog. */
 const BACKLOG_LATE_MS = 900_000;
 /** Milliseconds between two sweeps for each further page of a bucket's list, so that a large bucket is not listed all the time. */
@@ -107,7 +105,7 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   const epoch = await deps.whole();
   const began = await deps.clock();
   const mark = (await deps.marks.watermark(resource)) ?? (await beginAccount(deps, resource, began));
-  const from = Math.max(Math.min(mark.at, began) - HOUR_MS, began - MEMORY_MS);
+  const from = scopeFrom(mark.at, began);
   const range = { since: mark.since, from };
   let found = await compareBucket(deps, resource, range, signal);
   const late = began - ((await deps.drained()) ? deps.lateMs : Math.max(deps.lateMs, BACKLOG_LATE_MS));

@@ -6,6 +6,8 @@ import { DIGEST_BYTES, digestOf, runIdOf } from './identity.ts';
 import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
 
 const HOUR_MS = 3_600_000;
+/** Milliseconds, 16 days: how long digests are kept. */
+const MEMORY_MS = 16 * 86_400_000;
 
 /** What a comparison of a bucket with the decisions found. Times in milliseconds since 1970. */
 export interface LedgerFigures {
@@ -86,8 +88,12 @@ export async function openAccount(redis: Redis, resource: string, shards: number
   const keys = shardKeys(0);
   const [seconds] = await redis.time();
   const digests = new Set<string>();
-  for (let hour = Math.floor(since / HOUR_MS); hour <= Math.floor((Number(seconds) * 1000) / HOUR_MS); hour += 1) {
-    const text = await redis.getBuffer(`${keys.account(resource)}:${hour}`);
+  const now = Number(seconds) * 1000;
+  const names: string[] = [];
+  // nothing older is kept (run-transitions.ts)
+  for (let hour = Math.floor(Math.max(since, now - MEMORY_MS) / HOUR_MS); hour <= Math.floor(now / HOUR_MS); hour += 1)
+    names.push(`${keys.account(resource)}:${hour}`);
+  for (const text of await redis.mgetBuffer(...names)) {
     if (text === null) continue;
     for (let at = 0; at + DIGEST_BYTES <= text.length; at += DIGEST_BYTES) digests.add(text.toString('latin1', at, at + DIGEST_BYTES));
   }

@@ -2,6 +2,7 @@
 // the new run, with the outputs it had, so that later tasks find them.
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import type { ArchivedRun } from '../schema/archived-run.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
@@ -26,16 +27,24 @@ export interface ReplayOrder {
   readonly cap: number;
 }
 
+export interface ReplayDeps {
+  readonly redis: Redis;
+  readonly runs: Pick<Runs, 'accept'>;
+  /** Looks in the archive for a run whose retention has passed; what it gives was validated. */
+  readonly archived?: (runId: string) => Promise<ArchivedRun | undefined>;
+}
+
 /**
  * Records the new run and answers with its id; the caller has it planned. Throws Failure not_found, conflict (the run has
  * not ended, nothing to run again, or an edited workflow does not fit what is kept) or workflow_invalid.
  */
-export async function replay(deps: { redis: Redis; runs: Runs }, order: ReplayOrder): Promise<string> {
+export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<string> {
   const shard = parseRunId(order.runId)?.shard;
-  const record = shard === undefined ? {} : await deps.redis.hgetall(shardKeys(shard).run(order.runId));
-  if (shard === undefined || record['state'] === undefined) throw new Failure('not_found', `Found no run ${order.runId}.`);
+  const source = shard === undefined ? undefined : await sourceOf(deps, order.runId, shard);
+  if (shard === undefined || source === undefined) throw new Failure('not_found', `Found no run ${order.runId}.`);
+  const { record, document } = source;
   if (record['end'] === undefined) throw new Failure('conflict', `Run ${order.runId} has not ended. Wait for its end or cancel it first.`);
-  const parsed = parseWorkflow(order.workflow ?? (await deps.redis.get(shardKeys(shard).document(order.runId))) ?? '');
+  const parsed = parseWorkflow(order.workflow ?? document ?? '');
   if (!parsed.ok) {
     if (order.workflow === undefined)
       throw new Failure('conflict', `Run ${order.runId} was rejected and has no workflow that could run again. Send a corrected one.`);
@@ -62,6 +71,14 @@ export async function replay(deps: { redis: Redis; runs: Runs }, order: ReplayOr
   });
   if (result === 'capped') throw new Failure('conflict', 'Too many runs were started in this minute. Try again in the next.');
   return runId;
+}
+
+/** The run that is to run again, from Redis or, when its retention has passed, from the archive. */
+async function sourceOf(deps: ReplayDeps, runId: string, shard: number): Promise<Pick<ArchivedRun, 'record' | 'document'> | undefined> {
+  const keys = shardKeys(shard);
+  const [record, document] = await Promise.all([deps.redis.hgetall(keys.run(runId)), deps.redis.get(keys.document(runId))]);
+  if (record['state'] !== undefined && record['stub'] === undefined) return { record, document };
+  return await deps.archived?.(runId);
 }
 
 /** Fields of the new record for the tasks that count as done: their phase, their output, and how many of a step they are. */

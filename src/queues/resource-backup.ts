@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { bucketKey, RESOURCES_KEY, resourceKey } from './keys.ts';
+import { appKey, bucketKey, RESOURCES_KEY, resourceKey } from './keys.ts';
 
 const Backup = Type.Object({
   format: Type.Literal(1),
@@ -42,6 +42,7 @@ export function createResourceBackup(deps: { redis: Redis }) {
       // of a removed one its tombstone is enough
       if (record['state'] === 'removed') return true;
       await redis.setnx(bucketKey(bucket), id);
+      if (record['app']) await redis.setnx(appKey(record['app']), id);
       await redis.sadd(RESOURCES_KEY, id);
       return true;
     },

@@ -75,10 +75,17 @@ export async function readHead(
   const parts = parseRunId(runId);
   if (parts === undefined) return undefined;
   const fields = ['state', 'resource', 'error', 'failing', 'stub'] as const;
-  const [word, resource, error, failing, stub] = await redis.hmget(shardKeys(parts.shard).run(runId), ...fields);
-  const state = STATES.find((known) => known === word);
-  if (state === undefined || typeof stub === 'string') return undefined;
-  return { resource: resource ?? '', state, error: problemOf(error ?? withoutTask(failing ?? undefined)) };
+  const values = await redis.hmget(shardKeys(parts.shard).run(runId), ...fields);
+  const record: Record<string, string> = {};
+  for (const [i, name] of fields.entries()) if (typeof values[i] === 'string') record[name] = values[i];
+  return record['stub'] === undefined ? headOf(record) : undefined;
+}
+
+/** The same of a record. */
+export function headOf(record: Readonly<Record<string, string>>): { resource: string; state: RunState; error: Problem | null } | undefined {
+  const state = STATES.find((known) => known === record['state']);
+  if (state === undefined) return undefined;
+  return { resource: record['resource'] ?? '', state, error: problemOf(record['error'] ?? withoutTask(record['failing'])) };
 }
 
 /** The entries of a run's history after the `after`th, oldest first; at most `limit`. */

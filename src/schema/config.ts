@@ -28,8 +28,8 @@ export interface Config {
   readonly queueUrl: string | undefined;
   /** AUTOFILES_QUEUE_NAME: name of the event queue (autofiles-events). No FIFO queue: S3 does not send to one. */
   readonly queueName: string;
-  /** AUTOFILES_ARCHIVE_BUCKET: engine-only bucket of ended runs and watermarks (autofiles-archive; names are global in S3: choose your own). */
-  readonly archiveBucket: string;
+  /** AUTOFILES_ARCHIVE_BUCKET: engine-only bucket of ended runs and watermarks (autofiles-archive; names are global in S3: choose your own; test: none). */
+  readonly archiveBucket: string | undefined;
   /** HEROKU_API_URL: URL of the Heroku Platform API (https://api.heroku.com). */
   readonly herokuApiUrl: string;
   /** AUTOFILES_HEROKU_TOKEN: static token that may launch dynos; unset: those that resources bring along. */
@@ -107,7 +107,8 @@ export function readConfig(env: Environment): Config {
     queueUrl: read.url('AUTOFILES_QUEUE_URL', HTTP),
     queueName: read.matching('AUTOFILES_QUEUE_NAME', /^[A-Za-z0-9_-]{1,80}$/, 'at most 80 of A-Z a-z 0-9 _ -') ?? 'autofiles-events',
     archiveBucket:
-      read.matching('AUTOFILES_ARCHIVE_BUCKET', /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, '3 to 63 of a-z 0-9 -') ?? 'autofiles-archive',
+      read.matching('AUTOFILES_ARCHIVE_BUCKET', /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, '3 to 63 of a-z 0-9 -') ??
+      (mode === 'test' ? undefined : 'autofiles-archive'),
     herokuApiUrl: read.url('HEROKU_API_URL', HTTP) ?? 'https://api.heroku.com',
     herokuToken: read.text('AUTOFILES_HEROKU_TOKEN'),
     shards: read.integer('AUTOFILES_SHARDS', 1, 1024, 1),

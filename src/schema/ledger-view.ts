@@ -36,3 +36,44 @@ export const LedgerView = Type.Object({
   decisions: Type.Record(Type.String(), Type.Integer(), { description: 'How many decisions of each kind were made' }),
 });
 export type LedgerView = Static<typeof LedgerView>;
+
+export const LedgerAudit = Type.Object({
+  resource: Type.String(),
+  bucket: Type.String(),
+  in_scope: Type.Integer({ description: 'Versions saved since an hour before the watermark' }),
+  accounted_for: Type.Integer({ description: 'Those of them that have a decision' }),
+  in_flight: Type.Integer({ description: 'Those without one that were saved so lately that their events may be on their way' }),
+  missing: Type.Integer({ description: 'Those without one for longer' }),
+  oldest_unaccounted: Type.Union([UnaccountedVersion, Type.Null()]),
+  before_account: Type.Integer({ description: 'Versions from before the account began' }),
+  watermark: Type.Union([Type.Object({ at: Time, since: Time }), Type.Null()], { description: 'null: no account has begun' }),
+  audited_at: Time,
+});
+export type LedgerAudit = Static<typeof LedgerAudit>;
+
+export const BackfillOrder = Type.Object(
+  {
+    dry_run: Type.Optional(Type.Boolean({ default: true, description: 'Whether to list them only' })),
+    prefix: Type.Optional(Type.String({ description: 'How the key begins' })),
+    since: Type.Optional(Type.String({ description: 'Saved then or later, ISO 8601' })),
+    until: Type.Optional(Type.String({ description: 'Saved before, ISO 8601' })),
+    cursor: Type.Optional(Type.String({ description: '`next` of the page before' })),
+  },
+  { additionalProperties: false },
+);
+export type BackfillOrder = Static<typeof BackfillOrder>;
+
+export const BackfillPage = Type.Object({
+  versions: Type.Array(
+    Type.Object({
+      key: Type.String(),
+      version_id: Type.String(),
+      saved_at: Time,
+      run: Type.String({ description: 'Id of the run it causes' }),
+    }),
+    { description: 'Versions that carry a workflow and have no decision; those of a page that may be empty' },
+  ),
+  looked_at: Type.Integer(),
+  next: Type.Union([Type.String(), Type.Null()]),
+});
+export type BackfillPage = Static<typeof BackfillPage>;

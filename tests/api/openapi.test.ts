@@ -39,6 +39,7 @@ beforeAll(async () => {
   redis = new Redis({ path: server.socket });
   web = await openTestWeb(server, {
     env: {
+      AUTOFILES_ARCHIVE_BUCKET: 'autofiles-archive',
       AUTOFILES_S3_ENDPOINT: store.endpoint,
       AUTOFILES_ACCESS_KEY_ID: root.accessKeyId,
       AUTOFILES_SECRET_ACCESS_KEY: root.secretAccessKey,

@@ -1,6 +1,7 @@
 // The HTTP side of this test's own: its routes without a socket, wired as `autofiles web` wires them.
 import { randomUUID } from 'node:crypto';
 import { openWebApp } from '../../src/cli/web-app.ts';
+import type { ObjectStore } from '../../src/clients/ports.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import type { Log } from '../../src/schema/log.ts';
 import type { TestRedis } from './redis-server.ts';
@@ -26,10 +27,10 @@ interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** `env` adds variables to the configuration. */
+/** `store` stands in for S3; `env` adds variables to the configuration. */
 export async function openTestWeb(
   redis: Pick<TestRedis, 'socket'>,
-  options: { resource?: string; env?: Readonly<Record<string, string>> } = {},
+  options: { resource?: string; env?: Readonly<Record<string, string>>; store?: ObjectStore } = {},
 ): Promise<TestWeb> {
   const resource = options.resource ?? randomUUID();
   const token = randomUUID();
@@ -41,7 +42,7 @@ export async function openTestWeb(
     AUTOFILES_RESOURCE: resource,
     ...options.env,
   });
-  const { app, close } = await openWebApp(config, quiet);
+  const { app, close } = await openWebApp(config, quiet, options.store === undefined ? {} : { store: options.store });
   return {
     resource,
     token,

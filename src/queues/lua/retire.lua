@@ -8,6 +8,7 @@ if not v[3] then
 end
 if not v[1] or now - tonumber(v[1]) < tonumber(ARGV[3]) then return 'young' end
 if not v[2] then return 'unarchived' end
+redis.call('ZREM', list_key('state:' .. v[3], v[4]), ARGV[1])
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('ZREM', list_key('state:' .. v[3], v[4]), ARGV[1])

@@ -1,0 +1,97 @@
+// `audit` and `backfill`: is every file accounted for, and what may run after all.
+import type { Command } from 'commander';
+import { Compile } from 'typebox/compile';
+import { Failure } from '../schema/failures.ts';
+import { type BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
+
+/** Milliseconds for an answer that lists a whole bucket. */
+const DEADLINE_MS = 300_000;
+
+const note = (line: string) => console.error(line);
+const print = (value: unknown) => console.log(typeof value === 'string' ? value : JSON.stringify(value, null, 2));
+
+const audited = Compile(LedgerAudit);
+const paged = Compile(BackfillPage);
+
+/** Adds `audit` and `backfill` to the program. */
+export function registerLedgerCommands(program: Command, deps: { env: NodeJS.ProcessEnv; exampleApp: string }): void {
+  const ask = async (app: string | undefined, path: string, body: unknown): Promise<unknown> => {
+    const { findAccess } = await import('./access.ts');
+    const access = await findAccess(deps.env, app, deps.exampleApp);
+    const { AUTOFILES_URL: url, AUTOFILES_TOKEN: token } = access;
+    if (!url || !token) throw new Failure('config_invalid', 'Found no AUTOFILES_URL and AUTOFILES_TOKEN. Start it with `autofiles start`.');
+    const response = await fetch(new URL(path, url), {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(DEADLINE_MS),
+    }).catch((cause: unknown) => {
+      throw new Failure('not_running', `Nothing answers at ${url}. Start it with \`autofiles start\`.`, { cause });
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Failure(response.status === 401 ? 'unauthorized' : 'request_invalid', text.slice(0, 500));
+    return JSON.parse(text);
+  };
+
+  program
+    .command('audit')
+    .description('is every file accounted for? exit status 1 when one is missing')
+    .option('--app <dir>', "the app's folder")
+    .option('--json', 'print JSON')
+    .action(async (options: { app?: string; json?: true }) => {
+      const found = await ask(options.app, '/v1/ledger/audit', {});
+      if (!audited.Check(found)) throw new Failure('internal', 'The server answered with something unexpected. Is it of another version?');
+      if (options.json) print(found);
+      else for (const line of linesOf(found)) print(line);
+      if (found.missing > 0 || found.watermark === null) process.exitCode = 1;
+    });
+
+  program
+    .command('backfill')
+    .description('run files that carry a workflow and never ran, after a loss or from before the add-on')
+    .option('--dry-run', 'only list them')
+    .option('--prefix <prefix>', 'only keys that begin so')
+    .option('--since <time>', 'only what was saved then or later (ISO 8601)')
+    .option('--until <time>', 'only what was saved before')
+    .option('--app <dir>', "the app's folder")
+    .option('--json', 'print JSON')
+    .action(async (options: { dryRun?: true; prefix?: string; since?: string; until?: string; app?: string; json?: true }) => {
+      const versions: BackfillPage['versions'] = [];
+      let cursor: string | undefined;
+      do {
+        const order: BackfillOrder = {
+          dry_run: options.dryRun === true,
+          ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
+          ...(options.since === undefined ? {} : { since: options.since }),
+          ...(options.until === undefined ? {} : { until: options.until }),
+          ...(cursor === undefined ? {} : { cursor }),
+        };
+        const page = await ask(options.app, '/v1/ledger/backfill', order);
+        if (!paged.Check(page)) throw new Failure('internal', 'The server answered with something unexpected. Is it of another version?');
+        versions.push(...page.versions);
+        if (!options.json)
+          for (const { key, version_id, saved_at, run } of page.versions) print(`${saved_at}  ${run}  ${key}  ${version_id}`);
+        cursor = page.next ?? undefined;
+      } while (cursor !== undefined);
+      if (options.json) print(versions);
+      note(
+        `${versions.length} ${options.dryRun ? 'would run' : 'run now'}${options.dryRun && versions.length > 0 ? '; leave --dry-run out to run them' : ''}`,
+      );
+    });
+}
+
+function linesOf(found: LedgerAudit): string[] {
+  const oldest = found.oldest_unaccounted;
+  return [
+    `bucket               ${found.bucket}`,
+    ...(found.watermark === null
+      ? ['account              none yet: the bucket was never swept']
+      : [`accounted for from   ${found.watermark.since}`, `all over up to       ${found.watermark.at}`]),
+    `in scope             ${found.in_scope}`,
+    `accounted for        ${found.accounted_for}`,
+    `events on their way  ${found.in_flight}`,
+    `missing              ${found.missing}`,
+    ...(oldest === null ? [] : [`oldest unaccounted   ${oldest.saved_at}  ${oldest.key}  ${oldest.version_id}`]),
+    ...(found.before_account === 0 ? [] : [`before the account   ${found.before_account} (see autofiles backfill --dry-run)`]),
+  ];
+}

@@ -1,0 +1,75 @@
+// Versions that carry a workflow and never had a run, or lost it with Redis and archive: offered, and run when somebody says so.
+import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
+import type { Ledger } from '../queues/ledger.ts';
+import type { BackfillOrder, BackfillPage } from '../schema/ledger-view.ts';
+import { readMetadata } from '../schema/metadata.ts';
+import type { ObjectCreated } from '../schema/s3-event.ts';
+import type { ArchivedViews } from './archived-views.ts';
+
+/** Objects that we write ourselves. */
+const OWN_PREFIX = '.autofiles/';
+/** HEADs, or decisions, at the same time. */
+const AT_ONCE = 8;
+/** Versions that one page looks at. */
+const PAGE = 200;
+
+export interface BackfillDeps {
+  readonly ledger: Ledger;
+  readonly store: ObjectStore;
+  readonly archived: Pick<ArchivedViews, 'run'>;
+  /** Decides a version as its event would. */
+  readonly decide: (event: ObjectCreated) => Promise<void>;
+}
+
+/**
+ * One page of a bucket in the order of its keys: those of its versions that would run, or with `dry_run` false now do. Nothing
+ * that has a decision runs again. Throws what store and Redis throw; the same page may be asked for again.
+ */
+export async function backfillPage(
+  deps: BackfillDeps,
+  resource: { readonly id: string; readonly bucket: string },
+  order: BackfillOrder,
+): Promise<BackfillPage> {
+  const { bucket } = resource;
+  const page = await deps.store.versions(bucket, {
+    limit: PAGE,
+    ...(order.prefix === undefined ? {} : { prefix: order.prefix }),
+    ...(order.cursor === undefined ? {} : { next: order.cursor }),
+  });
+  const since = order.since === undefined ? 0 : Date.parse(order.since);
+  const until = order.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(order.until);
+  const inRange = page.versions.filter(({ key, modifiedAt }) => !key.startsWith(OWN_PREFIX) && modifiedAt >= since && modifiedAt < until);
+  const account = await deps.ledger.open(resource.id, 0);
+  const open = [...(await account.missing(inRange.map((version) => ({ ...version, bucket }))))];
+  const candidates: (ObjectVersion & { bucket: string })[] = [];
+  const work = async () => {
+    for (let version = open.shift(); version !== undefined; version = open.shift()) {
+      if (!(await carriesWorkflow(deps, version))) continue;
+      if ((await deps.archived.run(deps.ledger.runIdOf(version))) !== undefined) continue;
+      const { key, versionId, etag, size } = version;
+      // without its time: it is old on purpose
+      if (order.dry_run === false) await deps.decide({ bucket, key, versionId, etag, size, eventName: 'ObjectCreated:Put' });
+      candidates.push(version);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return {
+    versions: candidates
+      .sort((a, b) => a.modifiedAt - b.modifiedAt)
+      .map((version) => ({
+        key: version.key,
+        version_id: version.versionId,
+        saved_at: new Date(version.modifiedAt).toISOString(),
+        run: deps.ledger.runIdOf(version),
+      })),
+    looked_at: page.versions.length,
+    next: page.next ?? null,
+  };
+}
+
+async function carriesWorkflow(deps: BackfillDeps, version: { bucket: string; key: string; versionId: string }): Promise<boolean> {
+  const head = await deps.store.head(version.bucket, version.key, version.versionId);
+  if (head === undefined) return false;
+  const metadata = readMetadata(head.metadata);
+  return metadata.run || metadata.code !== undefined;
+}
