@@ -8,6 +8,7 @@ export default defineConfig({
     exclude: [
       'tests/clients/**',
       'tests/browser/**',
+      'tests/containers/**',
       'tests/crash/**',
       'tests/e2e/thousand-dynos.test.ts',
       'tests/e2e/kill-children.test.ts',

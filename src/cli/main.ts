@@ -48,6 +48,18 @@ registerDynoCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerAddonCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerResourceCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerLedgerCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
+
+program
+  .command('provision')
+  .description('makes bucket, credentials and config vars of one app by hand, without the add-on marketplace')
+  .requiredOption('--id <uuid>', "the resource's id")
+  .requiredOption('--app <name>', 'the Heroku app')
+  .requiredOption('--bucket <name>', 'its bucket; made when missing')
+  .option('--plan <name>', 'its plan', 'local')
+  .action(async (order: { id: string; app: string; bucket: string; plan: string }) => {
+    await (await import('./provision-command.ts')).provisionByHand(order, process.env);
+  });
+
 registerRunCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 
 try {

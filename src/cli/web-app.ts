@@ -175,7 +175,16 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
     },
     log,
     board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), ...visitorsOf(config, session)] },
-    dashboard: webPages({ config, redis, clients, addon, budget, session, redisError: () => lastError }),
+    dashboard: webPages({
+      runIdOf: (version) => layout.place(version, Date.now()),
+      config,
+      redis,
+      clients,
+      addon,
+      budget,
+      session,
+      redisError: () => lastError,
+    }),
   });
   return {
     app,

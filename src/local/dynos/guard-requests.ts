@@ -106,5 +106,6 @@ function digest(token: string): Buffer {
 export function isLoopback(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { hostname } = new URL(url);
-  return hostname === '127.0.0.1' || hostname === 'localhost' || hostname === '[::1]';
+  // browsers take every name below localhost for this machine, and in a network of containers this one is given to the platform
+  return ['127.0.0.1', 'localhost', 'dynos.localhost', '[::1]'].includes(hostname);
 }

@@ -6,6 +6,7 @@ import type { PlatformState } from './platform-state.ts';
 export async function listen(
   fetch: Parameters<typeof createAdaptorServer>[0]['fetch'],
   port: number,
+  host = '127.0.0.1',
 ): Promise<{ server: Server; port: number }> {
   // createServer of node:http is the default, so the union's other members cannot occur.
   const server = createAdaptorServer({ fetch }) as Server;
@@ -13,7 +14,7 @@ export async function listen(
   server.keepAliveTimeout = 120_000;
   await new Promise<void>((done, failed) => {
     server.once('error', failed);
-    server.listen(port, '127.0.0.1', () => {
+    server.listen(port, host, () => {
       server.off('error', failed);
       done();
     });

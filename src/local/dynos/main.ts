@@ -12,6 +12,7 @@ const settings = Compile(
     AUTOFILES_APP_DIR: Type.String({ minLength: 1 }),
     AUTOFILES_APP_NAME: Type.String({ minLength: 1 }),
     AUTOFILES_DYNOS_TOKEN: Type.String({ minLength: 1 }),
+    AUTOFILES_LOCAL_HOST: Type.Optional(Type.String({ minLength: 1 })),
     AUTOFILES_DYNOS_PORT: Type.Optional(Type.String({ pattern: '^\\d{1,5}$' })),
     PATH: Type.Optional(Type.String()),
     LANG: Type.Optional(Type.String()),
@@ -37,6 +38,7 @@ async function main(): Promise<void> {
     appName: env.AUTOFILES_APP_NAME,
     token: env.AUTOFILES_DYNOS_TOKEN,
     port: Number(env.AUTOFILES_DYNOS_PORT ?? 0),
+    ...(env.AUTOFILES_LOCAL_HOST === undefined ? {} : { host: env.AUTOFILES_LOCAL_HOST }),
     webPort: Number(env.AUTOFILES_DYNOS_WEB_PORT ?? 0),
     copies: env.AUTOFILES_DYNOS_COPIES ?? 'auto',
     // Heroku allows 4,500 an hour; on one's own machine nobody shares it.

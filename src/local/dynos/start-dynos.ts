@@ -47,6 +47,8 @@ export interface DynosDeps {
 
   /** The port to listen on; 0 (default) takes a free one. */
   port?: number;
+  /** The address to listen on (127.0.0.1). Another one only where nothing but a container's own network reaches it. */
+  host?: string;
   /** The router's port, for the app's web dynos; 0 (default) takes a free one. */
   webPort?: number;
   /** The port where clients of attached runs connect; 0 (default) takes a free one. */
@@ -191,7 +193,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
     });
     // The first dyno should not wait for what can be had ready; what goes wrong here, that dyno will say.
     void Promise.allSettled([pipes.prepare(), slugs.acquire().then(slugs.release)]);
-    const { server, port } = await listen(api.fetch, deps.port ?? 0);
+    const { server, port } = await listen(api.fetch, deps.port ?? 0, deps.host ?? '127.0.0.1');
     apiPort = port;
     await formation.resume();
     addonSide.addons.resume();

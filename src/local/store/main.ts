@@ -30,6 +30,7 @@ async function start(): Promise<RunningStore> {
   return await startStore({
     dir: required('AUTOFILES_STORE_DIR'),
     port: readPort(),
+    ...(process.env['AUTOFILES_LOCAL_HOST'] && { host: process.env['AUTOFILES_LOCAL_HOST'] }),
     region: process.env['AUTOFILES_REGION'] || 'us-east-1',
     root: { accessKeyId: required('AUTOFILES_STORE_ACCESS_KEY_ID'), secretAccessKey: required('AUTOFILES_STORE_SECRET_ACCESS_KEY') },
     ...(chaos && { chaos: parseChaos(chaos) }),

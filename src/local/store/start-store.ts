@@ -19,8 +19,10 @@ import { openUploads } from './uploads.ts';
 export type StoreDeps = {
   /** The folder that holds everything; made when missing. One store at a time. */
   dir: string;
-  /** The port on 127.0.0.1; 0 takes a free one. */
+  /** The port to listen on; 0 takes a free one. */
   port: number;
+  /** The address to listen on (127.0.0.1). Another one only where nothing but a container's own network reaches it. */
+  host?: string;
   region: string;
   root: { accessKeyId: string; secretAccessKey: string };
   chaos?: ChaosSettings;
@@ -80,7 +82,7 @@ export async function startStore(deps: StoreDeps): Promise<RunningStore> {
       random: randomBytes,
       onError: deps.onError,
     });
-    const port = await listen(server, deps.port);
+    const port = await listen(server, deps.port, deps.host ?? '127.0.0.1');
     let closing: Promise<void> | undefined;
     const close = async (graceMs: number): Promise<void> => {
       messages.close();
@@ -105,8 +107,8 @@ function pooled(random: (count: number) => Buffer): (count: number) => Buffer {
   };
 }
 
-async function listen(server: Server, port: number): Promise<number> {
-  server.listen(port, '127.0.0.1');
+async function listen(server: Server, port: number, host: string): Promise<number> {
+  server.listen(port, host);
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error(`the server listens on ${String(address)}, expected a port`);
