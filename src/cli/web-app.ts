@@ -32,6 +32,7 @@ import { createRuns } from '../queues/runs.ts';
 import { createSessions } from '../queues/sessions.ts';
 import { createTokens } from '../queues/tokens.ts';
 import { readDocument, readHead, readHistory, readRun } from '../queues/views.ts';
+import { createWebhooks } from '../queues/webhooks.ts';
 import type { Config } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
@@ -60,6 +61,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
   const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
   const feed = await openFeed({ connection: redis, shards: config.shards, onError });
   const files = createFiles(config);
+  const webhooks = createWebhooks({ redis, sealer: createSealerOf(config), shards: config.shards, now: Date.now, onError });
   const tokens = createTokens({ redis, now: Date.now });
   const planners = Array.from({ length: config.shards }, (_, shard) =>
     createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
@@ -153,6 +155,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
     },
     listen: channel.listen,
     feed,
+    webhooks,
     tasks: { show: (runId) => readRun(redis, runId, budget), resource: addon.resources.get, log: addon.platform.log },
     files: {
       access: instead.files ?? files,
@@ -160,7 +163,6 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
       resource: addon.resources.get,
     },
     resources: {
-      audit: addon.audit,
       view: (id) => readResourceView({ redis, resources: addon.resources, budget, shards: config.shards, now: Date.now }, id),
       change: async (id, { paused, commands }) => {
         const { done } = await addon.resources.change(id, { set: commands === undefined ? {} : { commands } });
@@ -194,6 +196,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
       channel.close();
       await boards.close();
       feed.close();
+      await webhooks.close();
       files.close();
       await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();

@@ -11,6 +11,7 @@ import { openAddonWorker } from './addon-worker.ts';
 import { readFailpoint } from './failpoint.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { metricsAccess, openMetrics, openTraces } from './observability.ts';
+import { openWebhookWorker } from './webhook-worker.ts';
 import { createClients, createLog } from './wiring.ts';
 
 /** Milliseconds that a stalled worker takes to leave what still works in order. */
@@ -52,6 +53,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   });
   engine = started;
   const stopAddon = await addon.start();
+  const webhooks = openWebhookWorker(config, log);
   const port =
     config.workerPort === undefined
       ? undefined
@@ -64,7 +66,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
         });
   stopOnSignal(
     async (deadline) => {
-      await Promise.all([started.stop(deadline), stopAddon()]);
+      await Promise.all([started.stop(deadline), stopAddon(), webhooks.stop()]);
       await traces.close();
       await port?.close();
       probe.disconnect();

@@ -9,3 +9,5 @@ export const EXAMPLE_TASK = `${EXAMPLE_ENDED}.1.0`;
 export const EXAMPLE_TOKEN = '5f2b9c04d1aa';
 /** A file that started a run. */
 export const EXAMPLE_FILE = 'in/photos/holiday.jpg';
+/** A webhook that there is. */
+export const EXAMPLE_WEBHOOK = '3c9a1f04be72';

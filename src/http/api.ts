@@ -2,6 +2,7 @@
 import type { Audit } from '../queues/audit.ts';
 import type { Feed } from '../queues/feed.ts';
 import type { Tokens } from '../queues/tokens.ts';
+import type { Webhooks } from '../queues/webhooks.ts';
 import type { ApiRoute } from './api-route.ts';
 import { auditRoutes } from './audit-routes.ts';
 import { type CredentialsDeps, credentialsRoutes } from './credentials-routes.ts';
@@ -12,6 +13,7 @@ import { type ResourceDeps, resourceRoutes } from './resource-routes.ts';
 import { type RunsDeps, runsRoutes } from './runs-routes.ts';
 import { type TasksDeps, tasksRoutes } from './tasks-routes.ts';
 import { tokensRoutes } from './tokens-routes.ts';
+import { webhooksRoutes } from './webhooks-routes.ts';
 import { workflowsRoutes } from './workflows-routes.ts';
 
 export interface ApiDeps extends RunsDeps {
@@ -20,6 +22,7 @@ export interface ApiDeps extends RunsDeps {
   readonly account: LedgerDeps;
   readonly tokens: Tokens;
   readonly feed: Pick<Feed, 'listen' | 'end' | 'read'>;
+  readonly webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'deliveries'>;
   readonly tasks: TasksDeps;
   readonly files: FilesDeps;
   readonly resources: ResourceDeps;
@@ -38,5 +41,6 @@ export function apiRoutes(deps: ApiDeps): readonly ApiRoute[] {
     ...tokensRoutes(deps),
     ...credentialsRoutes(deps.credentials),
     ...auditRoutes(deps),
+    ...webhooksRoutes(deps),
   ];
 }

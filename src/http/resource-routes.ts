@@ -1,23 +1,17 @@
 // `/v1/resource` and `/v1/ledger`: what the add-on is for this app, and whether every file has its decision.
-import Type from 'typebox';
 import type { Audit } from '../queues/audit.ts';
 import { ResourceSettings, ResourceView } from '../schema/api-views.ts';
-import { AuditEntry } from '../schema/audit-entry.ts';
 import { LedgerView } from '../schema/ledger-view.ts';
 import { type ApiRoute, apiRoute, notFound } from './api-route.ts';
 
-/** Entries of one page of the audit log. */
-const MAX_ENTRIES = 200;
-
 export interface ResourceDeps {
-  readonly audit: Pick<Audit, 'list' | 'append'>;
   readonly view: (id: string) => Promise<ResourceView | undefined>;
   /** Changes what is given. Answers whether there is such a resource. */
   readonly change: (id: string, settings: ResourceSettings) => Promise<boolean>;
   readonly ledger: (id: string) => Promise<LedgerView | undefined>;
 }
 
-export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiRoute[] {
+export function resourceRoutes(deps: { resources: ResourceDeps; audit: Pick<Audit, 'append'> }): readonly ApiRoute[] {
   return [
     apiRoute(
       {
@@ -55,7 +49,7 @@ export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiR
         const changed = await deps.resources.change(resource, body);
         if (changed) {
           const { kind, name } = c.var.principal;
-          await deps.resources.audit.append(resource, {
+          await deps.audit.append(resource, {
             actor: `${kind} ${name}`,
             action: 'resource.change',
             detail: JSON.stringify(body),
@@ -82,27 +76,6 @@ export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiR
         if (ledger === undefined) throw notFound('resource: it is not provisioned yet, or gone');
         return ledger;
       },
-    ),
-    apiRoute(
-      {
-        method: 'get',
-        path: '/audit',
-        id: 'listAudit',
-        tag: 'Audit',
-        summary: 'List administrative acts on the resource, newest first',
-        query: Type.Object({
-          limit: Type.Optional(Type.Integer({ minimum: 1, maximum: MAX_ENTRIES, default: 50 })),
-          before: Type.Optional(Type.String({ pattern: '^\\d{1,15}-\\d{1,15}$', description: 'Id of an entry: only older ones follow' })),
-        }),
-        reply: Type.Array(AuditEntry),
-        examples: [{ summary: 'The last ten', query: { limit: '10' } }],
-      },
-      async ({ query, resource }) => [
-        ...(await deps.resources.audit.list(resource, {
-          limit: query.limit ?? 50,
-          ...(query.before === undefined ? {} : { before: query.before }),
-        })),
-      ],
     ),
   ];
 }

@@ -21,7 +21,7 @@ const NewToken = Type.Object({ ...TokenView.properties, token: Type.String({ des
 /** A token makes no tokens: what leaked could outlive its own end that way. */
 export function tokensRoutes(deps: {
   tokens: Pick<Tokens, 'make' | 'list' | 'revoke'>;
-  resources: { audit: Pick<Audit, 'append'> };
+  audit: Pick<Audit, 'append'>;
 }): readonly ApiRoute[] {
   return [
     apiRoute(
@@ -52,7 +52,7 @@ export function tokensRoutes(deps: {
       async ({ c, body, resource }) => {
         const { name: actor } = noToken(c.var.principal);
         const made = await deps.tokens.make({ ...body, resource, by: actor });
-        await deps.resources.audit.append(resource, { actor, action: 'token.make', detail: `${made.id} ${body.name} (${body.scope})` });
+        await deps.audit.append(resource, { actor, action: 'token.make', detail: `${made.id} ${body.name} (${body.scope})` });
         return made;
       },
     ),
@@ -71,7 +71,7 @@ export function tokensRoutes(deps: {
       async ({ c, param, resource }) => {
         const { name: actor } = noToken(c.var.principal);
         await deps.tokens.revoke(resource, param('id'));
-        await deps.resources.audit.append(resource, { actor, action: 'token.revoke', detail: param('id') });
+        await deps.audit.append(resource, { actor, action: 'token.revoke', detail: param('id') });
         return c.body(null, 204);
       },
     ),

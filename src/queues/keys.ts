@@ -152,3 +152,21 @@ export function sessionsKey(resource: string): string {
 export function onceKey(kind: 'sso' | 'link' | 'hook', hash: string): string {
   return `af:once:${kind}:${hash}`;
 }
+
+/** BullMQ's queue of webhook deliveries. */
+export const WEBHOOK_QUEUE = 'webhook';
+export const WEBHOOK_PREFIX = '{af:webhooks}';
+/** SET of the resources that have webhooks. */
+export const WEBHOOKED_KEY = 'af:webhooked';
+
+/** Keys of a resource's webhooks. */
+export function webhookKeys(resource: string) {
+  return {
+    /** HASH id → JSON, its secret sealed. */
+    all: `af:webhooks:${resource}`,
+    /** HASH shard → id of the last entry of its feed that was worked off. */
+    places: `af:webhooks:${resource}:places`,
+    /** LIST of deliveries as JSON, newest first. */
+    deliveries: `af:webhooks:${resource}:deliveries`,
+  };
+}

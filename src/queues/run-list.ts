@@ -11,7 +11,7 @@ import { SUMMARY_FIELDS, summaryOf } from './views.ts';
 /** Runs that one script call looks at: a few milliseconds, in which Redis serves nobody else. */
 const STRETCH = 1_000;
 /** Runs that one page looks at; then it ends, with a cursor to go on from. */
-const MAX_LOOKED_AT = 10_000;
+const MAX_LOOKED_AT = 4_000;
 
 export interface RunQuery {
   readonly resource: string;

@@ -42,6 +42,8 @@ const FAILURES = {
   heroku_refused: { retry: false, status: 502, message: 'The Heroku Platform API refused the call.' },
   archive_damaged: { retry: false, status: 500, message: 'An archived run cannot be trusted.' },
   bucket_unversioned: { retry: false, status: 409, message: 'The bucket is not versioned.' },
+  webhook_refused: { retry: false, status: 422, message: 'The address of the webhook may not be called.' },
+  webhook_unreachable: { retry: true, status: 502, message: 'The server of the webhook did not take the delivery.' },
   // this machine
   config_invalid: { retry: false, status: 500, message: 'The configuration is not valid.' },
   not_running: { retry: true, status: 503, message: 'Autofiles does not run here.' },

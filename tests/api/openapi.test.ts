@@ -4,9 +4,9 @@ import { Redis } from 'ioredis';
 import Schema from 'typebox/schema';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { apiRoutes } from '../../src/http/api.ts';
-import { EXAMPLE_ENDED, EXAMPLE_FILE, EXAMPLE_RUN, EXAMPLE_TOKEN } from '../../src/http/api-examples.ts';
+import { EXAMPLE_ENDED, EXAMPLE_FILE, EXAMPLE_RUN, EXAMPLE_TOKEN, EXAMPLE_WEBHOOK } from '../../src/http/api-examples.ts';
 import type { ApiExample, ApiOperation } from '../../src/http/api-route.ts';
-import { tokenKey, tokensKey } from '../../src/queues/keys.ts';
+import { tokenKey, tokensKey, webhookKeys } from '../../src/queues/keys.ts';
 import { createPlanner } from '../../src/queues/planner.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
@@ -77,6 +77,7 @@ async function makeWorld(): Promise<void> {
   const planner = createPlanner({ shard: 0, connection: redis, onError: () => {}, failpoint: () => {} });
   await planner.plan({ runId: EXAMPLE_RUN });
   await planner.close();
+  await redis.hset(webhookKeys(resource).all, EXAMPLE_WEBHOOK, '{}');
   await redis.hset(tokensKey(resource), EXAMPLE_TOKEN, 'hash');
   await redis.hset(tokenKey('hash'), {
     id: EXAMPLE_TOKEN,

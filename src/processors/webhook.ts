@@ -1,0 +1,89 @@
+// Tells customers' servers that a run has ended: signed as Standard Webhooks has it (standardwebhooks.com, 1.0.0).
+import { createHmac } from 'node:crypto';
+import { Worker, type WorkerOptions } from 'bullmq';
+import { WEBHOOK_PREFIX, WEBHOOK_QUEUE } from '../queues/keys.ts';
+import type { DeliveryOrder, Webhooks } from '../queues/webhooks.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import type { RunView } from '../schema/run-view.ts';
+import { startLoop } from './loop.ts';
+
+/** Deliveries that one process sends at a time: a slow server must not hold up those of others. */
+const CONCURRENCY = 20;
+/** Milliseconds between two looks at what has ended. */
+const LOOK_MS = 1_000;
+
+export interface WebhookDeps {
+  readonly webhooks: Webhooks;
+  readonly post: (url: string, headers: Readonly<Record<string, string>>, body: string) => Promise<number>;
+  readonly show: (runId: string) => Promise<RunView | undefined>;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: Log;
+}
+
+/** Sends one delivery; every try stands in the log of deliveries. Throws what another try may heal. */
+async function deliverWebhook(deps: WebhookDeps, order: DeliveryOrder, attempt: number): Promise<void> {
+  const { webhooks, now } = deps;
+  const hook = await webhooks.find(order.resource, order.webhook);
+  const run = await deps.show(order.run);
+  // removed meanwhile: nobody wants to know any more
+  if (hook === undefined || run === undefined || run.resource !== order.resource) return;
+  const { steps: _steps, history: _history, ...summary } = run;
+  const begun = now();
+  const id = `${order.run}.${order.webhook}`;
+  const timestamp = String(Math.floor(begun / 1000));
+  const body = JSON.stringify({ type: 'run.ended', timestamp: new Date(begun).toISOString(), data: summary });
+  const headers = {
+    'content-type': 'application/json',
+    'user-agent': 'autofiles-webhooks/1',
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': `v1,${signatureOf(hook.secret, `${id}.${timestamp}.${body}`)}`,
+  };
+  let status: number | null = null;
+  let failure: unknown;
+  try {
+    status = await deps.post(hook.url, headers, body);
+    if (status < 200 || status > 299)
+      failure = new Failure('webhook_unreachable', `Found HTTP ${status}, expected 2xx; redirects are not followed.`);
+  } catch (error) {
+    failure = error;
+  }
+  const error = failure === undefined ? null : messageOf(failure).slice(0, 300);
+  await webhooks.note(order.resource, {
+    at: new Date(begun).toISOString(),
+    webhook: order.webhook,
+    run: order.run,
+    attempt,
+    status,
+    error,
+    ms: now() - begun,
+  });
+  if (failure !== undefined) throw failure;
+}
+
+/** Queues what has ended and sends it, until stopped. Several processes queue nothing twice. `connection`: the worker makes its own of it. */
+export function startWebhooks(deps: WebhookDeps & { readonly connection: WorkerOptions['connection'] }): { stop(): Promise<void> } {
+  const dispatching = startLoop({ name: 'webhooks', every: LOOK_MS, log: deps.log, turn: async () => await deps.webhooks.dispatch() });
+  const worker = new Worker<DeliveryOrder>(
+    WEBHOOK_QUEUE,
+    // attemptsMade counts the tries before this one
+    async (job) => await deliverWebhook(deps, job.data, job.attemptsMade + 1),
+    { connection: deps.connection, prefix: WEBHOOK_PREFIX, concurrency: CONCURRENCY },
+  );
+  worker.on('error', (error) => deps.log.warn({ error: messageOf(error) }, 'webhook worker'));
+  return {
+    stop: async () => {
+      await dispatching.stop();
+      await worker.close();
+    },
+  };
+}
+
+/** HMAC-SHA256 in base64; the key is what follows `whsec_`, in base64. */
+function signatureOf(secret: string, text: string): string {
+  return createHmac('sha256', Buffer.from(secret.replace(/^whsec_/, ''), 'base64'))
+    .update(text)
+    .digest('base64');
+}

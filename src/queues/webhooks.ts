@@ -1,0 +1,141 @@
+// Webhooks of resources, the runs that are to be told of, and the log of deliveries.
+import { randomBytes } from 'node:crypto';
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import Type from 'typebox';
+import { Compile } from 'typebox/compile';
+import { Failure } from '../schema/failures.ts';
+import { isFinal, type RunState } from '../schema/run-view.ts';
+import type { DeliveryView, WebhookView } from '../schema/webhook-view.ts';
+import { shardKeys, WEBHOOK_PREFIX, WEBHOOK_QUEUE, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import type { Sealer } from './secrets.ts';
+
+/** Webhooks that one resource may have, and deliveries that its log keeps. */
+const MAX_WEBHOOKS = 10;
+const MAX_DELIVERIES = 500;
+/** Entries of a feed that are read at a time. */
+const PAGE = 200;
+/** Tries of one delivery, with growing pauses: 10 s, 20 s, … about 43 minutes in all. */
+const ATTEMPTS = 9;
+const FIRST_PAUSE_MS = 10_000;
+
+/** What the sealed text is, as associated data. */
+const SEALED_KIND = 'webhook';
+
+const stored = Compile(
+  Type.Object({ id: Type.String(), url: Type.String(), created_at: Type.String(), key: Type.String(), secret: Type.String() }),
+);
+
+export interface DeliveryOrder {
+  readonly resource: string;
+  readonly webhook: string;
+  readonly run: string;
+}
+
+export type Webhooks = ReturnType<typeof createWebhooks>;
+
+/** `now`: milliseconds since 1970. */
+export function createWebhooks(deps: {
+  redis: Redis;
+  sealer: Pick<Sealer, 'newKey' | 'seal' | 'open'>;
+  shards: number;
+  now: () => number;
+  onError: (error: Error) => void;
+}) {
+  const { redis, sealer } = deps;
+  const queue = new Queue<DeliveryOrder>(WEBHOOK_QUEUE, { connection: redis, prefix: WEBHOOK_PREFIX });
+  queue.on('error', deps.onError);
+
+  const find = async (resource: string, id: string): Promise<{ url: string; secret: string } | undefined> => {
+    const text = await redis.hget(webhookKeys(resource).all, id);
+    const record: unknown = text === null ? undefined : JSON.parse(text);
+    return stored.Check(record) ? { url: record.url, secret: sealer.open(resource, SEALED_KIND, record.key, record.secret) } : undefined;
+  };
+
+  return {
+    /** Adds a webhook; its secret is answered this once. Throws Failure conflict when there are too many. */
+    add: async (resource: string, url: string): Promise<WebhookView & { secret: string }> => {
+      const keys = webhookKeys(resource);
+      if ((await redis.hlen(keys.all)) >= MAX_WEBHOOKS)
+        throw new Failure('conflict', `Found ${MAX_WEBHOOKS} webhooks, which is the most. Remove one first.`);
+      const secret = `whsec_${randomBytes(32).toString('base64')}`;
+      const view = { id: randomBytes(6).toString('hex'), url, created_at: new Date(deps.now()).toISOString() };
+      // from now on: what ended before is not told
+      for (let shard = 0; shard < deps.shards; shard += 1) {
+        const [last] = await redis.xrevrange(shardKeys(shard).feed(resource), '+', '-', 'COUNT', 1);
+        await redis.hsetnx(keys.places, String(shard), last?.[0] ?? '0-0');
+      }
+      const key = sealer.newKey(resource);
+      await redis.hset(keys.all, view.id, JSON.stringify({ ...view, key, secret: sealer.seal(resource, SEALED_KIND, key, secret) }));
+      await redis.sadd(WEBHOOKED_KEY, resource);
+      return { ...view, secret };
+    },
+
+    list: async (resource: string): Promise<readonly WebhookView[]> => {
+      const records: unknown[] = Object.values(await redis.hgetall(webhookKeys(resource).all)).map((text) => JSON.parse(text));
+      return records.filter((record) => stored.Check(record)).map(({ id, url, created_at }) => ({ id, url, created_at }));
+    },
+
+    /** Throws Failure not_found. */
+    remove: async (resource: string, id: string): Promise<void> => {
+      const keys = webhookKeys(resource);
+      if ((await redis.hdel(keys.all, id)) === 0) throw new Failure('not_found', `Found no webhook ${id}.`);
+      if ((await redis.hlen(keys.all)) > 0) return;
+      await redis.srem(WEBHOOKED_KEY, resource);
+      await redis.del(keys.places);
+    },
+
+    find,
+
+    /** The newest deliveries first. */
+    deliveries: async (resource: string, limit: number): Promise<readonly DeliveryView[]> =>
+      // written by note alone
+      (await redis.lrange(webhookKeys(resource).deliveries, 0, limit - 1)).map((text) => JSON.parse(text) as DeliveryView),
+
+    note: async (resource: string, delivery: DeliveryView): Promise<void> => {
+      const { deliveries } = webhookKeys(resource);
+      await redis.lpush(deliveries, JSON.stringify(delivery));
+      await redis.ltrim(deliveries, 0, MAX_DELIVERIES - 1);
+    },
+
+    /**
+     * Reads on in the feeds of all resources with webhooks and queues a delivery for every run that has ended. The place is
+     * written after the jobs, whose ids are those of run and webhook: a crash in between queues nothing twice.
+     */
+    dispatch: async (): Promise<void> => {
+      for (const resource of await redis.smembers(WEBHOOKED_KEY)) {
+        const keys = webhookKeys(resource);
+        for (let shard = 0; shard < deps.shards; shard += 1) {
+          for (;;) {
+            const place = (await redis.hget(keys.places, String(shard))) ?? '0-0';
+            const rows = await redis.xrange(shardKeys(shard).feed(resource), `(${place}`, '+', 'COUNT', PAGE);
+            const last = rows.at(-1)?.[0];
+            if (last === undefined) break;
+            const hooks = await redis.hkeys(keys.all);
+            const jobs = rows.flatMap(([, [, run = '', , state = '']]) =>
+              state !== 'retrying' && isFinal(state as RunState) ? hooks.map((webhook) => ({ resource, webhook, run })) : [],
+            );
+            await queue.addBulk(
+              jobs.map((data) => ({
+                name: 'run.ended',
+                data,
+                opts: {
+                  jobId: `${data.run}.${data.webhook}`,
+                  attempts: ATTEMPTS,
+                  backoff: { type: 'exponential', delay: FIRST_PAUSE_MS },
+                  removeOnComplete: { age: 86_400 },
+                  removeOnFail: { age: 86_400 },
+                },
+              })),
+            );
+            await redis.hset(keys.places, String(shard), last);
+          }
+        }
+      }
+    },
+
+    close: async (): Promise<void> => {
+      await queue.close();
+    },
+  };
+}

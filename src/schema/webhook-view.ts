@@ -1,0 +1,22 @@
+// Webhooks: who is told that a run has ended, and what came of telling.
+import Type, { type Static } from 'typebox';
+
+const Time = Type.String({ description: 'ISO 8601, UTC' });
+
+export const WebhookView = Type.Object({
+  id: Type.String(),
+  url: Type.String(),
+  created_at: Time,
+});
+export type WebhookView = Static<typeof WebhookView>;
+
+export const DeliveryView = Type.Object({
+  at: Time,
+  webhook: Type.String({ description: 'Id of the webhook' }),
+  run: Type.String(),
+  attempt: Type.Number({ description: 'Counted from 1' }),
+  status: Type.Union([Type.Number(), Type.Null()], { description: 'HTTP status; null when no answer came' }),
+  error: Type.Union([Type.String(), Type.Null()], { description: 'Why it was no success' }),
+  ms: Type.Number({ description: 'Milliseconds that it took' }),
+});
+export type DeliveryView = Static<typeof DeliveryView>;

@@ -1,0 +1,208 @@
+// Who is told of ended runs: over real HTTPS, signed, sent again, with a log; and nobody whose address is not public.
+import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openWebhookWorker } from '../../src/cli/webhook-worker.ts';
+import { createWebhookPost, isPublicAddress } from '../../src/clients/webhook-post.ts';
+import { localCertificate } from '../../src/local/dynos/local-ca.ts';
+import { readConfig } from '../../src/schema/config.ts';
+import type { DeliveryView } from '../../src/schema/webhook-view.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { openTestWeb, type TestWeb } from '../support/test-web.ts';
+import { until } from '../support/until.ts';
+
+interface Received {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: string;
+}
+
+let server: TestRedis;
+let engine: TestEngine;
+let web: TestWeb;
+let worker: { stop(): Promise<void> };
+let receiver: Server;
+let folder: string;
+let port: number;
+let ca: string;
+const received: Received[] = [];
+const answers: { status: number; location?: string }[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'af-webhooks-'));
+  const certificate = localCertificate(folder, Date.now());
+  ca = await readFile(certificate.caFile, 'utf8');
+  receiver = createServer({ key: certificate.key, cert: certificate.cert }, (req, res) => {
+    let body = '';
+    req.on('data', (chunk) => {
+      body += chunk;
+    });
+    req.on('end', () => {
+      received.push({ path: req.url ?? '', headers: req.headers, body });
+      const { status, location } = answers.shift() ?? { status: 204 };
+      res.writeHead(status, location === undefined ? {} : { location }).end();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  const address = receiver.address();
+  port = typeof address === 'object' && address !== null ? address.port : 0;
+  server = await startRedis();
+  engine = await startTestEngine(server, {
+    ok: async (dyno) => {
+      await dyno.output(5);
+      return dyno.accept();
+    },
+  });
+  web = await openTestWeb(server, { resource: engine.resource });
+  const config = readConfig({
+    AUTOFILES_MODE: 'test',
+    AUTOFILES_REDIS_SOCKET: server.socket,
+    AUTOFILES_MASTER_KEY: Buffer.alloc(32, 7).toString('base64'),
+  });
+  const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  worker = openWebhookWorker(config, quiet, createWebhookPost({ ca, allowed: (one) => one === '127.0.0.1' }));
+});
+
+afterAll(async () => {
+  await worker?.stop();
+  await web?.close();
+  await engine?.stop();
+  await server?.stop();
+  receiver?.closeAllConnections();
+  receiver?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const add = async (path: string) => {
+  const response = await web.call('POST', '/v1/webhooks', { body: { url: `https://127.0.0.1:${port}${path}` } });
+  expect(response.status).toBe(201);
+  return (await response.json()) as { id: string; secret: string };
+};
+const remove = async (id: string) => expect((await web.call('DELETE', `/v1/webhooks/${id}`)).status).toBe(204);
+const deliveries = async () => (await (await web.call('GET', '/v1/webhooks/deliveries')).json()) as DeliveryView[];
+const at = (path: string) => until(`a delivery to ${path}`, () => received.find((one) => one.path === path));
+
+describe('a webhook', () => {
+  it('tells of a run that ended, signed so that its receiver can check it', async () => {
+    const { id, secret } = await add('/signed');
+    const runId = engine.upload([{ cmd: 'ok', timeout: 30 }]);
+    await engine.ended(runId);
+    const { headers, body } = await at('/signed');
+    expect(JSON.parse(body)).toMatchObject({ type: 'run.ended', data: { id: runId, state: 'succeeded', resource: engine.resource } });
+    expect(headers['webhook-id']).toBe(`${runId}.${id}`);
+    const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
+    const signed = createHmac('sha256', key).update(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`).digest('base64');
+    expect(headers['webhook-signature']).toBe(`v1,${signed}`);
+    const [delivery] = await until('the log', async () => {
+      const all = await deliveries();
+      return all.length > 0 && all;
+    });
+    expect(delivery).toMatchObject({ webhook: id, run: runId, attempt: 1, status: 204, error: null });
+    await remove(id);
+  });
+
+  it('is told again when it did not take the delivery, and never follows a redirect', async () => {
+    answers.push({ status: 302, location: `https://127.0.0.1:${port}/elsewhere` });
+    const { id } = await add('/again');
+    const runId = engine.upload([{ cmd: 'ok', timeout: 30 }]);
+    await engine.ended(runId);
+    const log = await until(
+      'two tries',
+      async () => {
+        const tries = (await deliveries()).filter((one) => one.run === runId);
+        return tries.length >= 2 && tries;
+      },
+      40_000,
+    );
+    expect(log.map(({ attempt, status }) => [attempt, status])).toEqual([
+      [2, 204],
+      [1, 302],
+    ]);
+    expect(received.some(({ path }) => path === '/elsewhere')).toBe(false);
+    await remove(id);
+  });
+
+  it('hears nothing of what ended before it was there, or after it was removed', async () => {
+    const before = engine.upload([{ cmd: 'ok', timeout: 30 }]);
+    await engine.ended(before);
+    const { id } = await add('/later');
+    const after = engine.upload([{ cmd: 'ok', timeout: 30 }]);
+    await engine.ended(after);
+    expect(JSON.parse((await at('/later')).body).data.id).toBe(after);
+    await remove(id);
+    expect(received.filter(({ path }) => path === '/later')).toHaveLength(1);
+    expect(await (await web.call('GET', '/v1/webhooks')).json()).toEqual([]);
+  });
+
+  it('has an https address without a password', async () => {
+    for (const url of ['http://example.com/', 'ftp://example.com', 'https://u:p@example.com/', 'nonsense', '']) {
+      expect((await web.call('POST', '/v1/webhooks', { body: { url } })).status, url).toBe(400);
+    }
+  });
+});
+
+describe('what is called', () => {
+  it('is the public internet alone', () => {
+    const inside = [
+      '127.0.0.1',
+      '10.1.2.3',
+      '172.31.0.1',
+      '192.168.1.1',
+      '169.254.169.254',
+      '100.64.0.1',
+      '0.0.0.0',
+      '224.0.0.1',
+      '255.255.255.255',
+    ];
+    const inside6 = [
+      '::1',
+      '::',
+      'fe80::1',
+      'fc00::1',
+      'fd12::1',
+      '::ffff:127.0.0.1',
+      '::ffff:8.8.8.8',
+      '64:ff9b::a00:1',
+      '2002:7f00:1::',
+      '2001:db8::1',
+      'ff02::1',
+    ];
+    for (const address of [...inside, ...inside6, 'localhost', '', '1']) expect(isPublicAddress(address), address).toBe(false);
+    for (const address of ['8.8.8.8', '93.184.216.34', '2606:2800:220:1::1', '2a00:1450::1'])
+      expect(isPublicAddress(address), address).toBe(true);
+  });
+
+  it('is refused as a whole when one address of a name is not, however it is written', async () => {
+    const post = createWebhookPost({
+      ca,
+      resolve: async (host) => await Promise.resolve(host === 'mixed.test' ? ['8.8.8.8', '127.0.0.1'] : ['127.0.0.1']),
+    });
+    const urls = [
+      'https://mixed.test/',
+      'https://inner.test/',
+      `https://127.0.0.1:${port}/direct`,
+      `https://[::1]:${port}/`,
+      `https://2130706433:${port}/`,
+      `https://0x7f.1:${port}/`,
+    ];
+    for (const url of urls) await expect(post(url, {}, ''), url).rejects.toMatchObject({ code: 'webhook_refused' });
+    await expect(post(`http://127.0.0.1:${port}/`, {}, '')).rejects.toMatchObject({ code: 'webhook_refused' });
+    expect(received.some(({ path }) => path === '/direct')).toBe(false);
+  });
+
+  it('is the address that was checked, whatever its name means a moment later', async () => {
+    let asked = 0;
+    const resolve = async () => {
+      asked += 1;
+      return await Promise.resolve(['127.0.0.1']);
+    };
+    const post = createWebhookPost({ ca, resolve, allowed: (one) => one === '127.0.0.1' });
+    expect(await post(`https://localhost:${port}/pinned`, {}, 'x')).toBe(204);
+    expect(asked).toBe(1);
+  });
+});
