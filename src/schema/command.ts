@@ -1,6 +1,6 @@
 // The command of a dyno. Every launch carries its task and attempt as a shell comment at the end, which dyno lists
 // and webhooks show: by it a dyno whose launch call had no answer is found again.
-import { openHereDocuments } from './here-documents.ts';
+import { endsInBackslash, openHereDocuments } from './here-documents.ts';
 import { parseTaskId } from './ids.ts';
 
 const MARKER = /(?:^|\s)# (\S+)\/([1-9]\d{0,8})\s*$/;
@@ -20,10 +20,6 @@ export function withMarker(cmd: string, taskId: string, attempt: number): string
   // A line break that a backslash takes away ends no line.
   const endsLine = whole.endsWith('\n') && (raw || !endsInBackslash(whole.slice(0, -1)));
   return [endsLine ? whole.slice(0, -1) : whole, ...delimiters, marker].join('\n');
-}
-
-function endsInBackslash(text: string): boolean {
-  return (/\\*$/.exec(text)?.[0].length ?? 0) % 2 === 1;
 }
 
 /**

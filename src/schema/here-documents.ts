@@ -133,7 +133,7 @@ function readText(lexing: Lexing, { delimiter, quoted, dashed }: HereDocument): 
     line += text.slice(lexing.at, end);
     lexing.at = end + 1;
     // Without quotes, a backslash at the end joins the next line to this one.
-    if (!quoted && (/\\*$/.exec(line)?.[0].length ?? 0) % 2 === 1) line = line.slice(0, -1);
+    if (!quoted && endsInBackslash(line)) line = line.slice(0, -1);
     else if ((dashed ? line.replace(/^\t+/, '') : line) === delimiter) return true;
     else line = '';
   }
@@ -143,4 +143,11 @@ function readText(lexing: Lexing, { delimiter, quoted, dashed }: HereDocument): 
 function endOfLine(text: string, at: number): number {
   const end = text.indexOf('\n', at);
   return end < 0 ? text.length : end;
+}
+
+/** Whether an odd number of backslashes stands at the end. Counted from there: a pattern would begin anew at each of thousands. */
+export function endsInBackslash(text: string): boolean {
+  let from = text.length;
+  while (from > 0 && text[from - 1] === '\\') from -= 1;
+  return (text.length - from) % 2 === 1;
 }

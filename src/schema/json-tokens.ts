@@ -58,6 +58,18 @@ export function tokensOf(text: string): Tokens {
   const scan = (): void => {
     const kind = scanner.scan();
     const offset = scanner.getTokenOffset();
+    const punctuation = PUNCTUATION.get(kind);
+    // most of a document, and of a hostile one nearly all
+    if (punctuation !== undefined) {
+      tokens.push({ kind: punctuation, offset, text: punctuation, value: punctuation, valid: true, startsLine });
+      startsLine = false;
+      return;
+    }
+    if (kind === BLANK) return;
+    if (kind === LINE_BREAK) {
+      startsLine = true;
+      return;
+    }
     const raw = text.slice(offset, offset + scanner.getTokenLength());
     const token = (of: Token['kind'], written: string = raw): Token => ({
       kind: of,
@@ -67,16 +79,12 @@ export function tokensOf(text: string): Tokens {
       valid: scanner.getTokenError() === 0,
       startsLine,
     });
-    const punctuation = PUNCTUATION.get(kind);
     if (kind === END) {
       tokens.push(token('end', ''));
       ended = true;
       return;
     }
-    if (kind === LINE_BREAK) startsLine = true;
-    if (kind === BLANK || kind === LINE_BREAK) return;
-    if (punctuation !== undefined) tokens.push(token(punctuation));
-    else if (kind === STRING && scanner.getTokenError() === UNCLOSED_STRING) tokens.push(token('open'));
+    if (kind === STRING && scanner.getTokenError() === UNCLOSED_STRING) tokens.push(token('open'));
     else if (kind === STRING) tokens.push(token('string'));
     else if (kind === LINE_COMMENT || kind === BLOCK_COMMENT) tokens.push(token('stray'));
     else {

@@ -94,15 +94,21 @@ function firstTasksOf(root: ObjectNode): ObjectNode {
 /** Counts the tasks of all steps; the fault is at the first one too many. */
 function checkTaskCount(note: Note, root: ObjectNode): void {
   const run = memberOf(root, 'run')?.value;
-  if (run?.kind !== 'array') return;
-  const tasks = run.items.flatMap((item, at) => {
-    const pointer = pointerTo('/run', at);
+  const total = countTasks(root);
+  if (run?.kind !== 'array' || total <= MAX_TASKS) return;
+  let left = MAX_TASKS;
+  for (const [at, item] of run.items.entries()) {
     const group = groupOf(item);
-    if (group === undefined) return [{ node: item, pointer }];
-    return group.items.map((node, index) => ({ node, pointer: pointerTo(`${pointer}/parallel`, index) }));
-  });
-  const first = tasks[MAX_TASKS];
-  if (first !== undefined) note(first.pointer, first.node, `task ${MAX_TASKS + 1} of ${tasks.length}`, `at most ${MAX_TASKS} tasks in all`);
+    const count = group?.items.length ?? 1;
+    if (count <= left) {
+      left -= count;
+      continue;
+    }
+    const step = pointerTo('/run', at);
+    const pointer = group === undefined ? step : pointerTo(`${step}/parallel`, left);
+    note(pointer, group?.items[left] ?? item, `task ${MAX_TASKS + 1} of ${total}`, `at most ${MAX_TASKS} tasks in all`);
+    return;
+  }
 }
 
 const checkRun: Check = (note, node, pointer) => {

@@ -70,7 +70,7 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
   ],
   /** Redis dies and comes back, or throws its clients out, or does not answer for a while. */
   F5: [
-    10,
+    4,
     async (arena) => {
       const { world, dice } = arena;
       const from = Date.now();

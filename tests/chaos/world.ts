@@ -53,7 +53,8 @@ export async function startWorld(deps: {
   onWorkerEnd: (slot: Slot, how: string) => void;
 }) {
   const { folder, seed } = deps;
-  const redisServer = await startRedis();
+  // promises about what is in Redis are looked at here; what follows from losing it is tests/ledger's
+  const redisServer = await startRedis({ fsync: 'always' });
   const ledger = openLedger(join(folder, 'ledger.jsonl'));
   const logFile = join(folder, 'workers.log');
   const storeDir = join(folder, 'store');

@@ -5,7 +5,7 @@ import { isOwn, type Target } from './targets.ts';
 /** Milliseconds of processor time that no input may cost. */
 export const SLOW_MS = 50;
 /** How often a slow input is read again: the first time may have paid for the compiler or the collector. */
-const AGAIN = 3;
+const AGAIN = 8;
 /** Witnesses kept of one target. */
 const WITNESSES = 3;
 
@@ -31,8 +31,9 @@ export function fuzz(target: Target, run: { inputs: number; seed: number }): Fuz
   const crashes: { input: string; error: string }[] = [];
   let slowestMs = 0;
   let slowest = '';
+  const hostile = target.hostile ?? [];
   for (let n = 0; n < run.inputs; n += 1) {
-    const input = mutate(dice, target.samples);
+    const input = hostile[n] ?? mutate(dice, target.samples);
     const read = () => {
       const from = cpuMs();
       try {

@@ -13,6 +13,8 @@ import { parseEvents } from '../../src/schema/s3-event.ts';
 export interface Target {
   readonly name: string;
   readonly samples: readonly string[];
+  /** Inputs that were too slow once, read each time. */
+  readonly hostile?: readonly string[];
   /** Reads one input. Throws what is a fault of the reader. */
   read(text: string): void;
 }
@@ -42,9 +44,18 @@ const events = [
 const MAX_HEADER = 16_384;
 const names = ['ld_run', 'ld_code', 'ld_task_id', 'ld_state', 'LD-RUN', 'ld-code', '__proto__', 'x'];
 
+/** Characters of a hostile input: what a workflow may have. */
+const LARGE = 65_000;
+
 export const TARGETS: readonly Target[] = [
   {
     name: 'workflow JSON',
+    hostile: [
+      '\n'.repeat(LARGE),
+      `{"run":[{"parallel":[${'{},'.repeat(LARGE / 4)}{}]}]}`,
+      `{${'"a":1,'.repeat(LARGE / 7)}"b":2}`,
+      '['.repeat(LARGE),
+    ],
     samples: workflows,
     read: (text) => {
       const parsed = parseWorkflow(text);
@@ -123,6 +134,7 @@ export const TARGETS: readonly Target[] = [
   },
   {
     name: 'commands and Procfile',
+    hostile: [`web: node${' '.repeat(LARGE)}x`, `echo ${'\\'.repeat(LARGE)}x`, `cat <<EOF\nhello${'\\'.repeat(LARGE)}x\nEOF`],
     samples: [
       'web: node server.mjs\nworker: python dowork.py\n# comment\n\nrelease:  ./x  ',
       'web:node\r\nbad line\n_x-1: y',

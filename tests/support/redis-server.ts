@@ -27,15 +27,33 @@ export interface TestRedis {
   stop(): Promise<void>;
 }
 
-/** A redis-server of this test's own: unix socket, temporary folder, append-only file on. */
-export async function startRedis(): Promise<TestRedis> {
+/**
+ * A redis-server of this test's own: unix socket, temporary folder, append-only file on. `fsync: 'always'`: what was answered is in the
+ * file; by default Redis may keep the last two seconds to itself while the disk is slow, and a SIGKILL loses them.
+ */
+export async function startRedis(options: { fsync?: 'always' | 'everysec' } = {}): Promise<TestRedis> {
   if (process.env['AUTOFILES_TEST_CLUSTER'] === '1') return await startClusterAsOne();
   const folder = await mkdtemp(join(tmpdir(), 'af-redis-'));
   const socket = join(folder, 'redis.sock');
   let child = await launch();
 
   async function launch() {
-    const args = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--appendonly', 'yes', '--save', '', '--loglevel', 'warning'];
+    const args = [
+      '--port',
+      '0',
+      '--unixsocket',
+      socket,
+      '--dir',
+      folder,
+      '--appendonly',
+      'yes',
+      '--appendfsync',
+      options.fsync ?? 'everysec',
+      '--save',
+      '',
+      '--loglevel',
+      'warning',
+    ];
     const next = spawn('redis-server', args, { stdio: 'ignore' });
     await once(next, 'spawn');
     const until = Date.now() + 90_000;
