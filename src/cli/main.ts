@@ -4,8 +4,8 @@ import { Command } from 'commander';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { registerAddonCommands } from './addon-commands.ts';
 import { registerDynoCommands } from './dyno-commands.ts';
-import { registerResourceCommands } from './resource-commands.ts';
 import { registerLedgerCommands } from './ledger-commands.ts';
+import { registerResourceCommands } from './resource-commands.ts';
 import { registerRunCommands } from './run-commands.ts';
 
 // Five processes start at once: compiled code is kept from one start to the next, and each command loads its own part alone.

@@ -178,7 +178,6 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
     log,
     board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), ...visitorsOf(config, session)] },
     dashboard: webPages({
-      runIdOf: (version) => layout.place(version, Date.now()),
       config,
       redis,
       clients,

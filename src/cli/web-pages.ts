@@ -32,7 +32,6 @@ export function webPages(deps: {
   session: SessionDeps;
   redisError: () => string;
   /** Id of the run that a version saved now causes. */
-  runIdOf: (version: VersionRef) => string;
 }): AppDeps['dashboard'] {
   const { config, redis, clients, addon, budget, session, redisError } = deps;
   const { resources, jobs } = addon;
@@ -43,7 +42,6 @@ export function webPages(deps: {
     csrf: (c) => csrfToken(session, c),
     now: Date.now,
     redisTrouble: () => ({ where: placeOf(config.redis), error: redisError() }),
-    runIdOf: deps.runIdOf,
     appOf: async (id) => (await resources.get(id))?.app ?? '',
     logs: createLogSource(clients.platform, resources),
     store: clients.store,
