@@ -12,7 +12,6 @@ import type { connect } from '../queues/connection.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { Config } from '../schema/config.ts';
 import { Failure } from '../schema/failures.ts';
-import type { VersionRef } from '../schema/ledger-view.ts';
 import type { createAddonParts } from './wiring-addon.ts';
 
 /** The outside services that pages show. */

