@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { CreateBucketCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { sendRaw, sendSigned } from './raw-request.ts';
+import { sendSigned } from './raw-request.ts';
 import { runStore, type TestStore } from './running-store.ts';
 
 const BUCKET = 'narrow-bucket';
