@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { createDynoPlatform } from '../clients/heroku.ts';
 import { type AddonWorkerDeps, startAddonWorker } from '../processors/addon.ts';
+import { accountBeginner } from '../processors/begin-account.ts';
 import { createHerokuTokens } from '../processors/heroku-tokens.ts';
 import { connect } from '../queues/connection.ts';
 import { createPurge } from '../queues/purge.ts';
@@ -32,6 +33,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       buckets: clients.buckets,
       queue: clients.queue,
       queueName: config.queueName,
+      beginAccount: accountBeginner({ ...clients, ...config, log }),
       identity: clients.issuer.identity,
       runs: createRuns({ redis }),
       purge: createPurge({ redis, shards: config.shards }),

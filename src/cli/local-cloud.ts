@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeEndpointRules } from '../local/store/endpoint-rules.ts';
+import { accountBeginner } from '../processors/begin-account.ts';
 import { provision } from '../processors/provision.ts';
 import { connect } from '../queues/connection.ts';
 import { createResources } from '../queues/resources.ts';
@@ -153,8 +154,9 @@ export async function startLocalCloud(deps: {
     try {
       const { resource: id, app, bucket, region } = identity;
       const resources = createResources({ redis, sealer: clients.sealer, now: Date.now });
+      const log = createLog(config, 'start');
       await provision(
-        { ...clients, resources, queueName: QUEUE_NAME, log: createLog(config, 'start') },
+        { ...clients, resources, queueName: QUEUE_NAME, beginAccount: accountBeginner({ ...clients, ...config, log }), log },
         { id, app, bucket, region, plan: 'local' },
       );
       // so that unmodified clients, in dynos and by `heroku config -j`, find the local store

@@ -1,3 +1,4 @@
+import { accountBeginner } from '../processors/begin-account.ts';
 import { provision } from '../processors/provision.ts';
 import { connect } from '../queues/connection.ts';
 import { createResources } from '../queues/resources.ts';
@@ -19,7 +20,10 @@ export async function provisionByHand(
   try {
     const resources = createResources({ redis, sealer: clients.sealer, now: Date.now });
     const resource = { ...order, region: config.region };
-    await provision({ ...clients, resources, queueName: config.queueName, log }, resource);
+    await provision(
+      { ...clients, resources, queueName: config.queueName, beginAccount: accountBeginner({ ...clients, ...config, log }), log },
+      resource,
+    );
     // where S3 is not AWS' own, unmodified clients in dynos must be told where it is
     if (config.s3Endpoint !== undefined) await clients.platform.setConfigVars(order.app, { AWS_ENDPOINT_URL_S3: config.s3Endpoint });
   } finally {

@@ -31,7 +31,7 @@ export interface ArchiveDeps {
 }
 
 /** Makes the archive bucket, or does nothing. Idempotent. */
-async function createArchive(store: ObjectStore, bucket: string): Promise<void> {
+export async function createArchive(store: ObjectStore, bucket: string): Promise<void> {
   await store.createBucket(bucket);
   await store.setVersioned(bucket);
 }

@@ -17,6 +17,8 @@ interface StorageDeps {
   readonly buckets: BucketAdmin;
   readonly queue: EventQueue;
   readonly queueName: string;
+  /** Begins the ledger's account of a bucket; undefined: the first sweep does. Repeatable. */
+  readonly beginAccount?: (resource: Resource) => Promise<void>;
 }
 
 /**
@@ -25,6 +27,7 @@ interface StorageDeps {
  */
 export async function provision(deps: CredentialDeps & StorageDeps, resource: Resource): Promise<void> {
   await deps.buckets.make(resource.bucket);
+  await deps.beginAccount?.(resource);
   // before the notification: the first event finds its owner
   await deps.resources.put(resource);
   await notify(deps, resource);
@@ -95,6 +98,7 @@ async function steps(deps: AddonDeps, resource: Resource): Promise<void> {
   const permission = await deps.probe(placed);
   await resources.change(id, { set: { permission: permission ?? 'none' } });
   await deps.buckets.make(resource.bucket);
+  await deps.beginAccount?.(resource);
   failpoint?.('provision.bucket');
   await notify(deps, resource);
   failpoint?.('provision.notified');

@@ -11,6 +11,7 @@ import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { ObjectCreated } from '../schema/s3-event.ts';
 import type { ArchiveMarks } from './archive-marks.ts';
+import { beginAccount } from './begin-account.ts';
 import { type Comparison, compareBucket, scopeFrom } from './compare-bucket.ts';
 import { type Loop, startLoop } from './loop.ts';
 
@@ -68,7 +69,7 @@ export function startBucketSweep(deps: BucketSweepDeps): Loop {
         for (const id of await deps.ledger.due(await deps.clock(), all.length + 100)) {
           if (signal.aborted) return;
           const resource = all.find((one) => one.id === id);
-          if (resource === undefined) await deps.ledger.strike(id);
+          if (resource === undefined) await forget(deps, id);
           else await sweepAndSchedule(deps, resource, tries, backedUp, signal);
         }
       } finally {
@@ -76,6 +77,13 @@ export function startBucketSweep(deps: BucketSweepDeps): Loop {
       }
     },
   });
+}
+
+/** The archive learns that the resource is removed, so that no loss of Redis brings it back. */
+async function forget(deps: BucketSweepDeps, id: string): Promise<void> {
+  const tombstone = await deps.backup.dump(id);
+  if (tombstone !== undefined) await deps.marks.backUp(id, tombstone);
+  await deps.ledger.strike(id);
 }
 
 async function sweepAndSchedule(
@@ -127,16 +135,6 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   await deps.ledger.trim(resource.id, from - 48 * HOUR_MS, from - HOUR_MS);
   if (found.missing.length > 0 || began - mark.begun < NEW_MS) return Math.min(deps.everyMs, MINUTE_MS);
   return Math.max(deps.everyMs, (found.pages - 1) * PER_PAGE_MS);
-}
-
-/**
- * A bucket without a watermark: an empty one is accounted for from its beginning. Of one that has objects nobody knows what
- * was decided before, so the account begins now, and nothing older runs by itself.
- */
-async function beginAccount(deps: BucketSweepDeps, resource: Resource, now: number) {
-  const { versions } = await deps.store.versions(resource.bucket, { limit: 1 });
-  if (versions.length > 0) deps.log.warn({ resource: resource.id }, 'no watermark: older versions run by `autofiles backfill` alone');
-  return await deps.marks.setWatermark(resource, { since: versions.length === 0 ? 0 : now, begun: now, at: now });
 }
 
 /** Up to when (ms) everything is accounted for and over: what is still open would have to be found again after a loss. */

@@ -1,6 +1,7 @@
 // The sweep compares buckets with decisions and makes good what is missing.
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
+import { accountBeginner } from '../../src/processors/begin-account.ts';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -137,4 +138,35 @@ it('a bucket that has objects and no watermark is accounted for from now on: not
   });
   expect(view).toMatchObject({ in_scope: 0, unaccounted: 0, before_account: 1 });
   expect(engine.cloud.posts).toEqual([]);
+});
+
+it('a bucket that is provisioned empty is accounted for from its beginning, whatever is saved before the first sweep', async () => {
+  const redis = await startRedis();
+  ends.push(redis.stop);
+  const engine = await startTestEngine(redis, { ok: (dyno) => dyno.accept() }, { ledgerMs: 100, lateMs: 100 });
+  ends.push(engine.stop);
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const begin = accountBeginner({ store: engine.cloud.store, archiveBucket: ARCHIVE_BUCKET, now: Date.now, log });
+  const fresh = { id: randomUUID(), app: 'app', bucket: `ld-private-${randomUUID()}`, region: 'us-east-1', plan: 'test' };
+  await begin(fresh);
+  engine.cloud.copies = 0;
+  engine.cloud.put('in/first', workflow('ok'), { ld_run: 'true' }, fresh.bucket);
+  // provisioning again changes nothing of it
+  await begin(fresh);
+  await engine.resources.put(fresh);
+  const view = await until('the file to be decided', async () => {
+    const found = await readLedger(engine.redis, fresh, 1);
+    return found.in_scope === 1 && found.unaccounted === 0 && found;
+  });
+  expect(view).toMatchObject({ before_account: 0, decisions: { run: 1 } });
+});
+
+it('a removed resource is a tombstone in the archive, which no loss of Redis brings back', async () => {
+  const { engine } = await start();
+  const other = await engine.otherResource();
+  const backup = () => engine.cloud.objects.get(`${ARCHIVE_BUCKET}/resources/${other.id}.json`)?.body ?? '';
+  await until('its backup', () => backup() !== '');
+  await engine.resources.change(other.id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
+  await engine.resources.bury(other);
+  await until('its tombstone', () => backup().includes('"state":"removed"'));
 });
