@@ -87,6 +87,7 @@ export interface Account {
 export async function openAccount(redis: Redis, resource: string, shards: number, since: number): Promise<Account> {
   const keys = shardKeys(0);
   const [seconds] = await redis.time();
+  const most = await mostShards(redis, shards);
   const digests = new Set<string>();
   const now = Number(seconds) * 1000;
   const names: string[] = [];
@@ -103,14 +104,28 @@ export async function openAccount(redis: Redis, resource: string, shards: number
       if (doubtful.length === 0) return [];
       // one by one: the records are spread over shards, which may be on different nodes
       const found = await Promise.all(
-        doubtful.map((version) => {
+        doubtful.map(async (version) => {
           const runId = runIdOf(version, shards);
-          return redis.exists(shardKeys(Number(runId.slice(1, runId.indexOf('-')))).run(runId));
+          // the number of shards may have been another one when the version was decided
+          const places = Array.from({ length: most }, (_, shard) => redis.exists(shardKeys(shard).run(inShard(runId, shard))));
+          return (await Promise.all(places)).includes(1);
         }),
       );
-      return doubtful.filter((_, i) => found[i] !== 1);
+      return doubtful.filter((_, i) => found[i] !== true);
     },
   };
+}
+
+/** How many shards there ever were. */
+async function mostShards(redis: Redis, shards: number): Promise<number> {
+  const before = Number((await redis.hget(STORE_KEY, 'shards')) ?? 0);
+  if (shards > before) await redis.hset(STORE_KEY, 'shards', shards);
+  return Math.max(before, shards);
+}
+
+/** The same run id, had the run been put into that shard. */
+function inShard(runId: string, shard: number): string {
+  return `r${shard}${runId.slice(runId.indexOf('-'))}`;
 }
 
 /** Forgets the account of the hours before `before` (ms since 1970): the watermark has passed them. */

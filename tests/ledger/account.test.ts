@@ -70,6 +70,15 @@ it('accounts for an object that was deleted before it was read', async () => {
   expect(await missing([{ bucket: engine.bucket, key, versionId }])).toEqual([]);
 });
 
+it('finds a run again after the number of shards was raised, and lowered', async () => {
+  const key = `in/${randomUUID()}`;
+  const version = { bucket: engine.bucket, key, versionId: engine.cloud.put(key, '{"run":[{"cmd":"ok"}]}', { ld_run: 'true' }) };
+  await decided();
+  for (const shards of [1, 7, 2]) {
+    expect(await (await openAccount(engine.redis, engine.resource, shards, 0)).missing([version]), `${shards} shards`).toEqual([]);
+  }
+});
+
 it('misses a version whose event was lost', async () => {
   const key = `in/${randomUUID()}`;
   const lost = { bucket: engine.bucket, key, versionId: engine.cloud.putSilently(key, 'x') };
@@ -122,5 +131,5 @@ it('shows what the last sweep found, and every decision counted', async () => {
     epoch: 1,
     reexecuted: 0,
   });
-  expect(ledger.decisions).toMatchObject({ run: 1, rejected: 2, output: 1 });
+  expect(ledger.decisions).toMatchObject({ run: 2, rejected: 2 });
 });
