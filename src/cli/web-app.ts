@@ -15,6 +15,7 @@ import { auditBucket } from '../processors/audit-bucket.ts';
 import { backfillPage } from '../processors/backfill.ts';
 import { decideAtLast, type EventDeps } from '../processors/events.ts';
 
+import { startLoop } from '../processors/loop.ts';
 import { observedRuns } from '../processors/observed.ts';
 import { openBoards } from '../queues/boards.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
@@ -22,7 +23,7 @@ import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
 import { openFeed } from '../queues/feed.ts';
 import { readFileHistory } from '../queues/file-runs.ts';
-import { runIdOf } from '../queues/identity.ts';
+import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
 import { createLedger, readLedger } from '../queues/ledger.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { replay } from '../queues/replay.ts';
@@ -50,13 +51,15 @@ export interface WebApp {
 }
 
 /** Connects to Redis and puts all routes together. */
-export async function openWebApp(config: Config, log: Log, instead: Partial<WebClients> = {}): Promise<WebApp> {
+export async function openWebApp(settings: Config, log: Log, instead: Partial<WebClients> = {}): Promise<WebApp> {
   let lastError = '';
   const onError = (error: Error) => {
     lastError = messageOf(error);
     log.warn({ error: lastError }, 'redis connection');
   };
-  const redis = connect(config.redis, onError);
+  const redis = connect(settings.redis, onError);
+  const layout = await openLayout({ redis });
+  const config = { ...settings, shards: Math.max(settings.shards, layout.served()) };
   const channel = await openChannel({ connection: redis, shards: config.shards, onError });
   const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
   const feed = await openFeed({ connection: redis, shards: config.shards, onError });
@@ -66,6 +69,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
   const planners = Array.from({ length: config.shards }, (_, shard) =>
     createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
   );
+  const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: layout.refresh });
   const ops = await openWebOps({ redis, config, log });
   const runs = observedRuns(createRuns({ redis }), ops.telemetry);
   const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
@@ -73,7 +77,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
   const clients = { platform: addon.platform, store: ownStore, ...instead };
   const store: ObjectStore = clients.store;
   const archived = archivedViews({ store, bucket: config.archiveBucket });
-  const books = createLedger({ redis, shards: config.shards });
+  const books = createLedger({ redis, layout });
   const placeOf = async (id: string) => {
     const resource = await addon.resources.get(id);
     if (resource === undefined) throw new Failure('not_found', `Found no resource ${id}.`);
@@ -88,6 +92,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
     resources: addon.resources,
     store,
     planners,
+    place: layout.place,
     outstanding: budget.outstanding,
     // the cap guards against loops of events
     runsPerMinute: 1_000_000_000,
@@ -131,7 +136,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
         ? await archived.history(runId, after, limit)
         : await readHistory(redis, runId, after, limit),
     document: async (runId) => (await readDocument(redis, runId)) ?? (await archived.document(runId)),
-    list: (query) => listRuns(redis, config.shards, query),
+    list: (query) => listRuns(redis, Math.max(config.shards, layout.served()), query),
     account: {
       audit: async (id) => {
         if (config.archiveBucket === undefined) throw new Failure('conflict', 'Found no archive bucket, which keeps the watermarks.');
@@ -145,7 +150,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
           order,
         ),
     },
-    runIdOf: (event) => runIdOf(event, config.shards),
+    runIdsOf: layout.candidates,
     cancel: runs.cancel,
     id: randomUUID,
     retry: async (order) => {
@@ -178,6 +183,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
     log,
     board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), ...visitorsOf(config, session)] },
     dashboard: webPages({
+      runIdOf: (version) => layout.place(version, Date.now()),
       config,
       redis,
       clients,
@@ -190,6 +196,7 @@ export async function openWebApp(config: Config, log: Log, instead: Partial<WebC
   return {
     app,
     close: async () => {
+      await looking.stop();
       await ops.close();
       await addon.jobs.close();
       channel.close();

@@ -12,6 +12,7 @@ import type { connect } from '../queues/connection.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { Config } from '../schema/config.ts';
 import { Failure } from '../schema/failures.ts';
+import type { VersionRef } from '../schema/ledger-view.ts';
 import type { createAddonParts } from './wiring-addon.ts';
 
 /** The outside services that pages show. */
@@ -31,6 +32,7 @@ export function webPages(deps: {
   session: SessionDeps;
   redisError: () => string;
   /** Id of the run that a version saved now causes. */
+  runIdOf: (version: VersionRef) => string;
 }): AppDeps['dashboard'] {
   const { config, redis, clients, addon, budget, session, redisError } = deps;
   const { resources, jobs } = addon;
@@ -41,6 +43,7 @@ export function webPages(deps: {
     csrf: (c) => csrfToken(session, c),
     now: Date.now,
     redisTrouble: () => ({ where: placeOf(config.redis), error: redisError() }),
+    runIdOf: deps.runIdOf,
     appOf: async (id) => (await resources.get(id))?.app ?? '',
     logs: createLogSource(clients.platform, resources),
     store: clients.store,

@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { OpsDeps } from '../http/ops.ts';
 import { type Engine, startEngine } from '../processors/engine.ts';
+import { startLoop } from '../processors/loop.ts';
 import { answers, checkSafety, connect } from '../queues/connection.ts';
+import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
 import { readConfig } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
@@ -20,11 +22,15 @@ const GIVE_UP_MS = 5_000;
 /** `autofiles worker`: consumers, planner, task processors, poller, sweeper in one process. */
 export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   endWithSupervisor(env);
-  const config = readConfig(env);
-  const log = createLog(config, 'worker');
-  const clients = createClients(config);
-  const probe = connect(config.redis, () => {});
+  const settings = readConfig(env);
+  const log = createLog(settings, 'worker');
+  const clients = createClients(settings);
+  const probe = connect(settings.redis, () => {});
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
+  // the workers say how many shards there are; what older ones hold is served on
+  const layout = await openLayout({ redis: probe, wanted: settings.shards });
+  const config = { ...settings, shards: layout.served() };
+  const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: layout.refresh });
   let engine: Engine | undefined;
   const shards = Array.from({ length: config.shards }, (_, shard) => shard);
   const stalled = () => engine?.stalled().length ?? 0;
@@ -41,6 +47,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     ...clients,
     ...config,
     platform: addon.platform,
+    layout,
     queueUrl,
     graceUntilDrained: config.mode !== 'production',
     failpoint,
@@ -67,6 +74,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   stopOnSignal(
     async (deadline) => {
       await Promise.all([started.stop(deadline), stopAddon(), webhooks.stop()]);
+      await looking.stop();
       await traces.close();
       await port?.close();
       probe.disconnect();

@@ -9,6 +9,8 @@ export interface ObjectHead {
   /** Bytes. */
   readonly size: number;
   readonly metadata: Readonly<Record<string, string>>;
+  /** When the version was saved, in milliseconds since 1970 and whole seconds; undefined when the answer does not tell. */
+  readonly modifiedAt?: number | undefined;
 }
 
 export interface ObjectVersion {

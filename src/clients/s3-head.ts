@@ -123,7 +123,14 @@ function readHead(headers: IncomingHttpHeaders): ObjectHead {
     etag: unquoted(headers.etag),
     size: Number(headers['content-length'] ?? 0),
     metadata,
+    modifiedAt: timeOf(headers['last-modified']),
   };
+}
+
+/** Milliseconds of an HTTP date; undefined for what is none. */
+function timeOf(date: string | undefined): number | undefined {
+  const time = Date.parse(date ?? '');
+  return Number.isNaN(time) ? undefined : time;
 }
 
 /** An ETag without the quotes of the header. */

@@ -52,6 +52,7 @@ export function createObjectStore(access: AwsAccess): ObjectStore & { close(): v
             etag: unquoted(output.ETag),
             size: output.ContentLength ?? 0,
             metadata: output.Metadata ?? {},
+            modifiedAt: output.LastModified?.getTime(),
           };
         },
         ({ status }) => (meansGone(status) ? { value: undefined } : undefined),

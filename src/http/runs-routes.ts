@@ -23,7 +23,8 @@ export interface RunsDeps extends StreamDeps {
   readonly show: (runId: string) => Promise<RunView | undefined>;
   readonly list: (query: RunQuery) => Promise<RunPage>;
   readonly document: (runId: string) => Promise<string | undefined>;
-  readonly runIdOf: (event: { bucket: string; key: string; versionId: string }) => string;
+  /** All ids that the run of an object version may have: their number of shards changes over time. */
+  readonly runIdsOf: (event: { bucket: string; key: string; versionId: string }) => readonly string[];
   /** Runs an ended run again and answers with the new run's id. */
   readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
   /** A new nonce. */
@@ -132,8 +133,9 @@ export function runsRoutes(deps: RunsDeps): readonly ApiRoute[] {
               'request_invalid',
               'Found one or two of bucket, key and version_id, expected all three: they name one object version.',
             );
-          const run = await deps.show(deps.runIdOf({ bucket, key, versionId }));
-          return { runs: run === undefined || run.resource !== resource ? [] : [summaryOf(run)], next: null };
+          const found = await Promise.all(deps.runIdsOf({ bucket, key, versionId }).map(deps.show));
+          const run = found.find((one) => one !== undefined && one.resource === resource);
+          return { runs: run === undefined ? [] : [summaryOf(run)], next: null };
         }
         return await deps.list({
           resource,

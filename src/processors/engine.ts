@@ -6,6 +6,7 @@ import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect, duplicate, type RedisAddress } from '../queues/connection.ts';
 import { QUEUES, type QueueName, shardPrefix } from '../queues/keys.ts';
+import { type Layout, unchanged } from '../queues/layout.ts';
 import { createLedger } from '../queues/ledger.ts';
 import { createParking } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
@@ -47,7 +48,10 @@ const ARCHIVE_LAST_MS = 2_000;
 
 export interface EngineOptions {
   readonly redis: RedisAddress;
+  /** Shards that it serves: all that ever held runs. */
   readonly shards: number;
+  /** Which run an object version causes; by default one of these shards, as if their number had never been another. */
+  readonly layout?: Pick<Layout, 'place' | 'candidates'>;
   readonly sealer: Sealer;
   readonly store: ObjectStore;
   readonly queue: EventQueue;
@@ -164,11 +168,13 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     return asking;
   };
 
+  const layout = options.layout ?? unchanged(options.shards);
   const eventDeps = (): EventDeps => ({
     runs,
     resources,
     store,
     planners,
+    place: layout.place,
     outstanding: budget.outstanding,
     runsPerMinute: options.runsPerMinute,
     now,
@@ -178,7 +184,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     recall: books.recall,
   });
   const books = startBookkeeping({
-    ledger: createLedger({ redis, shards: options.shards }),
+    ledger: createLedger({ redis, layout }),
     backup: createResourceBackup({ redis }),
     epochs: createStoreEpoch({ redis, shards: options.shards }),
     // the cap per minute guards against loops of events; what the sweep finds was missed

@@ -1,7 +1,6 @@
 // Every message of the event queue ends in exactly one recorded decision per event; a message is called done only when
 // that decision stands in Redis and the bell was rung.
 import type { MessageVerdict, ObjectHead, ObjectStore, QueueMessage } from '../clients/ports.ts';
-import { runIdOf } from '../queues/identity.ts';
 import type { Planner } from '../queues/planner.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import { type OutputRef, refOf, type Trigger } from '../queues/run-record.ts';
@@ -9,6 +8,7 @@ import type { Runs } from '../queues/runs.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
+import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Log } from '../schema/log.ts';
 import { type ObjectMetadata, readMetadata } from '../schema/metadata.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
@@ -36,6 +36,8 @@ export interface EventDeps {
   readonly store: ObjectStore;
   /** One per shard. */
   readonly planners: readonly Planner[];
+  /** Id of the run that a version causes (queues/layout.ts). `savedAt`: ms since 1970, as S3 tells. */
+  readonly place: (version: VersionRef, savedAt: number | undefined) => string;
   /** Launches of a resource that wait or run, about. */
   readonly outstanding: (resource: string) => number;
   /** Runs that one resource may start in a minute: the last guard against a loop. */
@@ -203,7 +205,10 @@ async function start(
     size: head.size,
     uploadedAt: event.time,
   };
-  const runId = runIdOf(trigger, deps.planners.length);
+  const runId = deps.place(trigger, head.modifiedAt ?? event.time);
+  const planner = deps.planners[parseRunId(runId)?.shard ?? 0];
+  // the number of shards was raised since this process started: one that serves them takes the event
+  if (planner === undefined) throw new Failure('not_running', `Run ${runId} belongs to a shard that this process does not serve yet.`);
   const cap = deps.runsPerMinute;
   // saved before Redis lost data: it may have had its run, which may have ended
   const redo = deps.recall?.epochFor(event.time);
@@ -245,8 +250,6 @@ async function start(
   if (result === 'capped') await deps.runs.account(resource.id, event);
   if (result !== 'new' && result !== 'accepted') return;
   deps.failpoint('events.accepted');
-  const planner = deps.planners[parseRunId(runId)?.shard ?? 0];
-  if (planner === undefined) throw new Failure('internal', `Run ${runId} names a shard that this process does not serve.`);
   if (planner.pending() > MAX_PENDING_TREES) await planner.defer(runId);
   else await planner.plan({ runId, known: { resource: resource.id, plan }, outstanding: deps.outstanding(resource.id) });
 }

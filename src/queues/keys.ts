@@ -170,3 +170,6 @@ export function webhookKeys(resource: string) {
     deliveries: `af:webhooks:${resource}:deliveries`,
   };
 }
+
+/** How many shards there are, as JSON: `[count, from ms]`, oldest first. */
+export const LAYOUT_KEY = 'af:layout';

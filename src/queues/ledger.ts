@@ -2,8 +2,10 @@
 // the sweep compares them with the bucket and notes here what it found; API, dashboard and metrics read it.
 import type { Redis } from 'ioredis';
 import type { LedgerView, UnaccountedVersion, VersionRef } from '../schema/ledger-view.ts';
-import { DIGEST_BYTES, digestOf, runIdOf } from './identity.ts';
+import { DIGEST_BYTES, digestOf } from './identity.ts';
 import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
+import type { Layout } from './layout.ts';
+import { keysOfRun } from './run-record.ts';
 
 const HOUR_MS = 3_600_000;
 /** Milliseconds, 16 days: how long digests are kept. */
@@ -81,13 +83,12 @@ export interface Account {
 
 /**
  * Reads a resource's account of the hours since `since` (ms since 1970) once; a version is accounted for when its digest stands in it or the
- * run that it causes has a record. What is decided after this call is found only by its record: whoever looks compares
- * again before drawing conclusions.
+ * run that it causes has a record, under any layout so far. What is decided after this call is found only by its record: whoever
+ * looks compares again before drawing conclusions.
  */
-export async function openAccount(redis: Redis, resource: string, shards: number, since: number): Promise<Account> {
+export async function openAccount(redis: Redis, resource: string, layout: Pick<Layout, 'candidates'>, since: number): Promise<Account> {
   const keys = shardKeys(0);
   const [seconds] = await redis.time();
-  const most = await mostShards(redis, shards);
   const digests = new Set<string>();
   const now = Number(seconds) * 1000;
   const names: string[] = [];
@@ -105,27 +106,13 @@ export async function openAccount(redis: Redis, resource: string, shards: number
       // one by one: the records are spread over shards, which may be on different nodes
       const found = await Promise.all(
         doubtful.map(async (version) => {
-          const runId = runIdOf(version, shards);
-          // the number of shards may have been another one when the version was decided
-          const places = Array.from({ length: most }, (_, shard) => redis.exists(shardKeys(shard).run(inShard(runId, shard))));
-          return (await Promise.all(places)).includes(1);
+          const exist = layout.candidates(version).map((runId) => redis.exists(keysOfRun(runId).run(runId)));
+          return (await Promise.all(exist)).includes(1);
         }),
       );
       return doubtful.filter((_, i) => found[i] !== true);
     },
   };
-}
-
-/** How many shards there ever were. */
-async function mostShards(redis: Redis, shards: number): Promise<number> {
-  const before = Number((await redis.hget(STORE_KEY, 'shards')) ?? 0);
-  if (shards > before) await redis.hset(STORE_KEY, 'shards', shards);
-  return Math.max(before, shards);
-}
-
-/** The same run id, had the run been put into that shard. */
-function inShard(runId: string, shard: number): string {
-  return `r${shard}${runId.slice(runId.indexOf('-'))}`;
 }
 
 /** Forgets the account of the hours before `before` (ms since 1970): the watermark has passed them. */
@@ -140,15 +127,14 @@ export async function trimAccount(redis: Redis, resource: string, from: number, 
 export type Ledger = ReturnType<typeof createLedger>;
 
 /** The ledger as the sweep uses it. */
-export function createLedger(deps: { redis: Redis; shards: number }) {
-  const { redis, shards } = deps;
+export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' | 'candidates'> }) {
+  const { redis, layout } = deps;
   return {
-    open: async (resource: string, since: number): Promise<Account> => await openAccount(redis, resource, shards, since),
+    open: async (resource: string, since: number): Promise<Account> => await openAccount(redis, resource, layout, since),
+    /** Which run a version causes. */
+    runIdOf: (version: VersionRef & { readonly modifiedAt: number }): string => layout.place(version, version.modifiedAt),
     write: async (resource: string, figures: LedgerFigures): Promise<void> => await writeLedger(redis, resource, figures),
     trim: async (resource: string, from: number, before: number): Promise<void> => await trimAccount(redis, resource, from, before),
-
-    /** Which run a version causes. */
-    runIdOf: (version: VersionRef): string => runIdOf(version, shards),
 
     /** Resources whose bucket is to be swept by `now` (ms), the longest due first. */
     due: async (now: number, limit: number): Promise<readonly string[]> =>

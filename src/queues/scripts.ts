@@ -9,6 +9,7 @@ const prelude = read('prelude');
 const budgetPrelude = prelude + read('budget');
 
 const KEY_COUNTS = {
+  layout: 1,
   accept: 9,
   planned: 1,
   enter: 8,

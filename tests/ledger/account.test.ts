@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { openLayout, unchanged } from '../../src/queues/layout.ts';
 import { openAccount, readLedger, trimAccount, writeLedger } from '../../src/queues/ledger.ts';
 import type { VersionRef } from '../../src/schema/ledger-view.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -27,7 +28,7 @@ afterAll(async () => {
 });
 
 const missing = async (versions: readonly VersionRef[], since = Date.now() - HOUR_MS) =>
-  await (await openAccount(engine.redis, engine.resource, 1, since)).missing(versions);
+  await (await openAccount(engine.redis, engine.resource, unchanged(1), since)).missing(versions);
 const decided = () => until('every event to be decided', () => engine.cloud.undeleted === 0);
 const put = (body: string, metadata: Record<string, string>): VersionRef => {
   const key = `in/${randomUUID()}`;
@@ -74,8 +75,9 @@ it('finds a run again after the number of shards was raised, and lowered', async
   const key = `in/${randomUUID()}`;
   const version = { bucket: engine.bucket, key, versionId: engine.cloud.put(key, '{"run":[{"cmd":"ok"}]}', { ld_run: 'true' }) };
   await decided();
-  for (const shards of [1, 7, 2]) {
-    expect(await (await openAccount(engine.redis, engine.resource, shards, 0)).missing([version]), `${shards} shards`).toEqual([]);
+  for (const wanted of [1, 7, 2]) {
+    const layout = await openLayout({ redis: engine.redis, wanted, margin: 0 });
+    expect(await (await openAccount(engine.redis, engine.resource, layout, 0)).missing([version]), `${wanted} shards`).toEqual([]);
   }
 });
 

@@ -1,6 +1,7 @@
 // Redis is emptied or rolled back under load.
 import { afterEach, expect, it } from 'vitest';
 import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { unchanged } from '../../src/queues/layout.ts';
 import { openAccount, readLedger } from '../../src/queues/ledger.ts';
 import { isFinal } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -47,7 +48,8 @@ async function start() {
   const allAccounted = () =>
     until(
       'every version accounted for',
-      async () => (await (await openAccount(engine.redis, engine.resource, 1, Date.now() - 7_200_000)).missing(mine())).length === 0,
+      async () =>
+        (await (await openAccount(engine.redis, engine.resource, unchanged(1), Date.now() - 7_200_000)).missing(mine())).length === 0,
       60_000,
     );
   return { redis, engine, ledger, archived, allAccounted, release };

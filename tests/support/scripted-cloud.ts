@@ -66,6 +66,8 @@ export class ScriptedCloud {
   readonly scripts: Record<string, Script>;
   /** Every version of every bucket, in the order in which they were saved. */
   readonly saved: (ObjectVersion & { readonly bucket: string })[] = [];
+  /** Milliseconds that the store's clock is ahead. */
+  ahead = 0;
   /** Milliseconds that every event is late. */
   delay = 0;
   /** How often every event is delivered. */
@@ -108,8 +110,10 @@ export class ScriptedCloud {
   /** An upload by whomever; its event follows. Answers with the version. */
   put(key: string, body: string, metadata: Record<string, string> = {}, bucket = this.bucket, delay = this.delay): string {
     const versionId = randomUUID();
-    this.objects.set(`${bucket}/${key}#${versionId}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
-    this.objects.set(`${bucket}/${key}`, { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body });
+    const modifiedAt = Math.floor((Date.now() + this.ahead) / 1000) * 1000;
+    const object = { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body, modifiedAt };
+    this.objects.set(`${bucket}/${key}#${versionId}`, object);
+    this.objects.set(`${bucket}/${key}`, object);
     const latest = { key, versionId, etag: versionId, size: Buffer.byteLength(body), modifiedAt: Date.now(), latest: true };
     this.saved.push({ bucket, ...latest });
     // the engine's own bucket notifies nobody

@@ -132,6 +132,11 @@ export async function startTestEngine(
       engines.push(engine);
       return engine;
     },
+    /** The engines stop, and one with other options takes their place. */
+    replaceEngine: async (other: Partial<EngineOptions>) => {
+      await Promise.all(engines.splice(0).map((engine) => engine.stop(5000)));
+      engines.push(await startEngine({ ...options, ...other }));
+    },
     stop: async () => {
       await Promise.all(engines.map((engine) => engine.stop(5000)));
       cloud.close();
