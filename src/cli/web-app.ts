@@ -5,20 +5,17 @@ import type { ObjectStore } from '../clients/ports.ts';
 import { createAddressOf } from '../http/address.ts';
 import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
-
 import { operatorPrincipal } from '../http/operator.ts';
 import { sessionPrincipal } from '../http/session.ts';
-
 import { createArchiveMarks } from '../processors/archive-marks.ts';
 import { archivedViews } from '../processors/archived-views.ts';
 import { auditBucket } from '../processors/audit-bucket.ts';
 import { backfillPage } from '../processors/backfill.ts';
 import { decideAtLast, type EventDeps } from '../processors/events.ts';
-
 import { startLoop } from '../processors/loop.ts';
 import { observedRuns } from '../processors/observed.ts';
 import { openBoards } from '../queues/boards.ts';
-import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
+import { createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
 import { openFeed } from '../queues/feed.ts';
@@ -27,6 +24,7 @@ import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
 import { createLedger, readLedger } from '../queues/ledger.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { replay } from '../queues/replay.ts';
+import { changeResource } from '../queues/resource-settings.ts';
 import { readResourceView } from '../queues/resource-view.ts';
 import { listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
@@ -39,8 +37,7 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
 import { openWebOps } from './web-ops.ts';
-
-import { visitorsOf, type WebClients, webPages } from './web-pages.ts';
+import { type WebClients, webPages } from './web-pages.ts';
 import { createFiles, createSealerOf, createStores } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
@@ -136,6 +133,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         ? await archived.history(runId, after, limit)
         : await readHistory(redis, runId, after, limit),
     document: async (runId) => (await readDocument(redis, runId)) ?? (await archived.document(runId)),
+    // the number of shards may have been raised since this process started
     list: (query) => listRuns(redis, Math.max(config.shards, layout.served()), query),
     account: {
       audit: async (id) => {
@@ -169,19 +167,14 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     },
     resources: {
       view: (id) => readResourceView({ redis, resources: addon.resources, budget, shards: config.shards, now: Date.now }, id),
-      change: async (id, { paused, commands }) => {
-        const { done } = await addon.resources.change(id, { set: commands === undefined ? {} : { commands } });
-        if (!done) return false;
-        if (paused !== undefined) await (paused ? budget.pause : budget.resume)(ADDON_ACCOUNT, id);
-        return true;
-      },
+      change: (id, settings, actor) => changeResource({ resources: addon.resources, budget, audit: addon.audit }, id, settings, actor),
       ledger: async (id) => {
         const resource = await addon.resources.get(id);
         return resource === undefined ? undefined : await readLedger(redis, resource, config.shards);
       },
     },
     log,
-    board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), ...visitorsOf(config, session)] },
+    board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), sessionPrincipal(session)] },
     dashboard: webPages({
       runIdOf: (version) => layout.place(version, Date.now()),
       config,

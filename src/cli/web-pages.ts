@@ -4,7 +4,6 @@ import type { DynoPlatform, FileAccess, ObjectStore } from '../clients/ports.ts'
 import type { AppDeps } from '../http/app.ts';
 import { loadAssets } from '../http/dashboard/assets.ts';
 import type { LogSource } from '../http/dashboard/log-routes.ts';
-import type { PrincipalSource } from '../http/principal.ts';
 import { csrfToken, type SessionDeps, sessionPrincipal } from '../http/session.ts';
 import { readActivity } from '../queues/activity.ts';
 import { ADDON_ACCOUNT, type Budget } from '../queues/budget.ts';
@@ -39,7 +38,7 @@ export function webPages(deps: {
   return {
     assets: loadAssets(),
     mode: config.mode,
-    visitors: visitorsOf(config, session),
+    visitors: [sessionPrincipal(session)],
     csrf: (c) => csrfToken(session, c),
     now: Date.now,
     redisTrouble: () => ({ where: placeOf(config.redis), error: redisError() }),
@@ -49,26 +48,8 @@ export function webPages(deps: {
     store: clients.store,
     activity: (query) => readActivity(redis, { ...query, shards: config.shards }),
     outlook: (id) => budget.outlook(ADDON_ACCOUNT, id, []),
-    settings: {
-      pause: async (id, paused) => {
-        await (paused ? budget.pause(ADDON_ACCOUNT, id) : budget.resume(ADDON_ACCOUNT, id));
-      },
-      commands: async (id, commands) => {
-        await resources.change(id, { set: { commands } });
-      },
-      rotate: (id) => jobs.add({ kind: 'rotate', resource: id, before: Date.now() }),
-    },
+    rotate: (id) => jobs.add({ kind: 'rotate', resource: id, before: Date.now() }),
   };
-}
-
-/** Who may see pages: whoever has a session, and on one's own machine whoever reaches the server. */
-export function visitorsOf(config: Config, session: SessionDeps): readonly PrincipalSource[] {
-  return [sessionPrincipal(session), ...(config.mode === 'production' ? [] : [localVisitor(config.resource ?? '')])];
-}
-
-/** Whoever reaches a server that listens on loopback only and refuses other sites' pages. */
-function localVisitor(resource: string): PrincipalSource {
-  return async () => await Promise.resolve({ kind: 'local', resource, scope: 'write', name: 'local' });
 }
 
 /** Where Redis is, without user and password. */

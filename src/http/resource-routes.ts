@@ -1,17 +1,16 @@
 // `/v1/resource` and `/v1/ledger`: what the add-on is for this app, and whether every file has its decision.
-import type { Audit } from '../queues/audit.ts';
 import { ResourceSettings, ResourceView } from '../schema/api-views.ts';
 import { LedgerView } from '../schema/ledger-view.ts';
 import { type ApiRoute, apiRoute, notFound } from './api-route.ts';
 
 export interface ResourceDeps {
   readonly view: (id: string) => Promise<ResourceView | undefined>;
-  /** Changes what is given. Answers whether there is such a resource. */
-  readonly change: (id: string, settings: ResourceSettings) => Promise<boolean>;
+  /** Changes what is given and notes who did it. Answers whether there is such a resource. */
+  readonly change: (id: string, settings: ResourceSettings, actor: string) => Promise<boolean>;
   readonly ledger: (id: string) => Promise<LedgerView | undefined>;
 }
 
-export function resourceRoutes(deps: { resources: ResourceDeps; audit: Pick<Audit, 'append'> }): readonly ApiRoute[] {
+export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiRoute[] {
   return [
     apiRoute(
       {
@@ -46,15 +45,8 @@ export function resourceRoutes(deps: { resources: ResourceDeps; audit: Pick<Audi
         ],
       },
       async ({ c, resource, body }) => {
-        const changed = await deps.resources.change(resource, body);
-        if (changed) {
-          const { kind, name } = c.var.principal;
-          await deps.audit.append(resource, {
-            actor: `${kind} ${name}`,
-            action: 'resource.change',
-            detail: JSON.stringify(body),
-          });
-        }
+        const { kind, name } = c.var.principal;
+        const changed = await deps.resources.change(resource, body, `${kind} ${name}`);
         const view = changed ? await deps.resources.view(resource) : undefined;
         if (view === undefined) throw notFound('resource: it is not provisioned yet, or gone');
         return view;

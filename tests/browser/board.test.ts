@@ -14,7 +14,7 @@ afterAll(async () => {
 });
 
 it('shows operators the queues, the tree of a run and a parked task in bull-board, for reading alone', async () => {
-  const { page, complaints, close } = await openTab(browser);
+  const { page, complaints, close } = await openTab(browser, world);
   const id = world.engine.upload([{ cmd: 'hold', timeout: 600 }, { parallel: [{ cmd: 'quick' }, { cmd: 'quick' }] }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
   await page.locator('.ph-working').first().waitFor();

@@ -29,7 +29,7 @@ const HOSTILE = [
 ];
 
 it('shows titles, names, keys, states, errors and logs of every kind inertly', async () => {
-  const { page, complaints, close } = await openTab(browser);
+  const { page, complaints, close } = await openTab(browser, world);
   for (const [i, text] of HOSTILE.entries()) {
     const say = world.engine.cloud.scripts;
     say['says'] = async (dyno) => {
@@ -85,7 +85,7 @@ it('lets nothing run that is not a file of ours, whatever a page contains', asyn
   const policy = response.headers.get('content-security-policy') ?? '';
   expect(policy).toContain("default-src 'none'");
   expect(policy).not.toContain('unsafe');
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   await page.goto(`${world.url}/runs`);
   const inline =
     "[...document.querySelectorAll('*')].filter((one) => one.getAttributeNames().some((name) => /^on|^style$/.test(name)) || (one.localName === 'script' && !one.src)).length";

@@ -58,7 +58,7 @@ const LOOKS = [
 
 describe.each(LOOKS)('%s', (_name, options) => {
   it('has no fault that axe calls serious, on any page, and nothing to scroll sideways', async () => {
-    const { page, close } = await openTab(browser, options);
+    const { page, close } = await openTab(browser, world, options);
     for (const [name, path] of Object.entries(pages)) {
       await page.goto(`${world.url}${path}`);
       expect(await accessibilityFaults(page), name).toEqual([]);
@@ -69,7 +69,7 @@ describe.each(LOOKS)('%s', (_name, options) => {
 });
 
 it('reads without JavaScript: list, timeline, error, log, and a retry works', async () => {
-  const { page, close } = await openTab(browser, { javaScriptEnabled: false });
+  const { page, close } = await openTab(browser, world, { javaScriptEnabled: false });
   await page.goto(`${world.url}${pages['runs']}`);
   await page.locator('tr', { hasText: 'exited 1 without output' }).locator('[data-row]').click();
   expect(await page.locator('.callout').first().innerText()).toContain('exited 1 without output');
@@ -85,7 +85,7 @@ it('reads without JavaScript: list, timeline, error, log, and a retry works', as
 });
 
 it('goes by keyboard alone: to a run, to a task, and runs it again', async () => {
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   await page.goto(`${world.url}/runs`);
   await page.keyboard.press('?');
   await page.locator('#help[open]').waitFor();

@@ -14,14 +14,14 @@ afterAll(async () => {
 });
 
 it('says where Redis was looked for and what to do, and becomes the page again by itself', async () => {
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   const id = world.engine.upload([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
   await page.locator('.ph-working').first().waitFor();
   await world.redis.crash();
   // the page that is open finds out by itself, and so does one that is opened now
   await page.getByRole('heading', { name: 'Redis does not answer' }).waitFor();
-  const other = await openTab(browser);
+  const other = await openTab(browser, undefined);
   const response = await other.page.goto(`${world.url}/runs`);
   expect(response?.status()).toBe(503);
   const text = await other.page.locator('main').innerText();

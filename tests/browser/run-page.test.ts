@@ -20,7 +20,7 @@ const FAILING = [
 ];
 
 it('shows a run as it happens, without a reload, to its end', async () => {
-  const { page, complaints, close } = await openTab(browser);
+  const { page, complaints, close } = await openTab(browser, world);
   const id = world.engine.upload([
     { name: 'First', cmd: 'hold' },
     {
@@ -48,7 +48,7 @@ it('shows a run as it happens, without a reload, to its end', async () => {
 });
 
 it('repairs a failed run from the row that failed', async () => {
-  const { page, complaints, close } = await openTab(browser);
+  const { page, complaints, close } = await openTab(browser, world);
   // the command fails at the first attempt of each run, so what runs again must be told from what is kept by the posts
   const id = world.engine.upload([
     { name: 'Prepare', cmd: 'quick' },
@@ -72,7 +72,7 @@ it('repairs a failed run from the row that failed', async () => {
 });
 
 it('shows attempts of a task side by side, and what the dyno wrote with its colours as text', async () => {
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   const id = world.engine.upload([{ name: 'Twice', cmd: 'second', backoff: { type: 'fixed', delay: 0 } }]);
   const run = await world.engine.ended(id);
   const dyno = run.steps[0]?.tasks[0]?.dyno ?? '';
@@ -90,7 +90,7 @@ it('shows attempts of a task side by side, and what the dyno wrote with its colo
 });
 
 it('cancels a run that goes on', async () => {
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   const id = world.engine.upload([{ cmd: 'never', timeout: 60 }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
   await page.locator('.ph-working').first().waitFor();
@@ -101,7 +101,7 @@ it('cancels a run that goes on', async () => {
 });
 
 it('says what is wrong with an edited workflow, keeping what was typed', async () => {
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   const id = world.engine.upload(FAILING);
   await world.engine.ended(id);
   await page.goto(`${world.url}/runs/${id}/again`);

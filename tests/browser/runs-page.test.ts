@@ -24,7 +24,7 @@ afterAll(async () => {
 const rows = '.list tbody tr';
 
 it('filters by state, text and key, and keeps the filter in the address', async () => {
-  const { page, complaints, close } = await openTab(browser);
+  const { page, complaints, close } = await openTab(browser, world);
   await page.goto(`${world.url}/runs`);
   expect(await page.locator(rows).count()).toBe(3);
   expect(await page.locator(`tr[id="${failed}"] .row-error`).innerText()).toContain('exited 1 without output');
@@ -43,7 +43,7 @@ it('filters by state, text and key, and keeps the filter in the address', async 
 });
 
 it('shows a run that begins while the page is open', async () => {
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   await page.goto(`${world.url}/runs?prefix=in%2Fnew%2F`);
   await page.locator('#live[data-on="yes"]').waitFor();
   const id = world.engine.upload([{ cmd: 'quick' }], 'in/new/one.jpg');
@@ -52,7 +52,7 @@ it('shows a run that begins while the page is open', async () => {
 });
 
 it('retries and cancels several at once and says of each what came of it', async () => {
-  const { page, close } = await openTab(browser);
+  const { page, close } = await openTab(browser, world);
   await page.goto(`${world.url}/runs?prefix=in%2Fphotos%2F`);
   for (const id of [failed, fine]) await page.locator(`tr[id="${id}"] input`).check();
   await page.getByText('2 selected').waitFor();

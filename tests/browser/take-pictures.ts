@@ -69,14 +69,14 @@ try {
       ['heroku', 'Process exited with status 1'],
     ].map(([source, text], i) => say(source ?? '', text ?? '', i)),
   );
-  const light = await openTab(browser, { viewport: { width: 1320, height: 1080 }, deviceScaleFactor: 1.5 });
+  const light = await openTab(browser, world, { viewport: { width: 1320, height: 1080 }, deviceScaleFactor: 1.5 });
   await light.page.goto(`${world.url}/runs/${failing}`);
   await light.page.locator('.lines li').nth(5).waitFor();
   await light.page.screenshot({ path: to('run-page') });
-  const dark = await openTab(browser, { viewport: { width: 1320, height: 860 }, deviceScaleFactor: 1.5, colorScheme: 'dark' });
+  const dark = await openTab(browser, world, { viewport: { width: 1320, height: 860 }, deviceScaleFactor: 1.5, colorScheme: 'dark' });
   await dark.page.goto(`${world.url}/`);
   await dark.page.screenshot({ path: to('overview-dark') });
-  const phone = await openTab(browser, { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 });
+  const phone = await openTab(browser, world, { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 });
   await phone.page.goto(`${world.url}/runs`);
   await phone.page.screenshot({ path: to('runs-phone') });
 } finally {

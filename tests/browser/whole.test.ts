@@ -16,7 +16,10 @@ afterAll(async () => {
 });
 
 it('saves a file with a workflow attached, shows its run live, its log and its output, and tells why a file is there', async () => {
-  const { page, complaints, close } = await openTab(browser);
+  const { page, complaints, close } = await openTab(browser, {
+    url: cloud.variables['AUTOFILES_URL'] ?? '',
+    token: cloud.variables['AUTOFILES_TOKEN'] ?? '',
+  });
   page.setDefaultTimeout(60_000);
   await page.goto(`${cloud.variables['AUTOFILES_URL']}/files`);
   await page.getByText('Save a file').click();

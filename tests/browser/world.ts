@@ -79,6 +79,7 @@ export async function startWorld(scripts: Record<string, Script> = SCRIPTS) {
       for (const go of held.splice(0)) go();
     },
     url: `http://127.0.0.1:${port}`,
+    token: config.apiToken ?? '',
     stop: async () => {
       server.close();
       if ('closeAllConnections' in server) server.closeAllConnections();

@@ -71,11 +71,16 @@ describe('the object store', () => {
     const { objects, bucketOf } = await setupStore();
     const bucket = await bucketOf('ld-private-a');
     const key = "in/a b+c//ü(1)*!'~&=?#.json";
+    const began = Math.floor(Date.now() / 1000) * 1000;
     const first = await objects.put(bucket, key, 'erstes ü', { contentType: 'text/plain', metadata: { ld_run: '1' } });
     const second = await objects.put(bucket, key, new Uint8Array());
     expect(second.versionId).not.toBe(first.versionId);
-    expect(await objects.head(bucket, key, first.versionId)).toEqual({ ...first, size: 9, metadata: { ld_run: '1' } });
-    expect(await objects.head(bucket, key)).toEqual({ ...second, size: 0, metadata: {} });
+    const modifiedAt = expect.any(Number);
+    const head = await objects.head(bucket, key, first.versionId);
+    expect(head).toEqual({ ...first, size: 9, metadata: { ld_run: '1' }, modifiedAt });
+    expect(head?.modifiedAt).toBeGreaterThanOrEqual(began);
+    expect(head?.modifiedAt).toBeLessThanOrEqual(Date.now());
+    expect(await objects.head(bucket, key)).toEqual({ ...second, size: 0, metadata: {}, modifiedAt });
     expect(await objects.text(bucket, key, first.versionId, 100)).toBe('erstes ü');
     expect(await objects.text(bucket, key, second.versionId, 100)).toBe('');
     await expect(objects.text(bucket, key, first.versionId, 8)).rejects.toMatchObject({ code: 'workflow_too_large' });

@@ -75,6 +75,7 @@ describe('head', () => {
       etag: 'abc',
       size: 17,
       metadata: { ld_task_id: 'r1.0.0', ld_state: '{"n":1}' },
+      modifiedAt: Date.UTC(2026, 10, 28, 20),
     });
     expect(seen).toHaveLength(1);
     expect(seen[0]).toMatchObject({ method: 'HEAD', url: '/ld-private-x/in/a%20b%2Bc/%C3%BC%281%29%2A%21%27~//z.json?versionId=v1%3D' });
@@ -128,7 +129,13 @@ describe('head', () => {
     const { store } = await setup((response, count) =>
       count === 1 ? s3Error(response, 500, 'InternalError') : found(response, { 'x-amz-meta-ld_run': '1' }),
     );
-    expect(await store.head('ld-private-x', 'k', 'v1')).toEqual({ versionId: 'v1', etag: 'abc', size: 17, metadata: { ld_run: '1' } });
+    expect(await store.head('ld-private-x', 'k', 'v1')).toEqual({
+      versionId: 'v1',
+      etag: 'abc',
+      size: 17,
+      metadata: { ld_run: '1' },
+      modifiedAt: Date.UTC(2026, 10, 28, 20),
+    });
   });
 
   it('fails as s3_unavailable, with the cause, when S3 stays down', async () => {

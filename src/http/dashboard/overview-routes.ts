@@ -2,10 +2,9 @@
 import { Hono } from 'hono';
 import type { ActivityStretch } from '../../queues/activity.ts';
 import type { RunQuery } from '../../queues/run-list.ts';
-import type { ResourceView } from '../../schema/api-views.ts';
 import { Failure } from '../../schema/failures.ts';
-import type { LedgerView } from '../../schema/ledger-view.ts';
 import type { RunPage } from '../../schema/run-view.ts';
+import type { ResourceDeps } from '../resource-routes.ts';
 import { type OverviewInput, overviewPage } from './overview-page.ts';
 import { showPage, type VisitEnv } from './visit.ts';
 
@@ -17,10 +16,7 @@ const STRETCHES = 48;
 const WIDTH_MS = 1_800_000;
 
 export interface OverviewDeps {
-  readonly resources: {
-    readonly view: (id: string) => Promise<ResourceView | undefined>;
-    readonly ledger: (id: string) => Promise<LedgerView | undefined>;
-  };
+  readonly resources: ResourceDeps;
   readonly list: (query: RunQuery) => Promise<RunPage>;
   readonly activity: (query: { resource: string; now: number; stretches: number; width: number }) => Promise<readonly ActivityStretch[]>;
   readonly outlook: (resource: string) => Promise<OverviewInput['outlook']>;

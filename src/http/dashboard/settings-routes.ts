@@ -1,10 +1,10 @@
 // Settings and the forms on them. Every change is noted in the audit log with who made it.
 import { type Context, Hono } from 'hono';
-import type { ResourceView } from '../../schema/api-views.ts';
+import type { ResourceSettings } from '../../schema/api-views.ts';
 import type { AuditEntry } from '../../schema/audit-entry.ts';
 import { Failure } from '../../schema/failures.ts';
-import type { LedgerView } from '../../schema/ledger-view.ts';
 import type { TokenView } from '../../schema/token-view.ts';
+import type { ResourceDeps } from '../resource-routes.ts';
 import { type SettingsInput, settingsPage } from './settings-page.ts';
 import { showPage, type VisitEnv } from './visit.ts';
 
@@ -12,10 +12,7 @@ import { showPage, type VisitEnv } from './visit.ts';
 const AUDIT_ENTRIES = 50;
 
 export interface SettingsDeps {
-  readonly resources: {
-    readonly view: (id: string) => Promise<ResourceView | undefined>;
-    readonly ledger: (id: string) => Promise<LedgerView | undefined>;
-  };
+  readonly resources: ResourceDeps;
   readonly tokens: {
     list(resource: string): Promise<readonly TokenView[]>;
     make(order: { resource: string; scope: 'read' | 'write'; name: string; by: string }): Promise<TokenView & { token: string }>;
@@ -25,13 +22,8 @@ export interface SettingsDeps {
     list(resource: string, page: { limit: number }): Promise<readonly AuditEntry[]>;
     append(resource: string, act: { actor: string; action: string; detail?: string }): Promise<void>;
   };
-  readonly settings: {
-    /** Holds launches back, or lets them go on. */
-    readonly pause: (resource: string, paused: boolean) => Promise<void>;
-    readonly commands: (resource: string, commands: 'any' | 'procfile') => Promise<void>;
-    /** Renews the credentials soon. */
-    readonly rotate: (resource: string) => Promise<void>;
-  };
+  /** Renews the credentials soon. */
+  readonly rotate: (resource: string) => Promise<void>;
 }
 
 /** `/settings` and what is changed there. */
@@ -58,22 +50,19 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
 
   routes.get('/settings', async (c) => showPage(c, settingsPage(c.var.visit.view, await read(c))));
 
-  routes.post('/settings/pause', async (c) => {
-    const paused = (await field(c, 'paused')) === 'yes';
-    await deps.settings.pause(c.var.visit.resource, paused);
-    await note(c, paused ? 'launches.pause' : 'launches.resume', '');
+  const change = async (c: Context<VisitEnv>, settings: ResourceSettings) => {
+    await deps.resources.change(c.var.visit.resource, settings, c.var.visit.name);
     return c.redirect('/settings', 303);
-  });
+  };
 
-  routes.post('/settings/commands', async (c) => {
-    const commands = (await field(c, 'commands')) === 'procfile' ? 'procfile' : 'any';
-    await deps.settings.commands(c.var.visit.resource, commands);
-    await note(c, 'commands.set', commands);
-    return c.redirect('/settings', 303);
-  });
+  routes.post('/settings/pause', async (c) => await change(c, { paused: (await field(c, 'paused')) === 'yes' }));
+  routes.post(
+    '/settings/commands',
+    async (c) => await change(c, { commands: (await field(c, 'commands')) === 'procfile' ? 'procfile' : 'any' }),
+  );
 
   routes.post('/settings/rotate', async (c) => {
-    await deps.settings.rotate(c.var.visit.resource);
+    await deps.rotate(c.var.visit.resource);
     await note(c, 'credentials.rotate', 'asked for');
     return c.redirect('/settings', 303);
   });
