@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 // Processes that are killed or frozen at every point of their work, and a thousand real dynos: minutes, not seconds.
 export default defineConfig({
   test: {
-    include: ['tests/crash/**/*.test.ts', 'tests/e2e/thousand-dynos.test.ts', 'tests/e2e/kill-children.test.ts'],
+    include: ['tests/faults/**/*.test.ts'],
     testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 3,

@@ -1,7 +1,7 @@
 // Health is progress: what is up but serves nothing of the due work is red, and gives itself up.
 import { describe, expect, it } from 'vitest';
 import { createProgressWatch, type Sample } from '../../src/schema/progress.ts';
-import { startWorld } from '../crash/crash-world.ts';
+import { startWorld } from '../support/process-world.ts';
 import { startRedisProxy } from '../support/redis-proxy.ts';
 import { openTestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';

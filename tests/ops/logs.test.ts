@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createRedactor } from '../../src/schema/redaction.ts';
-import { startWorld } from '../crash/crash-world.ts';
+import { startWorld } from '../support/process-world.ts';
 
 describe('a worker that runs a workflow', () => {
   it('logs run, task, attempt and dyno, and none of the secrets that it handles', async () => {

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { describe, expect, it } from 'vitest';
-import { startWorld } from '../crash/crash-world.ts';
+import { startWorld } from '../support/process-world.ts';
 import { openTestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
 

@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { eventually, platformWith } from './platform.ts';
+import { eventually, platformWith } from '../dynos/platform.ts';
 
 // The children of this process that ended and were not waited for.
 async function zombies(): Promise<string[]> {

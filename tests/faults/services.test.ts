@@ -1,9 +1,9 @@
 // Redis, the store or the workers are killed in the middle of many runs; all runs end right, and no attempt is launched
 // twice.
 import { afterEach, describe, expect, it } from 'vitest';
+import type { DynoScript } from '../support/heroku-stub.ts';
+import { type CrashWorld, startWorld } from '../support/process-world.ts';
 import { until } from '../support/until.ts';
-import { type CrashWorld, startWorld } from './crash-world.ts';
-import type { DynoScript } from './heroku-stub.ts';
 
 const scripts: Record<string, DynoScript> = {
   ok: (dyno) => dyno.output(100 + ((dyno.taskId.charCodeAt(6) * 37) % 400)),

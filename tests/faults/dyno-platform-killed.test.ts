@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { clientOf, eventually, folderWith } from './platform.ts';
+import { clientOf, eventually, folderWith } from '../dynos/platform.ts';
 
 const main = join(import.meta.dirname, '../../src/local/dynos/main.ts');
 

@@ -23,9 +23,9 @@ import { readRun } from '../../src/queues/views.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import { isFinal, type RunView } from '../../src/schema/run-view.ts';
 import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
-import { startRedis } from '../support/redis-server.ts';
-import { until } from '../support/until.ts';
 import { type DynoScript, startHerokuStub } from './heroku-stub.ts';
+import { startRedis } from './redis-server.ts';
+import { until } from './until.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const STORE = fileURLToPath(new URL('./store-process.ts', import.meta.url));

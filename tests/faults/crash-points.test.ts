@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { FailpointName } from '../../src/schema/failpoint.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
-import { type CrashWorld, startWorld } from './crash-world.ts';
-import type { DynoScript } from './heroku-stub.ts';
+import type { DynoScript } from '../support/heroku-stub.ts';
+import { type CrashWorld, startWorld } from '../support/process-world.ts';
 
 const scripts: Record<string, DynoScript> = {
   ok: (dyno) => dyno.output(50),

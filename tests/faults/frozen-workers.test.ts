@@ -1,9 +1,9 @@
 // A worker freezes (SIGSTOP) between two steps, another one takes its work over, and then it goes on with what it was
 // about to do: the zombie must find out that it is one.
 import { afterEach, describe, expect, it } from 'vitest';
+import type { DynoScript } from '../support/heroku-stub.ts';
+import { type CrashWorld, startWorld } from '../support/process-world.ts';
 import { until } from '../support/until.ts';
-import { type CrashWorld, startWorld } from './crash-world.ts';
-import type { DynoScript } from './heroku-stub.ts';
 
 const scripts: Record<string, DynoScript> = {
   ok: (dyno) => dyno.output(50),
