@@ -18,6 +18,7 @@ it('shows operators the queues, the tree of a run and a parked task in bull-boar
   const id = world.engine.upload([{ cmd: 'hold', timeout: 600 }, { parallel: [{ cmd: 'quick' }, { cmd: 'quick' }] }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
   await page.locator('.ph-working').first().waitFor();
+  const csrf = await page.locator('input[name="csrf"]').first().inputValue();
   await page.getByRole('link', { name: 'Queues' }).click();
   for (const name of ['plan', 'task', 'finish']) await page.getByRole('link', { name, exact: false }).first().waitFor();
   await page.goto(`${world.url}/admin/queues/queue/task?status=delayed`);
@@ -30,8 +31,10 @@ it('shows operators the queues, the tree of a run and a parked task in bull-boar
       .first()
       .waitFor();
   expect(await page.getByRole('button', { name: /retry|promote|remove|clean/i }).count()).toBe(0);
-  const refused = await fetch(`${world.url}/admin/queues/api/queues/task/${id}.0.0/promote`, { method: 'PUT' });
-  expect(refused.status).toBe(405);
+  const promote = `${world.url}/admin/queues/api/queues/task/${id}.0.0/promote`;
+  // from the operator's own page, and from one who is nobody and learns not even that it exists
+  expect((await page.context().request.put(promote, { headers: { 'x-csrf-token': csrf } })).status()).toBe(405);
+  expect((await fetch(promote, { method: 'PUT' })).status).toBe(404);
   // it asks for a font elsewhere; the policy lets nothing out
   expect(complaints.filter((text) => !text.includes('fonts.googleapis.com'))).toEqual([]);
   world.release();

@@ -18,10 +18,10 @@ it('says where Redis was looked for and what to do, and becomes the page again b
   const id = world.engine.upload([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
   await page.locator('.ph-working').first().waitFor();
+  const other = await openTab(browser, world);
   await world.redis.crash();
   // the page that is open finds out by itself, and so does one that is opened now
   await page.getByRole('heading', { name: 'Redis does not answer' }).waitFor();
-  const other = await openTab(browser, undefined);
   const response = await other.page.goto(`${world.url}/runs`);
   expect(response?.status()).toBe(503);
   const text = await other.page.locator('main').innerText();
