@@ -1,4 +1,4 @@
-import { connect as netConnect, type Socket } from 'node:net';
+import { connect as netConnect, Socket } from 'node:net';
 import { connect as tlsConnect } from 'node:tls';
 import { AbstractConnector, type ChainableCommander, type Cluster, Redis } from 'ioredis';
 import Type from 'typebox';
@@ -42,8 +42,19 @@ function nodeConnector(cluster: Cluster, key: string) {
       super(DISCONNECT_MS);
     }
 
+    /** ioredis ends a connection for good when its connector rejects, and tries again when the socket it is given is a broken one. */
     async connect(): Promise<Socket> {
       this.connecting = true;
+      delete this.firstError;
+      try {
+        return await this.reach();
+      } catch (error) {
+        this.firstError = error instanceof Error ? error : new Failure('redis_unavailable', String(error));
+        return new Socket().destroy();
+      }
+    }
+
+    private async reach(): Promise<Socket> {
       const [slot, slots] = await Promise.all([cluster.cluster('KEYSLOT', key), cluster.cluster('SLOTS')]);
       if (!ClusterSlots.Check(slots)) throw new Failure('redis_unavailable', 'CLUSTER SLOTS was answered in a form that is not known.');
       const range = slots.find(([from, to]) => Number(from) <= slot && slot <= Number(to));

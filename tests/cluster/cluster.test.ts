@@ -1,5 +1,7 @@
 // The engine on a real Redis Cluster: three masters, runs spread over shards on all of them, one master killed under load.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clusterOf, connect } from '../../src/queues/connection.ts';
+import { openFenced } from '../../src/queues/fenced-redis.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { parseRunId } from '../../src/schema/ids.ts';
 import { startRedisCluster, type TestCluster } from '../support/redis-cluster.ts';
@@ -51,6 +53,27 @@ describe('a Redis Cluster', () => {
   });
   afterAll(async () => {
     await servers.stop();
+  });
+
+  it('is asked again where a key is when it cannot say: the connection that makes trees never gives up', async () => {
+    const connection = connect(servers, () => {});
+    const cluster = clusterOf(connection);
+    if (cluster === undefined) throw new Error('no cluster');
+    // a node that has just started knows of no other yet
+    let asked = 0;
+    const slots = cluster.cluster.bind(cluster);
+    Object.assign(cluster, {
+      cluster: async (...call: Parameters<typeof slots>) => (String(call[0]) === 'SLOTS' && ++asked <= 2 ? [] : await slots(...call)),
+    });
+    const fenced = openFenced(connection, shardKeys(0).live);
+    fenced.on('error', () => {});
+    try {
+      await until('an answer', async () => (await fenced.ping().catch(() => 'no')) === 'PONG');
+      expect(asked).toBeGreaterThan(2);
+    } finally {
+      fenced.disconnect();
+      connection.disconnect();
+    }
   });
 
   it('carries every kind of run, spread over its nodes', async () => {
