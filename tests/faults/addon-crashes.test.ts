@@ -2,8 +2,8 @@
 import { ListBucketsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ADDON_FAILPOINTS, type Failpoint, type FailpointName } from '../../src/schema/failpoint.ts';
+import { type AddonWorld, startAddonWorld } from '../addon/addon-world.ts';
 import { until } from '../support/until.ts';
-import { type AddonWorld, startAddonWorld } from './addon-world.ts';
 
 const PROCESS_MS = 60_000;
 const ROTATE: readonly FailpointName[] = ['rotate.issued', 'rotate.kept', 'rotate.told'];

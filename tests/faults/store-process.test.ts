@@ -5,8 +5,8 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { sendSigned, sign } from './raw-request.ts';
-import { end, forkStore, type StoreProcess, storeEnvironment } from './store-process.ts';
+import { sendSigned, sign } from '../store/raw-request.ts';
+import { end, forkStore, type StoreProcess, storeEnvironment } from '../store/store-process.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/local/store/main.ts');
 let dir: string;
