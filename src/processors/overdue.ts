@@ -1,9 +1,9 @@
-import type { DynoPlatform, ObjectStore } from '../clients/ports.ts';
+import type { DynoEnd, DynoPlatform, ObjectStore } from '../clients/ports.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import type { TaskRef } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { Decision, EnterOptions } from '../queues/task-transitions.ts';
-import { messageOf } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { readMetadata } from '../schema/metadata.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
@@ -50,7 +50,7 @@ export async function lookOnceMore(
   if (gone && output === 'unanswered') return 'extend';
   if (!gone) return { code: 'timed_out', detail: `no output within ${task.timeout} s` };
   const end = await endOf(deps, ref, resource);
-  const status = end?.status === undefined ? 'exited' : `exited ${end.status}`;
+  const status = end === 'unread' || end?.status === undefined ? 'exited' : `exited ${end.status}`;
   return { code: 'exited_without_output', detail: `${status} without output` };
 }
 
@@ -62,9 +62,15 @@ async function lookAtDyno(
   gone: boolean,
 ): Promise<EnterOptions['verdict']> {
   const listed = gone ? 'gone' : await lookAtList(deps, ref, resource);
-  const end = listed === 'up' || listed === 'not up' ? undefined : await endOf(deps, ref, resource);
+  const read = listed === 'up' || listed === 'not up' ? undefined : await endOf(deps, ref, resource);
+  const end = read === 'unread' ? undefined : read;
   if (listed === 'not up' || (listed === 'unanswered' && !end?.up)) {
     return { code: 'timed_out', detail: `not up within ${task.timeout} s` };
+  }
+  if (read === 'unread') {
+    // a crash must not pass for a success because nobody could be asked
+    if (gone) return 'extend';
+    return { code: 'timed_out', detail: `gone, and its log could not be read within ${task.timeout} s to see whether it was up` };
   }
   const failed = end?.status !== undefined && end.status !== 0;
   if (end !== undefined && !end.up && (failed || decision.detail.endsWith('|crashed'))) {
@@ -120,7 +126,8 @@ async function lookForOutput(deps: OverdueDeps, ref: TaskRef, resource: Resource
   }
 }
 
-async function endOf(deps: OverdueDeps, ref: TaskRef, resource: Resource) {
+/** undefined: the task has no dyno, or its log may not be read; `unread`: the log could not be asked in time. */
+async function endOf(deps: OverdueDeps, ref: TaskRef, resource: Resource): Promise<DynoEnd | 'unread' | undefined> {
   const dyno = await deps.runs.dynoOf(ref);
   if (dyno === undefined) return undefined;
   try {
@@ -131,6 +138,7 @@ async function endOf(deps: OverdueDeps, ref: TaskRef, resource: Resource) {
     });
   } catch (error) {
     deps.log.warn({ taskId: ref.id, dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'log of a dyno not read');
-    return undefined;
+    // a token that may not read logs will not learn to by waiting; then the dyno list alone tells
+    return error instanceof Failure && !error.retry ? undefined : 'unread';
   }
 }

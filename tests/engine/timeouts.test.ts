@@ -58,6 +58,10 @@ const scripts: Record<string, Script> = {
     return dyno.accept();
   },
   never_up: (dyno) => dyno.accept(),
+  crash_early: (dyno) => {
+    dyno.exit(20, 1, false);
+    return dyno.accept();
+  },
   absent: () => unknown,
   absent_first: async (dyno) => {
     if (dyno.post.attempt === 1) return unknown;
@@ -479,6 +483,28 @@ describe.concurrent('dynos', () => {
   it('that never come up fail a task without output at its deadline', async () => {
     const run = await engine.ended(engine.upload([t('never_up', { no_output: true, timeout: 1 })]));
     expect([run.error?.code, run.error?.message]).toEqual(['timed_out', 'not up within 1 s']);
+  });
+
+  it('whose end cannot be read yet are no success: they are asked again, and the log decides', async () => {
+    await alone({}, async (own) => {
+      own.cloud.endsDown = true;
+      const id = own.upload([t('crash_early', { no_output: true })]);
+      await until('a second look', () => own.cloud.refusedEnds >= 2);
+      own.cloud.endsDown = false;
+      const run = await own.ended(id);
+      expect([run.error?.code, run.error?.message]).toEqual(['dyno_crashed', 'exited 1 before it was up']);
+    });
+  });
+
+  it('whose end cannot be read at all fail a task without output at its deadline, and say so', async () => {
+    await alone({}, async (own) => {
+      own.cloud.endsDown = true;
+      const run = await own.ended(own.upload([t('crash_early', { no_output: true, timeout: 2 })]));
+      expect([run.error?.code, run.error?.message]).toEqual([
+        'timed_out',
+        'gone, and its log could not be read within 2 s to see whether it was up',
+      ]);
+    });
   });
 
   it('that are up are looked at once more before a task without output times out', async () => {

@@ -34,8 +34,8 @@ export type Script = (dyno: {
   readonly post: Post;
   /** Writes the output `ms` from now (0: before the POST is answered). */
   output(ms?: number, metadata?: Record<string, string>, how?: { key?: string; eventDelay?: number; eventLost?: boolean }): Promise<void>;
-  /** Ends `ms` from now. */
-  exit(ms: number, status?: number): void;
+  /** Ends `ms` from now; `up`: whether it came up before. */
+  exit(ms: number, status?: number, up?: boolean): void;
   accept(state?: 'up' | 'starting'): LaunchOutcome;
   /** Becomes `up` `ms` from now. */
   up(ms: number): void;
@@ -77,6 +77,10 @@ export class ScriptedCloud {
   /** PUTs that were refused while putsDown. */
   refusedPuts = 0;
   listDown = false;
+  /** How dynos ended cannot be read. */
+  endsDown = false;
+  /** Reads that were refused while endsDown. */
+  refusedEnds = 0;
   /** Keys whose HEAD fails in a way that no waiting heals. */
   readonly broken = new Set<string>();
   /** Apps whose dynos cannot be listed or stopped. */
@@ -245,10 +249,10 @@ export class ScriptedCloud {
           else write();
           await Promise.resolve();
         },
-        exit: (ms, status = 0) =>
+        exit: (ms, status = 0, up = true) =>
           this.later(ms, () => {
             this.dynos.delete(dyno.id);
-            this.ends.set(dyno.name, { status, up: true });
+            this.ends.set(dyno.name, { status, up });
           }),
         up: (ms) =>
           this.later(ms, () => {
@@ -273,7 +277,13 @@ export class ScriptedCloud {
       this.dynos.delete(id);
       await Promise.resolve();
     },
-    endOf: async (_app, name) => await Promise.resolve(this.ends.get(name) ?? { status: undefined, up: true }),
+    endOf: async (_app, name) => {
+      if (this.endsDown) {
+        this.refusedEnds += 1;
+        throw new Failure('heroku_unavailable', 'POST log-sessions: HTTP 503.');
+      }
+      return await Promise.resolve(this.ends.get(name) ?? { status: undefined, up: true });
+    },
     processTypes: async () => await Promise.resolve(this.processTypes),
     log: async (_app, dyno) => await Promise.resolve(this.logs.get(dyno) ?? []),
     follow: (_app, dyno) => inTurn(this.logs.get(dyno) ?? []),
