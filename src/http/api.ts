@@ -10,13 +10,14 @@ import { feedRoutes } from './feed-routes.ts';
 import { type FilesDeps, filesRoutes } from './files-routes.ts';
 import { type LedgerDeps, ledgerRoutes } from './ledger-routes.ts';
 import { type ResourceDeps, resourceRoutes } from './resource-routes.ts';
+import { type RunActionsDeps, runActionsRoutes } from './run-actions-routes.ts';
 import { type RunsDeps, runsRoutes } from './runs-routes.ts';
 import { type TasksDeps, tasksRoutes } from './tasks-routes.ts';
 import { tokensRoutes } from './tokens-routes.ts';
 import { webhooksRoutes } from './webhooks-routes.ts';
 import { workflowsRoutes } from './workflows-routes.ts';
 
-export interface ApiDeps extends RunsDeps {
+export interface ApiDeps extends RunsDeps, RunActionsDeps {
   readonly credentials: CredentialsDeps;
   readonly audit: Audit;
   readonly account: LedgerDeps;
@@ -32,6 +33,7 @@ export interface ApiDeps extends RunsDeps {
 export function apiRoutes(deps: ApiDeps): readonly ApiRoute[] {
   return [
     ...runsRoutes(deps),
+    ...runActionsRoutes(deps),
     ...feedRoutes(deps),
     ...tasksRoutes(deps),
     ...filesRoutes(deps),

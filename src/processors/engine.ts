@@ -1,11 +1,10 @@
 // One worker process: consumers of the event queue, the BullMQ workers of every shard, poller and sweeper.
-import { type Processor, Worker } from 'bullmq';
 import type { DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
 import { createArchiveQueue } from '../queues/archive.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect, duplicate, type RedisAddress } from '../queues/connection.ts';
-import { QUEUES, type QueueName, shardPrefix } from '../queues/keys.ts';
+import { QUEUES } from '../queues/keys.ts';
 import { type Layout, unchanged } from '../queues/layout.ts';
 import { createLedger } from '../queues/ledger.ts';
 import { createParking } from '../queues/parking.ts';
@@ -30,16 +29,14 @@ import { chargedPlatform } from './charged-platform.ts';
 import { createEventHandler, decideAtLast, type EventDeps } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
 import { startGranting } from './grant.ts';
-import { startLiveness, workName } from './liveness.ts';
+import { createJobWorkers } from './job-workers.ts';
+import { startLiveness } from './liveness.ts';
 import { observedPlatform, observedRuns } from './observed.ts';
 import { createPlanProcessor } from './plan.ts';
 import { startPolling } from './poll.ts';
 import { retentionOf } from './retention.ts';
 import { startSweeping } from './sweep.ts';
 import { createTaskProcessor } from './task.ts';
-
-/** BullMQ fails a job that stalled more often than this; crashes are handled by the record's intents, not by counting. */
-const NEVER_TOO_OFTEN = 1_000_000;
 
 /** Milliseconds that Redis may take to answer a look at what is due. */
 const PROBE_DEADLINE_MS = 5_000;
@@ -231,42 +228,15 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     log,
   });
 
-  const workers: Worker[] = [];
-  const served = new Map<string, number>();
-  const work = (shard: number, name: QueueName, processor: Processor, concurrency: number) => {
-    const what = workName(name, shard);
-    served.set(what, 0);
-    const counted: Processor = async (job, token, signal) => {
-      const began = options.monotonic();
-      try {
-        return await processor(job, token, signal);
-      } finally {
-        options.telemetry.activation(name, options.monotonic() - began);
-        served.set(what, (served.get(what) ?? 0) + 1);
-      }
-    };
-    const worker = new Worker(name, counted, {
-      connection: redis,
-      prefix: shardPrefix(shard),
-      concurrency,
-      lockDuration: options.lockMs,
-      stalledInterval: Math.max(100, Math.floor(options.lockMs / 2)),
-      maxStalledCount: NEVER_TOO_OFTEN,
-    });
-    worker.on('error', (error) => log.warn({ queue: name, error: messageOf(error) }, 'worker error'));
-    worker.on('failed', (job, error) => {
-      if (error.name !== 'UnrecoverableError') log.warn({ queue: name, jobId: job?.id, error: messageOf(error) }, 'activation failed');
-    });
-    workers.push(worker);
-  };
+  const jobs = createJobWorkers({ ...options, redis });
   for (const shard of shards) {
     const planner = planners[shard];
     if (planner === undefined) continue;
-    work(shard, QUEUES.task, tasks.process, options.taskConcurrency);
-    work(shard, QUEUES.finish, createFinishProcessor({ runs, ended: books.ended, failpoint, log }), options.taskConcurrency);
-    work(shard, QUEUES.plan, createPlanProcessor({ planner }), 50);
+    jobs.serve(shard, QUEUES.task, tasks.process, options.taskConcurrency);
+    jobs.serve(shard, QUEUES.finish, createFinishProcessor({ runs, ended: books.ended, failpoint, log }), options.taskConcurrency);
+    jobs.serve(shard, QUEUES.plan, createPlanProcessor({ planner }), 50);
   }
-  await Promise.all(workers.map((worker) => worker.waitUntilReady()));
+  await jobs.ready();
 
   const consumer = options.queue.consume(options.queueUrl, {
     consumers: options.consumers,
@@ -284,7 +254,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     shards: () => shards,
     queue: options.queue,
     queueUrl: options.queueUrl,
-    served,
+    served: jobs.served,
     lastPollAt: consumer.lastPollAt,
     stallMs: options.stallMs,
     onDead: options.onDead,
@@ -303,7 +273,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       await consumer.stop(left());
       await Promise.all([granting.stop(), auditing.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker
-      await within(left(), Promise.all(workers.map((worker) => worker.close())));
+      await within(left(), jobs.close());
       await within(left(), books.stop(Math.min(ARCHIVE_LAST_MS, left())));
       tasks.close();
       await within(left(), budget.settle());

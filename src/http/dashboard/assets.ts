@@ -9,6 +9,7 @@ const FILES = {
   'dashboard.css': ['client/dashboard.css', 'text/css; charset=utf-8'],
   'favicon.svg': ['client/favicon.svg', 'image/svg+xml'],
   'main.js': ['client/main.ts', 'text/javascript; charset=utf-8'],
+  'keyboard.js': ['client/keyboard.ts', 'text/javascript; charset=utf-8'],
   'log.js': ['client/log.ts', 'text/javascript; charset=utf-8'],
   'upload.js': ['client/upload.ts', 'text/javascript; charset=utf-8'],
   'graph.js': ['client/graph.ts', 'text/javascript; charset=utf-8'],
@@ -31,7 +32,7 @@ export function loadAssets(): Assets {
     const hash = createHash('sha256').update(body).digest('base64url').slice(0, 10);
     return [name, { path: `/assets/${name.replace('.', `.${hash}.`)}`, type, body }];
   };
-  return new Map([read('dashboard.css'), read('favicon.svg'), read('main.js'), read('log.js'), read('graph.js'), read('upload.js')]);
+  return new Map((Object.keys(FILES) as AssetName[]).map(read));
 }
 
 /** The address of a file, hash included. */

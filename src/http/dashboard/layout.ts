@@ -53,7 +53,7 @@ export function page(view: View, { title, current, main, live, tick, scripts = [
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <title>${title} · Autofiles</title><link rel="stylesheet" href="${asset('dashboard.css')}"><link rel="icon" type="image/svg+xml" href="${asset('favicon.svg')}">
-<script type="module" src="${asset('main.js')}"></script>${scripts.map((name) => html`<script type="module" src="${asset(name)}"></script>`)}</head>
+${(['main.js', 'keyboard.js', ...scripts] as const).map((name) => html`<script type="module" src="${asset(name)}"></script>`)}</head>
 <body class="mode-${view.mode}"${live === undefined ? '' : html` data-live="${live}"`}${tick === undefined ? '' : html` data-tick="${tick}"`}>${iconSprite()}
 <a class="skip" href="#main">Skip to the content</a>
 <header class="top"><a class="logo" href="/"><svg width="22" height="22" viewBox="0 0 24 24" aria-hidden="true"><path class="logo-file" d="M4 2h9l5 5v15H4z"/><path class="logo-bolt" d="M12 8l-4 7h3l-1 5 5-7h-3.4z"/></svg><span>Autofiles</span></a>
