@@ -180,6 +180,14 @@ describe('attached runs', () => {
       expect(await platform.ended(dyno.name)).toContain(`heroku[${dyno.name}]: Process exited with status 3`);
     });
 
+    it('takes the terminal away with its client: who does not heed SIGHUP reads no more', async () => {
+      const platform = await setup({});
+      const { dyno, client } = await platform.run(`trap '' HUP; echo ready; while read -r line; do :; done`, { force_no_tty: false });
+      await eventually('the reader', () => client.text().includes('ready'));
+      client.socket.destroy();
+      await platform.ended(dyno.name);
+    });
+
     it('ends the jobs of a shell whose client goes away', async () => {
       const platform = await setup({});
       const { dyno, client } = await platform.run('bash', { force_no_tty: false });

@@ -18,6 +18,7 @@ interface Terminal {
   write(data: Buffer): void;
   pause(): void;
   resume(): void;
+  destroy(): void;
 }
 
 /** The pseudo-terminals of `@lydell/node-pty`; undefined where it has no prebuilt binary for this machine (attached runs then go without a terminal). */
@@ -71,8 +72,8 @@ export function startTerminalProcess(command: ProcessCommand, deps: { terminals:
     signal,
     io: {
       write: (chunk) => terminal.write(chunk),
-      // A terminal has no end of input but the byte that the client itself sends.
-      endInput: () => undefined,
+      // Input ends with the terminal itself, as with one that hung up: a shell that SIGHUP meets just before it reads would wait for ever.
+      endInput: () => terminal.destroy(),
       pause: () => terminal.pause(),
       resume: () => terminal.resume(),
     },
