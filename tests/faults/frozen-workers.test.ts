@@ -40,7 +40,15 @@ async function takeOver(failpoint: string, run: unknown[]) {
     zombie.signal('SIGTERM');
     expect(await zombie.ended).toBe('0');
   };
-  return { world, runId, awaken, endZombie };
+  /** The run has succeeded, the zombie is gone, and neither left anything behind or did anything twice. */
+  const expectSoundEnd = async () => {
+    const run = await world.ended(runId);
+    expect(run.state).toBe('succeeded');
+    await endZombie();
+    await world.drained();
+    await world.expectSound(run);
+  };
+  return { world, runId, awaken, endZombie, expectSoundEnd };
 }
 
 const somethingLaunched = async (world: CrashWorld, runId: string, count: number) => {
@@ -49,30 +57,23 @@ const somethingLaunched = async (world: CrashWorld, runId: string, count: number
 
 describe('a worker that freezes', { timeout: 150_000 }, () => {
   it('between the check and the making of a tree adds nothing in the middle of the run', async () => {
-    const { world, runId, awaken, endZombie } = await takeOver('plan.checked:1:SIGSTOP', shape);
+    const { world, runId, awaken, expectSoundEnd } = await takeOver('plan.checked:1:SIGSTOP', shape);
     await somethingLaunched(world, runId, 2);
     awaken();
-    const run = await world.ended(runId);
-    expect(run.state).toBe('succeeded');
-    await endZombie();
-    await world.drained();
-    await world.expectSound(run);
+    await expectSoundEnd();
     expect(world.launches(runId)).toHaveLength(5);
   });
 
   it('between the check and the making of a tree adds nothing after the end', async () => {
-    const { world, runId, awaken, endZombie } = await takeOver('plan.checked:1:SIGSTOP', shape);
-    const run = await world.ended(runId);
-    expect(run.state).toBe('succeeded');
+    const { world, runId, awaken, expectSoundEnd } = await takeOver('plan.checked:1:SIGSTOP', shape);
+    await world.ended(runId);
     awaken();
-    await endZombie();
-    await world.drained();
-    await world.expectSound(run);
+    await expectSoundEnd();
     expect(world.launches(runId)).toHaveLength(5);
   });
 
   it('between a launch and its record leaves the dyno to be adopted, and records nothing twice', async () => {
-    const { world, runId, awaken, endZombie } = await takeOver('task.posted:1:SIGSTOP', [t('slow'), t('ok')]);
+    const { world, runId, awaken, expectSoundEnd } = await takeOver('task.posted:1:SIGSTOP', [t('slow'), t('ok')]);
     const adopted = await until(
       'the adoption or the output',
       async () => (await world.show(runId))?.history.find(({ what }) => what === 'adopted' || what === 'output'),
@@ -80,34 +81,24 @@ describe('a worker that freezes', { timeout: 150_000 }, () => {
     );
     expect(adopted.attempt).toBe(1);
     awaken();
-    const run = await world.ended(runId);
-    expect(run.state).toBe('succeeded');
-    await endZombie();
-    await world.drained();
-    await world.expectSound(run);
+    await expectSoundEnd();
     expect(world.launches(runId)).toEqual([`${runId}.0.0/1`, `${runId}.1.0/1`]);
     expect(world.stub.stopped()).toEqual([]);
   });
 
   it('between a record and the park leaves the task where its new owner has it', async () => {
-    const { world, runId, awaken, endZombie } = await takeOver('task.launched:1:SIGSTOP', [t('slow'), t('ok')]);
+    const { world, runId, awaken, expectSoundEnd } = await takeOver('task.launched:1:SIGSTOP', [t('slow'), t('ok')]);
     await until('the second task', async () => world.launches(runId).length === 2, 60_000);
     awaken();
-    const run = await world.ended(runId);
-    expect(run.state).toBe('succeeded');
-    await endZombie();
-    await world.expectSound(run);
+    await expectSoundEnd();
   });
 
   it('before it parks a retry starts no third attempt', async () => {
     const retrying = t('flaky', { retries: 1, backoff: { type: 'fixed', delay: 0.1 } });
-    const { world, runId, awaken, endZombie } = await takeOver('task.judged:1:SIGSTOP', [retrying, t('ok')]);
+    const { world, runId, awaken, expectSoundEnd } = await takeOver('task.judged:1:SIGSTOP', [retrying, t('ok')]);
     await somethingLaunched(world, runId, 2);
     awaken();
-    const run = await world.ended(runId);
-    expect(run.state).toBe('succeeded');
-    await endZombie();
-    await world.expectSound(run);
+    await expectSoundEnd();
     expect(world.launches(runId)).toEqual([`${runId}.0.0/1`, `${runId}.0.0/2`, `${runId}.1.0/1`]);
   });
 });

@@ -5,9 +5,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createObjectStore } from '../../src/clients/s3.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
-import { type LocalCloud, startLocalCloud } from '../support/local-cloud.ts';
+import { type LocalCloud, startLocalCloud, storeOf } from '../support/local-cloud.ts';
 import { until } from '../support/until.ts';
 
 describe('the local cloud', { timeout: 240_000 }, () => {
@@ -42,15 +41,7 @@ describe('the local cloud', { timeout: 240_000 }, () => {
     const key = `in/${randomUUID()}`;
     const names = ['a', 'b', 'c'].map((name) => `${name}-${randomUUID()}`);
     const { variables: v } = cloud;
-    const store = createObjectStore({
-      region: 'us-east-1',
-      endpoint: v['AWS_ENDPOINT_URL_S3'] ?? '',
-      credentials: {
-        accessKeyId: v['LD_AWS_ACCESS_KEY_ID'] ?? '',
-        secretAccessKey: v['LD_AWS_SECRET_ACCESS_KEY'] ?? '',
-        sessionToken: v['LD_AWS_SESSION_TOKEN'] ?? '',
-      },
-    });
+    const store = storeOf(cloud);
     const task = (name: string | undefined) => ({
       cmd: `mark ${name} 1`,
       no_output: true,

@@ -5,9 +5,8 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createObjectStore } from '../../src/clients/s3.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
-import { type LocalCloud, startLocalCloud } from '../support/local-cloud.ts';
+import { type LocalCloud, startLocalCloud, storeOf } from '../support/local-cloud.ts';
 
 const RUNS = 5;
 const TASKS = 200;
@@ -15,7 +14,7 @@ const TASKS = 200;
 let cloud: LocalCloud;
 let app: string;
 let signer: Server;
-let store: ReturnType<typeof createObjectStore>;
+let store: ReturnType<typeof storeOf>;
 let bucket: string;
 /** How many processes asked for the proof of a task. */
 const proofs = new Map<string, number>();
@@ -39,15 +38,7 @@ beforeAll(async () => {
   cloud = await startLocalCloud({ app, env: { AUTOFILES_CHAOS: JSON.stringify({ delay_ms: 5000 }) } });
   const { variables: v } = cloud;
   bucket = v['LD_S3_BUCKET'] ?? '';
-  store = createObjectStore({
-    region: 'us-east-1',
-    endpoint: v['AWS_ENDPOINT_URL_S3'] ?? '',
-    credentials: {
-      accessKeyId: v['LD_AWS_ACCESS_KEY_ID'] ?? '',
-      secretAccessKey: v['LD_AWS_SECRET_ACCESS_KEY'] ?? '',
-      sessionToken: v['LD_AWS_SESSION_TOKEN'] ?? '',
-    },
-  });
+  store = storeOf(cloud);
   // signs and sends the dyno's PUT, since a shell cannot; the key is not out/<id>, so that only the event can tell
   signer = createServer((request, response) => {
     const id = (request.url ?? '').slice(1);

@@ -120,7 +120,10 @@ it('shows what the last sweep found, and every decision counted', async () => {
     watermark: { at: 1_000, since: 0 },
     sweptAt: 2_000,
   });
-  const ledger = await readLedger(engine.redis, resource, 1);
+  const ledger = await until('the outputs of both runs', async () => {
+    const found = await readLedger(engine.redis, resource, 1);
+    return found.decisions['output'] === 2 && found;
+  });
   expect(ledger).toMatchObject({
     resource: engine.resource,
     in_scope: 3,
@@ -133,5 +136,5 @@ it('shows what the last sweep found, and every decision counted', async () => {
     epoch: 1,
     reexecuted: 0,
   });
-  expect(ledger.decisions).toMatchObject({ run: 2, rejected: 2 });
+  expect(ledger.decisions).toEqual({ run: 2, rejected: 2, output: 2, ignored: 4, quarantined: 2 });
 });

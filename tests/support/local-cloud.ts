@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseEnv } from 'node:util';
 import { Compile } from 'typebox/compile';
 import { apiOf } from '../../src/cli/access.ts';
+import { createObjectStore } from '../../src/clients/s3.ts';
 import { RunView } from '../../src/schema/run-view.ts';
 import { until } from './until.ts';
 
@@ -52,6 +53,19 @@ export interface LocalCloud {
   ended(key: string): Promise<RunView>;
   /** SIGTERM; answers with the exit status when the process is gone and removes the folder. */
   stop(): Promise<number | null>;
+}
+
+/** The cloud's store as its app reaches it. */
+export function storeOf({ variables }: Pick<LocalCloud, 'variables'>) {
+  return createObjectStore({
+    region: 'us-east-1',
+    endpoint: variables['AWS_ENDPOINT_URL_S3'] ?? '',
+    credentials: {
+      accessKeyId: variables['LD_AWS_ACCESS_KEY_ID'] ?? '',
+      secretAccessKey: variables['LD_AWS_SECRET_ACCESS_KEY'] ?? '',
+      sessionToken: variables['LD_AWS_SESSION_TOKEN'] ?? '',
+    },
+  });
 }
 
 /** The folder of one of the project's examples. */
