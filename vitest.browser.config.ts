@@ -7,8 +7,6 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     maxWorkers: 1,
-    // a busy CI machine may stall for seconds; what only passes when tried again is reported as such
-    retry: process.env['CI'] === undefined ? 0 : 2,
     pool: 'forks',
     execArgv: ['--disable-warning=ExperimentalWarning'],
   },

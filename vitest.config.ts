@@ -9,8 +9,6 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 3,
-    // a busy CI machine may stall for seconds; what only passes when tried again is reported as such
-    retry: process.env['CI'] === undefined ? 0 : 2,
     pool: 'forks',
     execArgv: ['--disable-warning=ExperimentalWarning'],
   },
