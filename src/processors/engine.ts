@@ -214,6 +214,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     checkCommand: createCommandCheck({ platform, now: options.monotonic }),
     nudgeGrants: granting.nudge,
     parkings,
+    // without an archive there is nothing to tell a loss by
+    whole: () => (books.recall === undefined ? 0 : books.recall.whole()),
     listen: channel.listen,
     ...(options.graceUntilDrained ? { drained } : {}),
     adoptMarginMs: options.adoptMarginMs,

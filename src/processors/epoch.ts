@@ -2,7 +2,8 @@
 import type { ObjectStore } from '../clients/ports.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { StoreEpoch, StoreState } from '../queues/store-epoch.ts';
-import type { Watch } from '../queues/watch.ts';
+import type { Hold, Watch } from '../queues/watch.ts';
+import type { Witness } from '../schema/archive-marks.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
@@ -18,9 +19,13 @@ const WITNESS_MS = 30_000;
 const RECOVERY_MS = 3_600_000;
 /** Beats that a new epoch is ahead of all that was seen: other processes may have seen a few more. */
 const AHEAD = 10_000;
-/** Milliseconds that a process which was killed keeps the others from raising the epoch. */
+/** Milliseconds that a process which was killed keeps the others from raising the epoch; one that works holds on to it. */
 const ALONE_MS = 10_000;
 const PAGE = 200;
+/** Work that repairs what was lost: nobody must wait for its lock of before the loss. Two at a time do no harm. */
+const LOCKS = ['sweep', 'sweep-buckets', 'archive'];
+/** Runs that are looked up in the archive at the same time. */
+const AT_ONCE = 16;
 
 /** What decides differently after a loss of Redis. */
 export interface Recall {
@@ -31,6 +36,11 @@ export interface Recall {
   settled(anew?: boolean): Promise<number>;
   /** The epoch, for what was saved (ms) before it began: it may have been decided in an earlier one. */
   epochFor(saved: number | undefined): number | undefined;
+  /**
+   * Names the unbroken connection on which Redis was found whole; undefined while that is not so. A launch whose intent was recorded
+   * on another one is not sent: the Redis that has it may be one that forgot that it was sent before.
+   */
+  whole(): number | undefined;
   /** Whether what is not there may still be on its way back. */
   recovering(): boolean;
   /** Puts a run back that the archive has as ended; answers whether it has it. */
@@ -61,47 +71,69 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   /** Breaks of the connection before the last look that found Redis, or made it, whole. */
   let wholeAfter = -1;
 
-  /** undefined: another process is at it. */
-  const check = async (found: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
-    const release = await deps.watch.alone('epoch', ALONE_MS);
-    if (release === undefined) return undefined;
+  /** `seen`: what this process saw before it was alone. undefined: another process is at it. */
+  const check = async (seen: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
+    const hold = await deps.watch.hold('epoch', ALONE_MS);
+    if (hold === undefined) return undefined;
     try {
       const witness = await deps.marks.witness();
-      const since = await deps.clock();
+      // asked after the witness was read: what was seen before may be older than a witness of another process, or than the
+      // recovery that it has just made
+      const found = await deps.epochs.beat();
+      const behind = turnedBack && found.epoch === seen.epoch;
       if (witness === undefined) {
         await deps.epochs.raise(found.epoch ?? 1, found.beat, found.since);
         await deps.marks.setWitness({ epoch: found.epoch ?? 1, beat: found.beat, since: found.since });
-      } else if (found.epoch === undefined || turnedBack || found.beat < witness.beat || found.epoch < witness.epoch) {
-        const epoch = Math.max(witness.epoch, found.epoch ?? 0) + 1;
-        const beat = Math.max(witness.beat, highest, found.beat) + AHEAD;
-        deps.log.error({ epoch, found: found.beat, expected: Math.max(witness.beat, highest) }, 'Redis has lost data');
-        await deps.marks.setWitness({ epoch, beat, since });
-        await recover(deps, epoch);
-        await deps.epochs.raise(epoch, beat, since);
-        await deps.onRaised();
+      } else if (found.epoch === undefined || behind || found.beat < witness.beat || found.epoch < witness.epoch) {
+        await begin(found, witness, hold);
       } else await deps.marks.setWitness({ epoch: found.epoch, beat: found.beat, since: found.since });
       witnessed = deps.now();
       return await deps.epochs.beat();
     } finally {
-      await release();
+      await hold.release();
     }
+  };
+
+  /**
+   * Puts back what was lost and begins the next epoch. The witness says first that this is under way, so that whoever has to go on
+   * with it begins the same epoch, and last that it is done, before anything may be launched in it.
+   */
+  const begin = async (found: StoreState, witness: Witness, hold: Hold): Promise<void> => {
+    const goesOn = witness.recovering === true && (found.epoch ?? 0) < witness.epoch;
+    const epoch = goesOn ? witness.epoch : Math.max(witness.epoch, found.epoch ?? 0) + 1;
+    const beat = Math.max(witness.beat, highest, found.beat) + AHEAD;
+    const since = await deps.clock();
+    deps.log.error({ epoch, found: found.beat, expected: Math.max(witness.beat, highest), goesOn }, 'Redis has lost data');
+    if (!goesOn) await deps.marks.setWitness({ epoch, beat: witness.beat, since, recovering: true });
+    const renewing = startLoop({ name: 'epoch-lock', every: ALONE_MS / 4, log: deps.log, turn: hold.renew });
+    try {
+      await recover(deps, epoch);
+    } finally {
+      await renewing.stop();
+    }
+    if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
+    await deps.marks.setWitness({ epoch, beat, since });
+    await deps.epochs.raise(epoch, beat, since);
+    await deps.epochs.free(LOCKS);
+    await deps.onRaised();
   };
 
   const look = async (): Promise<void> => {
     const breaks = deps.epochs.breaks();
     const found = await deps.epochs.beat();
     const turnedBack = found.beat <= highest;
-    const lost = found.epoch === undefined || turnedBack;
+    // a process that has seen no witness yet knows nothing: for it, all may be lost
+    const doubtful = found.epoch === undefined || turnedBack || !Number.isFinite(witnessed);
     let state: StoreState | undefined = found;
-    if (lost || deps.now() - witnessed >= WITNESS_MS) {
+    if (doubtful || deps.now() - witnessed >= WITNESS_MS) {
       try {
         state = await check(found, turnedBack);
       } catch (error) {
         // a witness that cannot be written now is written later; what is lost comes back first
-        if (lost) throw error;
+        if (doubtful) throw error;
         deps.log.warn({ error: messageOf(error) }, 'no witness of the epoch written');
       }
-      if (state === undefined && lost) return;
+      if (state === undefined && doubtful) return;
       state ??= found;
     }
     if (state.epoch === undefined) return;
@@ -128,6 +160,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
         if (!whole() || current === undefined) throw new Failure('redis_unavailable', 'It has lost data, which comes back first.');
         return current.epoch;
       },
+      whole: () => (whole() && current !== undefined ? wholeAfter : undefined),
       epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
       recovering: () => current !== undefined && current.since > 0 && deps.now() - current.since < RECOVERY_MS,
       restore: async (runId) => await restoreRun(deps, runId),
@@ -141,17 +174,27 @@ async function recover(deps: EpochDeps, epoch: number): Promise<void> {
   for await (const text of deps.marks.backups()) if (await deps.backup.restore(text)) resources += 1;
   let restored = 0;
   let redone = 0;
+  const putRight = async (runId: string): Promise<boolean> => {
+    if (await restoreRun(deps, runId)) return true;
+    if (await deps.epochs.redo(runId, epoch)) redone += 1;
+    return false;
+  };
   for (let shard = 0; shard < deps.shards; shard += 1) {
     let offset = 0;
     for (;;) {
       const page = await deps.epochs.live(shard, { offset, limit: PAGE });
-      for (const runId of page) {
-        if (await restoreRun(deps, runId)) restored += 1;
-        else {
-          offset += 1;
-          if (await deps.epochs.redo(runId, epoch)) redone += 1;
+      const left = [...page];
+      let stay = 0;
+      // each run is looked up in the archive: one after the other, many would keep everything waiting for minutes
+      const work = async () => {
+        for (let runId = left.shift(); runId !== undefined; runId = left.shift()) {
+          if (await putRight(runId)) restored += 1;
+          else stay += 1;
         }
-      }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      // what was restored is no longer among those that live
+      offset += stay;
       if (page.length < PAGE) break;
     }
   }

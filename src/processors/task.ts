@@ -29,6 +29,8 @@ const UNSEEN_MS = 2_000;
 /** Milliseconds until a launch that time heals is tried again: spread between one and five seconds. */
 const HEAL_MIN_MS = 1_000;
 const HEAL_SPREAD_MS = 4_000;
+/** Milliseconds until a launch is tried again that waits until Redis is known to be whole. */
+const UNSURE_MS = 250;
 /** Milliseconds that an account is left alone after a 429 that does not say how long; 75 calls come back in a minute. */
 const THROTTLED_MS = 5_000;
 const TOO_MANY_REQUESTS = 429;
@@ -44,6 +46,8 @@ export interface TaskDeps extends OverdueDeps {
   readonly nudgeGrants: () => void;
   /** One per shard. */
   readonly parkings: readonly Parking[];
+  /** Names the connection on which Redis was found whole (epoch.ts); undefined while it may have lost what was launched. */
+  readonly whole: () => number | undefined;
   /** Tells of transitions; only ever a shortcut. */
   readonly listen: (onTransition: (transition: Transition) => void) => () => void;
   /** Milliseconds that pass after a POST could have been answered before a dyno that nothing shows counts as lost. */
@@ -68,6 +72,8 @@ interface Activation {
   readonly token: string;
   /** What the run's channel told since the last decision. */
   readonly heard: { cancel: boolean; output: boolean };
+  /** The connection on which Redis was whole when the launch was prepared. */
+  whole: number | undefined;
   /** What the launch budget said; `granted` until the grant was used or given back. */
   budget: EnterOptions['budget'];
 }
@@ -91,7 +97,16 @@ export function createTaskProcessor(deps: TaskDeps) {
     const planned = readTaskJob(job.data) ?? (await deps.runs.planned(ref));
     if (planned === undefined) return 'gone';
     const { resource, task } = planned;
-    const activation: Activation = { ref, task, resource, job, token, heard: { cancel: false, output: false }, budget: '' };
+    const activation: Activation = {
+      ref,
+      task,
+      resource,
+      job,
+      token,
+      heard: { cancel: false, output: false },
+      whole: undefined,
+      budget: '',
+    };
     active.set(ref.id, activation);
     try {
       return await act(deps, activation);
@@ -131,7 +146,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
       case 'gone':
         return 'gone';
       case 'ask':
-        await ask(deps, activation);
+        if (!(await ask(deps, activation))) return await park(deps, activation, { ...decision, ms: UNSURE_MS }, false);
         break;
       case 'settled':
         deps.failpoint('task.settled');
@@ -192,11 +207,17 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
   }
 }
 
-/** Asks the launch budget. A task that must wait is rung when its turn comes. */
-async function ask(deps: TaskDeps, activation: Activation): Promise<void> {
+/**
+ * Asks the launch budget. A task that must wait is rung when its turn comes. Answers false, and asks nobody, while Redis may have lost
+ * what was launched.
+ */
+async function ask(deps: TaskDeps, activation: Activation): Promise<boolean> {
   const { ref, resource } = activation;
+  activation.whole = deps.whole();
+  if (activation.whole === undefined) return false;
   const { account, concurrency } = await deps.allowances.of(resource);
   activation.budget = await deps.budget.request({ account, resource, task: ref.id, concurrency });
+  return true;
 }
 
 /** A grant that the record did not turn into a launch is somebody else's. */
@@ -258,6 +279,7 @@ async function launch(deps: TaskDeps, activation: Activation, decision: Decision
   if (heard.cancel) return await refuse('heal', 0, 'The run is being cancelled.');
   // The line before the send: an activation that slept since its decision may no longer be the one that counts.
   if (deps.monotonic() - asked > NOT_AFTER_MS) return await refuse('heal', 0, 'The launch came too late and was not sent.');
+  if (deps.whole() !== activation.whole) return await refuse('heal', UNSURE_MS, 'The connection to Redis broke; the launch was not sent.');
   const outcome: LaunchOutcome = await deps.platform.launch(order.app, order, { deadline: LAUNCH_DEADLINE_MS });
   deps.failpoint('task.posted');
   const facts = { taskId: ref.id, attempt, runId: ref.runId };

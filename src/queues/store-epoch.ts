@@ -39,6 +39,11 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
       await runScript(redis, 'raise', [STORE_KEY], ['', '', epoch, beat, since]);
     },
 
+    /** Frees locks that came back with an older Redis: whoever held them then has long let go of them, and does not know it. */
+    free: async (locks: readonly string[]): Promise<void> => {
+      for (let shard = 0; shard < deps.shards; shard += 1) for (const what of locks) await redis.del(shardKeys(shard).lock(what));
+    },
+
     /** A page of runs that have not ended, in all shards. */
     live: async (shard: number, page: { offset: number; limit: number }): Promise<readonly string[]> =>
       await redis.zrange(shardKeys(shard).live, String(page.offset), String(page.offset + page.limit - 1)),

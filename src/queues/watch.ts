@@ -26,6 +26,12 @@ export interface DynoToStop {
   readonly dyno: { readonly id: string; readonly name: string };
 }
 
+/** What a process alone does. */
+export interface Hold {
+  renew(): Promise<boolean>;
+  release(): Promise<void>;
+}
+
 export type Watch = ReturnType<typeof createWatch>;
 
 /** Reads and works off one shard's lists. */
@@ -33,6 +39,19 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
   const { redis } = deps;
   const keys: ShardKeys = shardKeys(deps.shard);
   defineScripts(redis);
+
+  const hold = async (what: string, ms: number): Promise<Hold | undefined> => {
+    const owner = randomBytes(8).toString('hex');
+    const key = keys.lock(what);
+    if ((await redis.set(key, owner, 'PX', ms, 'NX')) !== 'OK') return undefined;
+    const mine = async () => (await redis.get(key)) === owner;
+    return {
+      renew: async () => (await mine()) && (await redis.pexpire(key, ms)) === 1,
+      release: async () => {
+        if (await mine()) await redis.del(key);
+      },
+    };
+  };
 
   return {
     /** Resources with dynos to watch. */
@@ -84,14 +103,10 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
      * Makes this process the only one that does `what` in the shard for `ms` milliseconds. Answers with the way to give
      * it up early, or undefined when another one has it. Only a means against double work: nothing relies on it.
      */
-    alone: async (what: string, ms: number): Promise<(() => Promise<void>) | undefined> => {
-      const owner = randomBytes(8).toString('hex');
-      const key = keys.lock(what);
-      if ((await redis.set(key, owner, 'PX', ms, 'NX')) !== 'OK') return undefined;
-      return async () => {
-        if ((await redis.get(key)) === owner) await redis.del(key);
-      };
-    },
+    alone: async (what: string, ms: number): Promise<(() => Promise<void>) | undefined> => (await hold(what, ms))?.release,
+
+    /** The same for work that may take longer: `renew` gives it as long again, and answers whether it still was this process's. */
+    hold,
   };
 }
 

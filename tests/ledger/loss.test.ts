@@ -1,6 +1,6 @@
 // Redis is emptied or rolled back under load.
 import { afterEach, expect, it } from 'vitest';
-import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { STORE_KEY, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
 import { openAccount, readLedger } from '../../src/queues/ledger.ts';
 import { isFinal } from '../../src/schema/run-view.ts';
@@ -153,4 +153,78 @@ it('rolled back: what was accepted, launched, answered and ended meanwhile is ne
     expect(run !== undefined && isFinal(run.state)).toBe(true);
     expect(run?.history.filter(({ what }) => what === 'accepted')).toHaveLength(1);
   }
+}, 120_000);
+
+it('rolled back under tasks that are due: none is launched until Redis is known to be whole, and no number is used twice', async () => {
+  const redis = await startRedis();
+  ends.push(redis.stop);
+  const engine = await startTestEngine(
+    redis,
+    {
+      flaky: async (dyno) => {
+        if (dyno.post.attempt % 100 > 1) await dyno.output(200);
+        else dyno.exit(5, 1);
+        return dyno.accept();
+      },
+    },
+    { ledgerMs: 100, lateMs: 300 },
+  );
+  ends.push(engine.stop);
+  let gate = Promise.resolve();
+  const { store } = engine.cloud;
+  await engine.replaceEngine({
+    store: {
+      ...store,
+      text: async (bucket, key, ...more) => {
+        if (key === 'store.json') await gate;
+        return await store.text(bucket, key, ...more);
+      },
+    },
+  });
+  const runId = engine.upload([{ cmd: 'flaky', timeout: 60, retries: 2, backoff: { type: 'fixed', delay: 1 } }]);
+  await until('the backoff', async () => (await engine.redis.hget(shardKeys(0).run(runId), 'p:0.0')) === 'backoff');
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const remembered = await beats();
+  const rollBack = await redis.remember();
+  const second = () => engine.cloud.postsOf(runId).filter(({ attempt }) => attempt === 2).length;
+  await until('the second attempt', () => second() === 1);
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+
+  const open = Promise.withResolvers<void>();
+  gate = open.promise;
+  await rollBack();
+  const started = async () => Number(await engine.redis.hget(`${shardPrefix(0)}:task:${runId}.0.0`, 'ats'));
+  const before = await started();
+  await until('its task to be handed out again', async () => (await started()) > before + 1);
+  expect(second()).toBe(1);
+  open.resolve();
+  expect((await engine.ended(runId, 60_000)).state).toBe('succeeded');
+  expect(second()).toBe(1);
+}, 60_000);
+
+it('rolled back: a run that was started by an output, and lost, is made again', async () => {
+  const { redis, engine, release, allAccounted } = await start();
+  const next = JSON.stringify({ run: [task('held')] });
+  engine.cloud.scripts['leads'] = async (dyno) => {
+    await dyno.output(5, { ld_code: next });
+    return dyno.accept();
+  };
+  const parent = engine.upload([task('leads')]);
+  const rollBack = await redis.remember();
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const remembered = await beats();
+  await engine.ended(parent);
+  const trigger = engine.cloud.saved.find(({ key }) => key === `out/${parent}.0.0`);
+  if (trigger === undefined) throw new Error('no output');
+  const child = engine.runIdOf(trigger.key, trigger.versionId);
+  await until('its launch', () => engine.cloud.postsOf(child).length === 1);
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+
+  await rollBack();
+  release();
+  expect((await engine.ended(child, 60_000)).state).toBe('succeeded');
+  expect((await engine.ended(parent, 60_000)).state).toBe('succeeded');
+  await allAccounted();
+  const attempts = engine.cloud.posts.map(({ taskId, attempt }) => `${taskId}/${attempt}`);
+  expect(new Set(attempts).size).toBe(attempts.length);
 }, 120_000);

@@ -1,0 +1,166 @@
+// A loss of Redis is noticed by every worker at once; one of them puts things right, once.
+import { afterEach, expect, it } from 'vitest';
+import type { ObjectStore } from '../../src/clients/ports.ts';
+import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
+import { startEpoch } from '../../src/processors/epoch.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { createResourceBackup } from '../../src/queues/resource-backup.ts';
+import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
+import { createSweeping } from '../../src/queues/sweeping.ts';
+import { createWatch, type Watch } from '../../src/queues/watch.ts';
+import { Failure } from '../../src/schema/failures.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
+import { until } from '../support/until.ts';
+
+const ends: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function start() {
+  const redis = await startRedis();
+  const cloud = new ScriptedCloud('bucket', {});
+  ends.push(redis.stop, () => cloud.close());
+  const raised: string[] = [];
+  const said: string[] = [];
+
+  const worker = (name: string, change: { hold?: Watch['hold']; store?: Partial<ObjectStore> } = {}) => {
+    const connection = connect({ socket: redis.socket }, () => {});
+    ends.push(() => connection.disconnect());
+    const store = { ...cloud.store, ...change.store };
+    const watch = createWatch({ redis: connection, shard: 0 });
+    const say = (_: unknown, text: string) => said.push(`${name}: ${text}`);
+    const epochs = createStoreEpoch({ redis: connection, shards: 1 });
+    const epoch = startEpoch({
+      epochs,
+      backup: createResourceBackup({ redis: connection }),
+      marks: createArchiveMarks({ store, bucket: ARCHIVE_BUCKET }),
+      store,
+      archiveBucket: ARCHIVE_BUCKET,
+      shards: 1,
+      watch: change.hold === undefined ? watch : { ...watch, hold: change.hold },
+      clock: createSweeping({ redis: connection, shard: 0 }).clock,
+      now: Date.now,
+      onRaised: async () => {
+        raised.push(name);
+        await Promise.resolve();
+      },
+      log: { debug: say, info: say, warn: say, error: say },
+    });
+    ends.push(epoch.stop);
+    return { ...epoch.recall, connection, watch };
+  };
+  const witness = () => JSON.parse(cloud.objects.get(`${ARCHIVE_BUCKET}/store.json`)?.body ?? 'null');
+  return { redis, cloud, worker, raised, said, witness };
+}
+
+/** A gate before a worker is alone; `waiting` once it stands there. */
+function gateBefore(hold: () => Watch['hold']) {
+  const open = Promise.withResolvers<void>();
+  const waiting = Promise.withResolvers<void>();
+  return {
+    open: open.resolve,
+    waiting: waiting.promise,
+    hold: async (what: string, ms: number) => {
+      waiting.resolve();
+      await open.promise;
+      return await hold()(what, ms);
+    },
+  };
+}
+
+it('a worker that was held up takes the witness of another one for no loss', async () => {
+  const { worker, raised, witness } = await start();
+  const first = worker('first');
+  await until('the first is sure', () => first.whole() !== undefined);
+  // its beat was counted, and then it froze
+  const gate = gateBefore(() => late.watch.hold);
+  const late: ReturnType<typeof worker> = worker('late', { hold: gate.hold });
+  await gate.waiting;
+  const third = worker('third');
+  await until('a witness of what came after', async () => third.whole() !== undefined && witness().beat > 2);
+  gate.open();
+  await until('the late one is sure too', () => late.whole() !== undefined);
+  expect(raised).toEqual([]);
+  expect(await first.connection.hget(STORE_KEY, 'epoch')).toBe('1');
+});
+
+it('emptied under several workers: the epoch is raised once, although each of them noticed', async () => {
+  const { redis, worker, raised } = await start();
+  let gated = false;
+  const gate = gateBefore(() => late.watch.hold);
+  const late: ReturnType<typeof worker> = worker('late', {
+    hold: async (what, ms) => await (gated ? gate.hold : late.watch.hold)(what, ms),
+  });
+  const quick = worker('quick');
+  await until('both are sure', () => late.whole() !== undefined && quick.whole() !== undefined);
+  gated = true;
+  await redis.wipe();
+  await gate.waiting;
+  await until('the quick one put things right', () => raised.length > 0 && quick.whole() !== undefined);
+  gate.open();
+  await until('the late one is sure', () => late.whole() !== undefined);
+  expect(raised).toEqual(['quick']);
+  expect(await quick.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+});
+
+it('a recovery that takes long stays with the one that makes it, and nothing is whole before its end', async () => {
+  const { redis, cloud, worker, raised, witness } = await start();
+  let slow = false;
+  const open = Promise.withResolvers<void>();
+  const began = Promise.withResolvers<void>();
+  const store: Partial<ObjectStore> = {
+    versions: async (...args) => {
+      if (slow) {
+        began.resolve();
+        await open.promise;
+      }
+      return await cloud.store.versions(...args);
+    },
+  };
+  const workers = ['one', 'two'].map((name) => worker(name, { store }));
+  await until('both are sure', () => workers.every(({ whole }) => whole() !== undefined));
+  slow = true;
+  await redis.wipe();
+  await began.promise;
+  const { connection } = workers[0] ?? { connection: undefined };
+  if (connection === undefined) throw new Error('no worker');
+  const lock = shardKeys(0).lock('epoch');
+  let lowest = Number.POSITIVE_INFINITY;
+  await until('the lock to be held on to', async () => {
+    const left = await connection.pttl(lock);
+    const renewed = left > lowest + 1_000;
+    lowest = Math.min(lowest, left);
+    return renewed;
+  });
+  expect(workers.map(({ whole }) => whole())).toEqual([undefined, undefined]);
+  expect(witness()).toMatchObject({ epoch: 2, recovering: true });
+  open.resolve();
+  await until('all is whole', () => workers.every(({ whole }) => whole() !== undefined));
+  expect(raised).toHaveLength(1);
+  expect(witness()).toMatchObject({ epoch: 2 });
+  expect(witness().recovering).toBeUndefined();
+});
+
+it('a recovery that broke off goes on in the same epoch', async () => {
+  const { redis, cloud, worker, raised, said } = await start();
+  let failures = 0;
+  const store: Partial<ObjectStore> = {
+    versions: async (...args) => {
+      if (failures > 0) {
+        failures -= 1;
+        throw new Failure('s3_unavailable', 'LIST: HTTP 503 SlowDown.');
+      }
+      return await cloud.store.versions(...args);
+    },
+  };
+  const one = worker('one', { store });
+  await until('it is sure', () => one.whole() !== undefined);
+  failures = 3;
+  await redis.wipe();
+  await until('all is whole', () => raised.length > 0 && one.whole() !== undefined);
+  expect(said.filter((text) => text.endsWith('turn failed'))).toHaveLength(3);
+  expect(await one.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+});
