@@ -1,74 +1,88 @@
+// The REST API as the commands use it: openapi-fetch over the types that are generated from the API's own document
+// (api-types.ts), so that a call that the server does not know does not compile.
+import { EventSourceParserStream } from 'eventsource-parser/stream';
+import createClient, { type Client } from 'openapi-fetch';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { type ResourceSettings, ResourceView } from '../schema/api-views.ts';
-import { Failure } from '../schema/failures.ts';
-import { type HistoryEntry, HistoryEntry as HistoryEntrySchema, RunPage, type RunSummary, RunView } from '../schema/run-view.ts';
+import { ContainerCredentials, type ResourceSettings, ResourceView } from '../schema/api-views.ts';
+import { allFailureCodes, Failure, failureKind } from '../schema/failures.ts';
+import { type BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
+import { HistoryEntry, RunPage, type RunSummary, RunView } from '../schema/run-view.ts';
+import type { paths } from './api-types.ts';
 
-/** Milliseconds for an ordinary answer. */
+/** Milliseconds for an ordinary answer, and for one that lists a whole bucket. */
 const DEADLINE_MS = 10_000;
+const BUCKET_DEADLINE_MS = 300_000;
+/** Milliseconds until a stream that broke is taken up again. */
+const STREAM_AGAIN_MS = 200;
 
-const runPage = Compile(RunPage);
-const runView = Compile(RunView);
-const historyEntry = Compile(HistoryEntrySchema);
-const resourceView = Compile(ResourceView);
-const started = Compile(Type.Object({ id: Type.String() }));
-const problemReply = Compile(Type.Object({ detail: Type.String() }));
+type Query<Path extends keyof paths> = paths[Path] extends { get: { parameters: { query?: infer Q } } } ? NonNullable<Q> : never;
+type Body<Path extends keyof paths> = paths[Path] extends { post: { requestBody: { content: { 'application/json': infer B } } } }
+  ? B
+  : never;
 
-export interface Api {
-  runs(query: Readonly<Record<string, string>>): Promise<readonly RunSummary[]>;
-  run(id: string): Promise<RunView>;
-  cancel(id: string): Promise<unknown>;
-  /** Runs an ended run again; answers with the new run's id. */
-  retry(id: string, order: { mode: string; step?: number; task?: string; workflow?: unknown }): Promise<string>;
-  resource(): Promise<ResourceView>;
-  /** Changes what is given; answers with what stands then. */
-  changeResource(settings: ResourceSettings): Promise<ResourceView>;
-  /** Calls back for every entry of the run's history, those before included; resolves when the run has ended. */
-  follow(id: string, onEntry: (entry: HistoryEntry) => void | Promise<void>, signal: AbortSignal): Promise<void>;
-}
+/** Which runs are wanted. */
+export type RunsQuery = Query<'/v1/runs'>;
+/** What of an ended run runs again. */
+export type RetryOrder = Body<'/v1/runs/{id}/retry'>;
 
-/** The REST API as the commands use it. Throws Failure with the server's own words. */
-export function createApi(access: { url: string; token: string }): Api {
-  const headers = { authorization: `Bearer ${access.token}` };
+const checks = {
+  runPage: Compile(RunPage),
+  runView: Compile(RunView),
+  historyEntry: Compile(HistoryEntry),
+  resource: Compile(ResourceView),
+  started: Compile(Type.Object({ id: Type.String() })),
+  cancelled: Compile(Type.Object({ id: Type.String(), state: Type.String() })),
+  credentials: Compile(ContainerCredentials),
+  requested: Compile(Type.Object({ requested_at: Type.String() })),
+  audit: Compile(LedgerAudit),
+  backfill: Compile(BackfillPage),
+  problem: Compile(Type.Object({ title: Type.String(), detail: Type.String() })),
+};
 
-  const call = async (path: string, init: RequestInit & { signal?: AbortSignal } = {}): Promise<Response> => {
-    let response: Response;
-    try {
-      response = await fetch(new URL(path, access.url), {
-        ...init,
-        headers: { ...headers, ...init.headers },
-        signal: init.signal ?? AbortSignal.timeout(DEADLINE_MS),
-      });
-    } catch (cause) {
-      if (init.signal?.aborted) throw cause;
-      throw new Failure('not_running', `Nothing answers at ${access.url}. Start it with \`autofiles start\`.`, { cause });
-    }
-    if (response.ok) return response;
-    const body: unknown = await response.json().catch(() => undefined);
-    const words = problemReply.Check(body) ? body.detail : `${response.status} ${response.statusText}`;
-    throw new Failure(response.status === 404 ? 'not_found' : response.status === 401 ? 'unauthorized' : 'request_invalid', words);
-  };
+export type Api = ReturnType<typeof createApi>;
 
-  const api: Api = {
-    runs: async (query) => parsed(runPage, await (await call(`/v1/runs?${new URLSearchParams(query)}`)).json()).runs,
-    run: async (id) => parsed(runView, await (await call(`/v1/runs/${encodeURIComponent(id)}`)).json()),
-    cancel: async (id) => await (await call(`/v1/runs/${encodeURIComponent(id)}/cancel`, { method: 'POST' })).json(),
-    retry: async (id, order) => {
-      const response = await call(`/v1/runs/${encodeURIComponent(id)}/retry`, { method: 'POST', body: JSON.stringify(order) });
-      return parsed(started, await response.json()).id;
-    },
-    resource: async () => parsed(resourceView, await (await call('/v1/resource')).json()),
-    changeResource: async (settings) =>
-      parsed(resourceView, await (await call('/v1/resource', { method: 'PATCH', body: JSON.stringify(settings) })).json()),
-    follow: async (id, onEntry, signal) => {
+/** Calls that answer with what the schema of their answer says, and throw Failure with the server's own code and words. */
+export function createApi(access: { readonly url: string; readonly token: string }) {
+  const client = openClient(access, DEADLINE_MS);
+  const patient = openClient(access, BUCKET_DEADLINE_MS);
+  const of = (id: string) => ({ params: { path: { id } } });
+
+  return {
+    runs: async (query: RunsQuery): Promise<readonly RunSummary[]> =>
+      answered(await client.GET('/v1/runs', { params: { query } }), checks.runPage).runs,
+    run: async (id: string): Promise<RunView> => answered(await client.GET('/v1/runs/{id}', of(id)), checks.runView),
+    cancel: async (id: string) => answered(await client.POST('/v1/runs/{id}/cancel', of(id)), checks.cancelled),
+    /** Runs an ended run again; answers with the new run's id. */
+    retry: async (id: string, body: RetryOrder): Promise<string> =>
+      answered(await client.POST('/v1/runs/{id}/retry', { ...of(id), body }), checks.started).id,
+    resource: async (): Promise<ResourceView> => answered(await client.GET('/v1/resource'), checks.resource),
+    /** Changes what is given; answers with what stands then. */
+    changeResource: async (body: ResourceSettings): Promise<ResourceView> =>
+      answered(await client.PATCH('/v1/resource', { body }), checks.resource),
+    credentials: async () => answered(await client.GET('/v1/credentials'), checks.credentials),
+    rotateCredentials: async () => answered(await client.POST('/v1/credentials/rotate'), checks.requested),
+    /** Compares the whole bucket with the decisions. */
+    audit: async (): Promise<LedgerAudit> => answered(await patient.POST('/v1/ledger/audit'), checks.audit),
+    /** One page of what would run, or runs, after all. */
+    backfill: async (body: BackfillOrder): Promise<BackfillPage> =>
+      answered(await patient.POST('/v1/ledger/backfill', { body }), checks.backfill),
+    /** Calls back for every entry of the run's history, those before included; resolves when the run has ended. */
+    follow: async (id: string, onEntry: (entry: HistoryEntry) => void | Promise<void>, signal: AbortSignal): Promise<void> => {
       let last = 0;
       for (;;) {
         // a stream that breaks is taken up again where it broke
         try {
-          const response = await call(`/v1/runs/${encodeURIComponent(id)}/events`, { signal, headers: { 'last-event-id': String(last) } });
-          for await (const event of eventsOf(response)) {
-            if (event.name === 'end') return;
-            const entry = parsed(historyEntry, JSON.parse(event.data));
+          const answer = await client.GET('/v1/runs/{id}/events', {
+            params: { path: { id }, query: { after: last } },
+            headers: { accept: 'text/event-stream' },
+            parseAs: 'stream',
+            signal,
+          });
+          if (answer.error !== undefined || !answer.data) throw refusal(answer);
+          for await (const { event, data } of answer.data.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())) {
+            if (event === 'end') return;
+            const entry = parsed(JSON.parse(data), checks.historyEntry);
             last = entry.n;
             await onEntry(entry);
           }
@@ -76,38 +90,63 @@ export function createApi(access: { url: string; token: string }): Api {
           if (signal.aborted || (error instanceof Failure && error.code !== 'not_running')) throw error;
         }
         signal.throwIfAborted();
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await new Promise((resolve) => setTimeout(resolve, STREAM_AGAIN_MS));
       }
     },
   };
-  return api;
 }
 
-function parsed<T>(schema: { Check(value: unknown): value is T }, value: unknown): T {
-  if (!schema.Check(value))
-    throw new Failure(
-      'internal',
-      `The server answered with something unexpected: ${JSON.stringify(value)?.slice(0, 200)}. Is it of another version?`,
-    );
-  return value;
-}
-
-/** Server-sent events of a response (WHATWG HTML, 9.2.6). */
-async function* eventsOf(response: Response): AsyncGenerator<{ name: string; data: string }> {
-  let rest = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of response.body ?? []) {
-    rest += decoder.decode(chunk, { stream: true });
-    const blocks = rest.split('\n\n');
-    rest = blocks.pop() ?? '';
-    for (const block of blocks) {
-      let name = 'message';
-      const data: string[] = [];
-      for (const line of block.split('\n')) {
-        if (line.startsWith('event: ')) name = line.slice(7);
-        else if (line.startsWith('data: ')) data.push(line.slice(6));
+/** Sends with the token and a deadline (a stream has none: it lasts as long as what it tells of). */
+function openClient({ url, token }: { readonly url: string; readonly token: string }, deadline: number): Client<paths> {
+  return createClient<paths>({
+    baseUrl: url,
+    headers: { authorization: `Bearer ${token}` },
+    // lists as the document has them: by commas
+    querySerializer: { array: { style: 'form', explode: false } },
+    fetch: async (request) => {
+      const stream = request.headers.get('accept') === 'text/event-stream';
+      const signals = [request.signal, ...(stream ? [] : [AbortSignal.timeout(deadline)])];
+      try {
+        return await fetch(request, { redirect: 'error', signal: AbortSignal.any(signals) });
+      } catch (cause) {
+        if (request.signal.aborted) throw cause;
+        throw new Failure('not_running', `Nothing answers at ${url}. Start it with \`autofiles start\`.`, { cause });
       }
-      if (data.length > 0) yield { name, data: data.join('\n') };
-    }
+    },
+  });
+}
+
+interface Answer {
+  readonly data?: unknown;
+  readonly error?: unknown;
+  readonly response: Response;
+}
+interface Check<T> {
+  Check(value: unknown): value is T;
+}
+
+function answered<T>(answer: Answer, check: Check<T>): T {
+  if (answer.error !== undefined || !answer.response.ok) throw refusal(answer);
+  return parsed(answer.data, check);
+}
+
+/** What the server said in its problem+json, or its status where something before the server answered. */
+function refusal({ error, response }: Answer): Failure {
+  if (!checks.problem.Check(error)) {
+    const code = response.status === 404 ? 'not_found' : response.status === 401 ? 'unauthorized' : 'request_invalid';
+    return new Failure(code, `${response.url} answered ${response.status} ${response.statusText}.`);
   }
+  const { title, detail } = error;
+  const code = allFailureCodes().find((one) => one === title) ?? 'request_invalid';
+  // the message begins with the code's own sentence, which Failure puts there again
+  const opening = failureKind(code).message;
+  return new Failure(code, detail.startsWith(opening) ? detail.slice(opening.length).trimStart() : detail);
+}
+
+function parsed<T>(value: unknown, check: Check<T>): T {
+  if (check.Check(value)) return value;
+  throw new Failure(
+    'internal',
+    `The server answered with something unexpected: ${JSON.stringify(value)?.slice(0, 200)}. Is it of another version?`,
+  );
 }

@@ -1,36 +1,15 @@
 // `audit` and `backfill`: is every file accounted for, and what may run after all.
 import type { Command } from 'commander';
-import { Compile } from 'typebox/compile';
-import { Failure } from '../schema/failures.ts';
-import { type BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
-
-/** Milliseconds for an answer that lists a whole bucket. */
-const DEADLINE_MS = 300_000;
+import type { BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
 
 const note = (line: string) => console.error(line);
 const print = (value: unknown) => console.log(typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
-const audited = Compile(LedgerAudit);
-const paged = Compile(BackfillPage);
-
 /** Adds `audit` and `backfill` to the program. */
 export function registerLedgerCommands(program: Command, deps: { env: NodeJS.ProcessEnv; exampleApp: string }): void {
-  const ask = async (app: string | undefined, path: string, body: unknown): Promise<unknown> => {
-    const { findAccess } = await import('./access.ts');
-    const access = await findAccess(deps.env, app, deps.exampleApp);
-    const { AUTOFILES_URL: url, AUTOFILES_TOKEN: token } = access;
-    if (!url || !token) throw new Failure('config_invalid', 'Found no AUTOFILES_URL and AUTOFILES_TOKEN. Start it with `autofiles start`.');
-    const response = await fetch(new URL(path, url), {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(DEADLINE_MS),
-    }).catch((cause: unknown) => {
-      throw new Failure('not_running', `Nothing answers at ${url}. Start it with \`autofiles start\`.`, { cause });
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Failure(response.status === 401 ? 'unauthorized' : 'request_invalid', text.slice(0, 500));
-    return JSON.parse(text);
+  const openApi = async (app: string | undefined) => {
+    const { apiOf, findAccess } = await import('./access.ts');
+    return apiOf(await findAccess(deps.env, app, deps.exampleApp));
   };
 
   program
@@ -39,8 +18,7 @@ export function registerLedgerCommands(program: Command, deps: { env: NodeJS.Pro
     .option('--app <dir>', "the app's folder")
     .option('--json', 'print JSON')
     .action(async (options: { app?: string; json?: true }) => {
-      const found = await ask(options.app, '/v1/ledger/audit', {});
-      if (!audited.Check(found)) throw new Failure('internal', 'The server answered with something unexpected. Is it of another version?');
+      const found = await (await openApi(options.app)).audit();
       if (options.json) print(found);
       else for (const line of linesOf(found)) print(line);
       if (found.missing > 0 || found.watermark === null) process.exitCode = 1;
@@ -56,6 +34,7 @@ export function registerLedgerCommands(program: Command, deps: { env: NodeJS.Pro
     .option('--app <dir>', "the app's folder")
     .option('--json', 'print JSON')
     .action(async (options: { dryRun?: true; prefix?: string; since?: string; until?: string; app?: string; json?: true }) => {
+      const api = await openApi(options.app);
       const versions: BackfillPage['versions'] = [];
       let cursor: string | undefined;
       do {
@@ -66,8 +45,7 @@ export function registerLedgerCommands(program: Command, deps: { env: NodeJS.Pro
           ...(options.until === undefined ? {} : { until: options.until }),
           ...(cursor === undefined ? {} : { cursor }),
         };
-        const page = await ask(options.app, '/v1/ledger/backfill', order);
-        if (!paged.Check(page)) throw new Failure('internal', 'The server answered with something unexpected. Is it of another version?');
+        const page = await api.backfill(order);
         versions.push(...page.versions);
         if (!options.json)
           for (const { key, version_id, saved_at, run } of page.versions) print(`${saved_at}  ${run}  ${key}  ${version_id}`);

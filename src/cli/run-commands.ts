@@ -60,7 +60,7 @@ export function registerRunCommands(program: Command, deps: { env: NodeJS.Proces
     .option('--json', 'print JSON')
     .action(async (options: { limit: string; app?: string; json?: true }) => {
       const api = await openApi(options.app);
-      const runs = await api.runs({ limit: options.limit });
+      const runs = await api.runs({ limit: Number(options.limit) });
       if (options.json) return print(runs);
       if (runs.length === 0) return note('No runs yet. Save a workflow: `autofiles put workflow.json --run --wait`.');
       for (const run of runs) {

@@ -3,18 +3,12 @@
 import Type from 'typebox';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
+import { ContainerCredentials } from '../schema/api-views.ts';
 import { Failure } from '../schema/failures.ts';
 import { type ApiRoute, apiRoute } from './api-route.ts';
 
 /** Milliseconds, 1 hour: SDKs come back at least that often, so each has the new credentials long before the old ones end. */
 const STATED_LIFE_MS = 3_600_000;
-
-const ContainerCredentials = Type.Object({
-  AccessKeyId: Type.String(),
-  SecretAccessKey: Type.String(),
-  Token: Type.String(),
-  Expiration: Type.String({ description: 'ISO 8601: when to ask again at the latest' }),
-});
 
 export interface CredentialsDeps {
   readonly resources: Pick<Resources, 'launchable'>;

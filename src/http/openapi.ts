@@ -70,7 +70,7 @@ export function openApiDocument(routes: readonly ApiRoute[]): Readonly<Record<st
     },
     servers: [{ url: '/' }],
     security: [{ token: [] }],
-    tags: ['Runs', 'Tasks', 'Files', 'Workflows', 'Resource', 'Tokens', 'Webhooks', 'Audit']
+    tags: ['Runs', 'Tasks', 'Files', 'Workflows', 'Resource', 'Ledger', 'Credentials', 'Tokens', 'Webhooks', 'Audit']
       .filter((name) => routes.some(({ operation }) => operation.tag === name))
       .map((name) => ({ name })),
     paths,

@@ -118,3 +118,11 @@ export const UploadForm = Type.Object({
   key: Type.String(),
   expires_in: Type.Number({ description: 'Seconds' }),
 });
+
+/** The bucket's credentials as the AWS container-credentials protocol has them. */
+export const ContainerCredentials = Type.Object({
+  AccessKeyId: Type.String(),
+  SecretAccessKey: Type.String(),
+  Token: Type.String(),
+  Expiration: Type.String({ description: 'ISO 8601: when to ask again at the latest' }),
+});

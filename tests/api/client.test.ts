@@ -1,0 +1,104 @@
+// The commands' client over a real connection: what it asks, what it makes of refusals, and a stream that is cut.
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type Api, createApi } from '../../src/cli/api-client.ts';
+import { openWebApp } from '../../src/cli/web-app.ts';
+import { readConfig } from '../../src/schema/config.ts';
+import type { HistoryEntry } from '../../src/schema/run-view.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+let redis: TestRedis;
+let engine: TestEngine;
+let web: Awaited<ReturnType<typeof openWebApp>>;
+let server: ReturnType<typeof createAdaptorServer>;
+let url: string;
+let api: Api;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  engine = await startTestEngine(redis, {
+    ok: async (dyno) => {
+      await dyno.output(5);
+      return dyno.accept();
+    },
+    silent: (dyno) => dyno.accept(),
+    fails: (dyno) => {
+      dyno.exit(5, 1);
+      return dyno.accept();
+    },
+  });
+  web = await openWebApp(
+    readConfig({
+      AUTOFILES_MODE: 'test',
+      AUTOFILES_REDIS_SOCKET: redis.socket,
+      AUTOFILES_MASTER_KEY: Buffer.alloc(32, 7).toString('base64'),
+      AUTOFILES_RESOURCE: engine.resource,
+      AUTOFILES_API_TOKEN: 'af_test',
+    }),
+    quiet,
+  );
+  server = createAdaptorServer({ fetch: web.app.fetch });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  api = createApi({ url, token: 'af_test' });
+});
+
+afterAll(async () => {
+  server?.close();
+  if (server !== undefined && 'closeAllConnections' in server) server.closeAllConnections();
+  await web?.close();
+  await engine?.stop();
+  await redis?.stop();
+});
+
+const cut = () => 'closeAllConnections' in server && server.closeAllConnections();
+
+it('lists by several states, retries and cancels', async () => {
+  const fine = engine.upload([{ cmd: 'ok' }]);
+  const failed = engine.upload([{ cmd: 'fails', retries: 0 }]);
+  const going = engine.upload([{ cmd: 'silent', timeout: 60 }]);
+  await Promise.all([engine.ended(fine), engine.ended(failed)]);
+  const ids = (await api.runs({ state: ['succeeded', 'failed'], limit: 10 })).map(({ id }) => id);
+  expect(ids.sort()).toEqual([fine, failed].sort());
+  const again = await api.retry(failed, { mode: 'failed' });
+  expect((await engine.ended(again)).again).toEqual({ of: failed, how: 'failed' });
+  expect(await api.cancel(going)).toMatchObject({ id: going });
+  expect((await engine.ended(going)).state).toBe('cancelled');
+});
+
+it('throws the server’s own code and words, each once', async () => {
+  const missing = 'r0-00000000000000000000';
+  await expect(api.run(missing)).rejects.toMatchObject({
+    code: 'not_found',
+    message: `There is no such thing. Found no run ${missing}.`,
+  });
+  await expect(createApi({ url, token: 'wrong' }).resource()).rejects.toMatchObject({ code: 'unauthorized' });
+  await expect(api.runs({ since: 'yesterday' })).rejects.toMatchObject({ code: 'request_invalid' });
+  await expect(createApi({ url: 'http://127.0.0.1:1', token: 'x' }).resource()).rejects.toMatchObject({ code: 'not_running' });
+});
+
+it('goes on with a stream that was cut where it was: every entry once, in order, to the end', async () => {
+  const id = engine.upload([{ cmd: 'silent', timeout: 60 }, { cmd: 'ok' }]);
+  await until('the launch', async () => ((await engine.show(id))?.history.length ?? 0) > 2);
+  const seen: HistoryEntry[] = [];
+  await api.follow(
+    id,
+    (entry) => {
+      seen.push(entry);
+      // the output that ends the wait comes only after the cut
+      if (entry.what === 'launched' && entry.task === `${id}.0.0`) {
+        cut();
+        engine.cloud.put('out/late', 'proof', { ld_task_id: `${id}.0.0` });
+      }
+    },
+    new AbortController().signal,
+  );
+  expect(seen).toEqual((await engine.show(id))?.history);
+  expect(seen.map(({ n }) => n)).toEqual(seen.map((_, i) => i + 1));
+});
