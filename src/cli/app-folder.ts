@@ -8,8 +8,6 @@ import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
 
 const Identity = Type.Object({
-  resource: Type.String(),
-  bucket: Type.String(),
   app: Type.String(),
   region: Type.String(),
   /** The engine's own key to the local store. */
@@ -18,6 +16,8 @@ const Identity = Type.Object({
   herokuToken: Type.String(),
   apiToken: Type.String(),
   masterKey: Type.String(),
+  /** What the add-on and the platform, which plays Heroku, know each other by: on Heroku they stand in the manifest and the Partner Portal. */
+  addon: Type.Object({ password: Type.String(), ssoSalt: Type.String(), clientSecret: Type.String() }),
   /** Remembered across starts, so that a saved `.env` keeps working; 0: not chosen yet. */
   ports: Type.Object({ store: Type.Number(), dynos: Type.Number(), web: Type.Number() }),
 });
@@ -76,7 +76,10 @@ export async function readIdentity(folder: AppFolder): Promise<Identity> {
   }
   const parsed: unknown = JSON.parse(text);
   if (!identity.Check(parsed))
-    throw new Failure('config_invalid', `${path} is damaged. Remove ${folder.state} to begin anew; its files and runs are lost then.`);
+    throw new Failure(
+      'config_invalid',
+      `${path} is damaged, or of an earlier version. Move ${folder.state} away to begin anew, with no files and no runs.`,
+    );
   return parsed;
 }
 
@@ -86,15 +89,12 @@ export async function saveIdentity(folder: AppFolder, next: Identity): Promise<v
 }
 
 function newIdentity(folder: AppFolder): Identity {
-  const resource = randomUUID();
   const name = basename(folder.app)
     .toLowerCase()
     .replace(/[^a-z0-9-]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, 30);
   return {
-    resource,
-    bucket: `ld-private-${resource}`,
     app: /^[a-z]/.test(name) ? name : `app-${name}`.replace(/-$/, ''),
     region: 'us-east-1',
     accessKeyId: `AKIA${randomBytes(8).toString('hex').toUpperCase()}`,
@@ -102,6 +102,11 @@ function newIdentity(folder: AppFolder): Identity {
     herokuToken: `HRKU-${randomUUID()}`,
     apiToken: `af_${randomBytes(24).toString('base64url')}`,
     masterKey: randomBytes(32).toString('base64'),
+    addon: {
+      password: randomBytes(24).toString('base64url'),
+      ssoSalt: randomBytes(24).toString('base64url'),
+      clientSecret: randomBytes(24).toString('base64url'),
+    },
     ports: { store: 0, dynos: 0, web: 0 },
   };
 }
@@ -116,7 +121,8 @@ export async function removeEnvFile(folder: AppFolder): Promise<void> {
   await rm(join(folder.state, 'env'), { force: true });
 }
 
-async function writeWhole(path: string, text: string): Promise<void> {
+/** Writes a file whole or not at all, for its user alone. */
+export async function writeWhole(path: string, text: string): Promise<void> {
   await writeFile(`${path}.new`, text, { mode: 0o600 });
   await rename(`${path}.new`, path);
 }

@@ -16,6 +16,12 @@ const dyno = Type.Object({
 /** A dyno as the API answers it. */
 export type DynoAnswer = Static<typeof dyno>;
 const formationEntry = Type.Object({ type: Type.String(), quantity: Type.Number(), size: Type.String() });
+const addon = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  state: Type.String(),
+  addon_service: Type.Object({ name: Type.String() }),
+});
 const replies = {
   dyno: Compile(dyno),
   dynos: Compile(Type.Array(dyno)),
@@ -24,6 +30,7 @@ const replies = {
   session: Compile(Type.Object({ logplex_url: Type.String() })),
   refusal: Compile(Type.Object({ message: Type.String() })),
   app: Compile(Type.Object({ web_url: Type.Union([Type.String(), Type.Null()]) })),
+  addons: Compile(Type.Array(addon)),
   anything: Compile(Type.Unknown()),
 };
 
@@ -54,6 +61,10 @@ export interface HerokuApi {
   scale(updates: readonly { type: string; quantity: number | string; size?: string }[]): Promise<Static<typeof formationEntry>[]>;
   configVars(): Promise<Record<string, string>>;
   setConfigVars(changes: Readonly<Record<string, string | null>>): Promise<Record<string, string>>;
+  /** The add-ons of the app, those that come or go too. */
+  addons(): Promise<Static<typeof addon>[]>;
+  /** `plan`: `service` or `service:plan`. Resolves when the provider has taken the order. */
+  createAddon(plan: string): Promise<void>;
   /** Where the app's web dynos answer. */
   webUrl(): Promise<string | null>;
   /** The lines, as they come when `tail` is set; ends when the platform ends the stream or `signal` aborts. */
@@ -115,6 +126,10 @@ export function openHerokuApi(access: { host: string; token: string; app: string
     scale: (updates) => call(replies.formation, 'PATCH', '/formation', { updates }),
     configVars: () => call(replies.vars, 'GET', '/config-vars'),
     setConfigVars: (changes) => call(replies.vars, 'PATCH', '/config-vars', changes),
+    addons: () => call(replies.addons, 'GET', '/addons'),
+    async createAddon(plan) {
+      await call(replies.anything, 'POST', '/addons', { plan: { name: plan } });
+    },
     webUrl: async () => (await call(replies.app, 'GET', '')).web_url,
     async *logs(order, signal = AbortSignal.timeout(DEADLINE_MS)) {
       const { logplex_url } = await call(replies.session, 'POST', '/log-sessions', order);

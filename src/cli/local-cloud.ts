@@ -5,16 +5,13 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeEndpointRules } from '../local/store/endpoint-rules.ts';
-import { accountBeginner } from '../processors/begin-account.ts';
-import { provision } from '../processors/provision.ts';
-import { connect } from '../queues/connection.ts';
-import { createResources } from '../queues/resources.ts';
-import { readConfig } from '../schema/config.ts';
 import { Failure } from '../schema/failures.ts';
-import { type AppFolder, type Identity, openAppFolder, readIdentity, removeEnvFile, saveIdentity, writeEnvFile } from './app-folder.ts';
+import { type AppFolder, type Identity, openAppFolder, readIdentity, removeEnvFile, saveIdentity } from './app-folder.ts';
+import { keepEnvFile } from './env-file.ts';
+import { openHerokuApi } from './heroku-api.ts';
+import { installAddon, writeProvider } from './local-addon.ts';
 import { lockFolder } from './start-lock.ts';
 import { createSupervisor } from './supervisor.ts';
-import { createClients, createLog } from './wiring.ts';
 
 /** Milliseconds from SIGTERM to SIGKILL; the children are done in 25 s. */
 const CHILD_GRACE_MS = 28_000;
@@ -61,13 +58,13 @@ export async function startLocalCloud(deps: {
     await startChildren();
     await saveIdentity(folder, { ...identity, ports });
     const env = await provisionApp();
-    await writeEnvFile(folder, env);
     return {
       folder,
       identity: { ...identity, ports },
       urls: urls(),
-      env,
+      env: env.variables,
       stop: async () => {
+        await env.stop();
         await removeEnvFile(folder);
         await supervisor.stop();
         await unlock();
@@ -102,10 +99,12 @@ export async function startLocalCloud(deps: {
       // a launch here is a process on this machine: more at a time only makes each of them later
       AUTOFILES_TASK_CONCURRENCY: '32',
       HEROKU_API_URL: dynos,
-      AUTOFILES_HEROKU_TOKEN: identity.herokuToken,
+      HEROKU_ID_URL: dynos,
+      AUTOFILES_ADDON_PASSWORD: identity.addon.password,
+      AUTOFILES_SSO_SALT: identity.addon.ssoSalt,
+      AUTOFILES_OAUTH_CLIENT_SECRET: identity.addon.clientSecret,
       AUTOFILES_HTTP_PORT: String(ports.web),
       AUTOFILES_API_TOKEN: identity.apiToken,
-      AUTOFILES_RESOURCE: identity.resource,
       AUTOFILES_MASTER_KEY: identity.masterKey,
     };
   }
@@ -123,6 +122,7 @@ export async function startLocalCloud(deps: {
       });
     const data = join(folder.state, 'redis');
     await mkdir(data, { recursive: true, mode: 0o700 });
+    const providers = await writeProvider(folder, identity, urls().web);
     await Promise.all([
       node('redis', '../local/redis/main.ts', [], { AUTOFILES_REDIS_DIR: data, AUTOFILES_REDIS_SOCKET: folder.socket }),
       node('store', '../local/store/main.ts', [], {
@@ -139,6 +139,7 @@ export async function startLocalCloud(deps: {
         AUTOFILES_APP_NAME: identity.app,
         AUTOFILES_DYNOS_PORT: String(ports.dynos),
         AUTOFILES_DYNOS_TOKEN: identity.herokuToken,
+        AUTOFILES_DYNOS_ADDONS: providers,
         PATH: userPath(deps.env),
       }),
       // these two wait for the others by themselves
@@ -147,43 +148,30 @@ export async function startLocalCloud(deps: {
     ]);
   }
 
-  async function provisionApp(): Promise<Record<string, string>> {
-    const config = readConfig({ ...engineEnv(), LOG_LEVEL: 'silent' });
-    const clients = createClients(config);
-    const redis = connect(config.redis, () => {});
-    try {
-      const { resource: id, app, bucket, region } = identity;
-      const resources = createResources({ redis, sealer: clients.sealer, now: Date.now });
-      const log = createLog(config, 'start');
-      await provision(
-        { ...clients, resources, queueName: QUEUE_NAME, beginAccount: accountBeginner({ ...clients, ...config, log }), log },
-        { id, app, bucket, region, plan: 'local' },
-      );
-      // so that unmodified clients, in dynos and by `heroku config -j`, find the local store
-      const dataPath = join(folder.state, 'aws-data');
-      await writeEndpointRules(dataPath, urls().store);
-      const redirect = { AWS_ENDPOINT_URL_S3: urls().store, AWS_DATA_PATH: dataPath };
-      await clients.platform.setConfigVars(app, redirect);
-      const vars = await clients.platform.configVars(app);
-      const own = Object.fromEntries(Object.entries(vars).filter(([name]) => name.startsWith('LD_')));
-      return {
-        ...own,
+  /** Installs the add-on as a customer does, and keeps `.autofiles/env` with what the app has from it. */
+  async function provisionApp() {
+    const { app, herokuToken, apiToken } = identity;
+    const api = openHerokuApi({ host: urls().dynos, token: herokuToken, app });
+    // so that unmodified clients, in dynos and by `heroku config -j`, find the local store
+    const dataPath = join(folder.state, 'aws-data');
+    await writeEndpointRules(dataPath, urls().store);
+    const redirect = { AWS_ENDPOINT_URL_S3: urls().store, AWS_DATA_PATH: dataPath };
+    await api.setConfigVars(redirect);
+    await installAddon({ api, web: { url: urls().web, token: apiToken }, now: Date.now });
+    return await keepEnvFile({
+      folder,
+      configVars: api.configVars,
+      constant: {
         ...redirect,
         HEROKU_HOST: urls().dynos,
-        HEROKU_API_KEY: identity.herokuToken,
+        HEROKU_API_KEY: herokuToken,
         HEROKU_APP: app,
         // what the heroku CLI must trust to attach to a dyno; the platform makes it before it is ready
         NODE_EXTRA_CA_CERTS: join(folder.state, 'dynos', 'tls', 'ca.pem'),
         AUTOFILES_URL: urls().web,
-        AUTOFILES_TOKEN: identity.apiToken,
-      };
-    } finally {
-      redis.disconnect();
-      clients.store.close();
-      clients.queue.close();
-      clients.issuer.close();
-      clients.buckets.dispose();
-    }
+        AUTOFILES_TOKEN: apiToken,
+      },
+    });
   }
 }
 

@@ -82,7 +82,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   };
   const addressOf = createAddressOf(config.mode === 'production');
   const boards = openBoards({ connection: redis, shards: config.shards, onError });
-  const local = localToken({ token: config.apiToken, resource: config.resource ?? '' });
+  const local = localToken({ token: config.apiToken, resource: async () => config.resource ?? (await addon.resources.only()) });
   const session = { sessions: createSessions({ redis }), resources: addon.resources, secure: config.mode === 'production' };
   const eventDeps: EventDeps = {
     runs,
@@ -113,6 +113,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     admin: { ...addon, password: config.addon.operatorPassword, addressOf, now: Date.now },
     partner: {
       ...addon,
+      localPlan: config.mode === 'local',
       addonId: config.addon.id,
       addonPassword: config.addon.password,
       region: config.region,

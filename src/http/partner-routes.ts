@@ -11,7 +11,7 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import { awsRegionOf } from '../schema/heroku-regions.ts';
 import type { Log } from '../schema/log.ts';
 import { isUuid, type ProvisionRequest, planChangeRequest, provisionRequest } from '../schema/partner-api.ts';
-import { PLANS, planOf } from '../schema/plans.ts';
+import { PLANS, type Plan, planOf } from '../schema/plans.ts';
 import type { AddressOf } from './address.ts';
 import { requireBasic } from './basic-auth.ts';
 
@@ -33,6 +33,8 @@ export interface PartnerDeps {
   /** AWS region of this deployment's queue; buckets stand there, too. */
   readonly region: string;
   readonly asyncDeprovision: boolean;
+  /** Whether `local`, the plan of one's own machine, is to be had. */
+  readonly localPlan: boolean;
   readonly addressOf: AddressOf;
   readonly now: () => number;
   readonly log: Log;
@@ -77,7 +79,7 @@ async function provision(deps: PartnerDeps, c: Context): Promise<Response> {
   const state = await deps.resources.stateOf(id);
   if (state === 'removed' || state === 'deprovisioning') return refusal(c, 410, 'This add-on was removed. Provision a new one.');
   if (state === undefined) {
-    if (planOf(plan) === undefined || plan === 'local') return refusal(c, 422, unknownPlan(plan));
+    if (offered(deps, plan) === undefined) return refusal(c, 422, unknownPlan(plan));
     const region = awsRegionOf(body.region);
     if (region !== deps.region)
       return refusal(c, 422, `Autofiles is not available in the region ${body.region}. It is available for apps in ${deps.region}.`);
@@ -119,8 +121,8 @@ async function changePlan(deps: PartnerDeps, c: Context): Promise<Response> {
   const id = c.req.param('id') ?? '';
   const body = await json(c);
   if (!planChangeRequest.Check(body)) return refusal(c, 422, 'The request names no plan.');
-  const plan = planOf(body.plan);
-  if (plan === undefined || body.plan === 'local') return refusal(c, 422, unknownPlan(body.plan));
+  const plan = offered(deps, body.plan);
+  if (plan === undefined) return refusal(c, 422, unknownPlan(body.plan));
   const state = isUuid(id) ? await deps.resources.stateOf(id) : undefined;
   if (state === undefined) return refusal(c, 404, 'There is no such add-on.');
   const before = (await deps.resources.get(id))?.plan;
@@ -162,9 +164,13 @@ async function untilQuiet(deps: PartnerDeps, id: string): Promise<void> {
   deps.log.warn({ resource: id }, 'the dynos of a removed resource were not stopped in time');
 }
 
+function offered(deps: PartnerDeps, plan: string): Plan | undefined {
+  return plan === 'local' && !deps.localPlan ? undefined : planOf(plan);
+}
+
 function unknownPlan(plan: string): string {
-  const offered = Object.keys(PLANS).filter((slug) => slug !== 'local');
-  return `There is no plan ${JSON.stringify(plan)}. Choose one of ${offered.join(', ')}.`;
+  const sold = Object.keys(PLANS).filter((slug) => slug !== 'local');
+  return `There is no plan ${JSON.stringify(plan)}. Choose one of ${sold.join(', ')}.`;
 }
 
 /** Heroku shows the message to the customer. */

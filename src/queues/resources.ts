@@ -161,6 +161,13 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       return found.filter((x) => x !== undefined);
     },
 
+    /** The id of the installed resource, the newest if there are several: on one's own machine, where an app has one. Undefined without any. */
+    only: async (): Promise<string | undefined> => {
+      const found = await Promise.all((await redis.smembers(RESOURCES_KEY)).map(get));
+      const alive = found.filter((x) => x !== undefined && isAlive(x));
+      return alive.toSorted((a, b) => Number(a?.created ?? 0) - Number(b?.created ?? 0)).at(-1)?.id;
+    },
+
     /** Leaves nothing of a resource but its tombstone: secrets, indexes and all other fields are gone. */
     bury: async (resource: Resource): Promise<void> => {
       await redis.srem(RESOURCES_KEY, resource.id);

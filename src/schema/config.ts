@@ -56,7 +56,7 @@ export interface Config {
   readonly runsPerMinute: number;
   /** AUTOFILES_MASTER_KEY: 32 bytes in base64 that seal the secrets in Redis; required. Make one with `openssl rand -base64 32`. */
   readonly masterKey: string;
-  /** AUTOFILES_RESOURCE: id of the resource that AUTOFILES_API_TOKEN belongs to (local). */
+  /** AUTOFILES_RESOURCE: id of the resource that AUTOFILES_API_TOKEN belongs to (local); unset: the one that is installed. */
   readonly resource: string | undefined;
   /** AUTOFILES_LOCK_MS: milliseconds that a job stays locked without a sign of its worker (8,000). */
   readonly lockMs: number;

@@ -23,7 +23,7 @@ export function settingsPage(view: View, input: SettingsInput): Page {
     current: 'settings',
     main: html`<h1>Settings</h1>${made(input)}
 <div class="cards wide">${planCard(input)}${launchCard(view, input)}${commandsCard(view, input)}${credentialsCard(view, input)}</div>
-${tokensCard(view, input)}${containerCard()}${auditCard(view, input)}${exportCard(input)}${dangerCard(view, input)}`,
+${tokensCard(view, input)}${containerCard()}${auditCard(view, input)}${exportCard(input)}${dangerCard(input)}`,
   };
 }
 
@@ -116,7 +116,7 @@ function exportCard({ resource }: SettingsInput): Html {
   return html`<section class="card" aria-labelledby="ex-h"><h2 id="ex-h">Export</h2><p>Every ended run lies in the bucket as JSON; this brings files and history along:</p><p>${copyable(`aws s3 sync s3://${resource.bucket}/ backup/`)}</p><p class="muted">Runs are in <code>.autofiles/runs/</code>, by day.</p></section>`;
 }
 
-function dangerCard(view: View, { resource }: SettingsInput): Html {
-  const command = view.mode === 'local' ? 'rm -r .autofiles' : `heroku addons:destroy autofiles --app ${resource.app}`;
+function dangerCard({ resource }: SettingsInput): Html {
+  const command = `heroku addons:destroy line-d --app ${resource.app}`;
   return html`<section class="card danger-zone" aria-labelledby="da-h"><h2 id="da-h">Remove</h2><p>Removing the add-on ends its runs and deletes the bucket with all files and versions. That cannot be taken back, so it is done where the app is managed:</p><p>${copyable(command)}</p></section>`;
 }

@@ -30,6 +30,8 @@ export function createRemoval(context: AddonContext): Removal {
 
   // The row goes only when the provider knows; until then it is asked again, however often the platform is restarted.
   const tell = (addon: Addon, waitMs = firstRetryMs): void => {
+    // Nobody sees it any more: the name by which its app saw it is free.
+    for (const { id } of store.attachments().filter(({ addonId }) => addonId === addon.id)) store.detach(id);
     callProvider(context.providerOf(addon.service), { method: 'DELETE', uuid: addon.id, signal: context.closing })
       .then((answer) => {
         if (context.closing.aborted) return;
