@@ -41,7 +41,7 @@ export async function readResourceView(
   const issuedAt = credentials === undefined ? 0 : credentials.expiresAt - CREDENTIAL_LIFE_MS;
   return {
     id,
-    app: resource.app,
+    app: resource.app_name ?? resource.app,
     bucket: resource.bucket,
     region: resource.region,
     commands: resource.commands ?? 'any',

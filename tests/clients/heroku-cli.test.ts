@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type PartnerReply, startPartner } from '../dynos/partner.ts';
 import { eventually, platformWith } from '../dynos/platform.ts';
+import { startBlockedRendezvous } from './blocked-rendezvous.ts';
 import { type Finished, heroku, herokuEnv, installHeroku, startHeroku, typeHeroku } from './heroku.ts';
 
 const files = {
@@ -239,6 +240,18 @@ describe('one-off processes', () => {
     const name = nameIn(done);
     await cli('ps:stop', name);
     expect(await logOf(name)).not.toContain('never\n');
+  });
+
+  it('a rendezvous port that refuses says where and why, as the page says under "Timeout awaiting process"', async () => {
+    const blocked = await startBlockedRendezvous(platform.base);
+    try {
+      const done = await heroku(['run', 'echo never'], { ...env, HEROKU_HOST: blocked.url });
+      expect(done).toMatchObject({ status: 1, stderr: expect.stringContaining(`connect ECONNREFUSED 127.0.0.1:${blocked.port}`) });
+      await cli('ps:stop', nameIn(done));
+      expect(done.stdout).not.toContain('never');
+    } finally {
+      await blocked.close();
+    }
   });
 
   it('leaves no copy of the app behind', async () => {

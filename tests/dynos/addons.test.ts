@@ -108,6 +108,10 @@ describe('add-ons', () => {
       `${completed} by user line-d@addons.heroku.com`,
       'Release v2 created by user line-d@addons.heroku.com',
     ]);
+    expect((await platform.json<unknown[]>('GET', '/apps/myapp/releases')).at(-1)).toMatchObject({
+      description: completed,
+      user: { email: 'line-d@addons.heroku.com' },
+    });
     expect(await platform.output('echo $LD_S3_BUCKET')).toEqual(['ld-private-1']);
     // Once is enough, however often it is said.
     expect((await partner('POST', `/addons/${made.id}/actions/provision`)).status).toBe(200);

@@ -36,8 +36,10 @@ export interface LocalCloud {
   readonly app: string;
   /** A folder of this cloud's own, beside the app. */
   readonly folder: string;
-  /** What `.autofiles/env` has. */
+  /** What `.autofiles/env` had when it was read last. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Reads `.autofiles/env` again until `changed` holds for it, as a shell that was left open would. */
+  reread(changed: (variables: Readonly<Record<string, string>>) => boolean): Promise<void>;
   readonly pid: number;
   /** All that the process has printed. */
   printed(): string;
@@ -115,11 +117,11 @@ export async function startLocalCloud(options: {
     child.stdout?.on('data', hear);
     child.stderr?.on('data', hear);
     await once(child, 'spawn');
-    const variables = await readyVariables(app, child, () => printed);
+    const running = child;
+    let variables = await readyVariables(app, running, () => printed);
     // nothing of the test's own environment: what a client needs stands in .autofiles/env
-    const clean = { PATH: path, HOME: folder, LANG: 'C.UTF-8', ...variables };
-
-    const run: LocalCloud['run'] = (command, args, env = {}) => finish(command, args, app, { ...clean, ...env });
+    const run: LocalCloud['run'] = (command, args, env = {}) =>
+      finish(command, args, app, { PATH: path, HOME: folder, LANG: 'C.UTF-8', ...variables, ...env });
     const autofiles: LocalCloud['autofiles'] = (...args) => run(NODE, [...AUTOFILES, ...args]);
     const api = apiOf(variables);
     const info: LocalCloud['info'] = async (runId) => {
@@ -132,7 +134,21 @@ export async function startLocalCloud(options: {
     return {
       app,
       folder,
-      variables,
+      get variables() {
+        return variables;
+      },
+      reread: async (changed) => {
+        variables = await until(
+          `other variables in ${app}/.autofiles/env`,
+          async () => {
+            const now = await readyVariables(app, running, () => printed);
+            if (changed(now)) return now;
+            await pause(50);
+            return undefined;
+          },
+          RUN_MS,
+        );
+      },
       pid: child.pid ?? 0,
       printed: () => printed,
       run,

@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { stableId } from './addons/addon-name.ts';
 import { invalidParams, notFound } from './api-error.ts';
 import { herokuTime } from './dyno.ts';
 import { pageBy } from './paging.ts';
@@ -79,14 +80,14 @@ export function appRoutes(deps: AppRoutesDeps): Hono {
 /** A release as the Platform API shows it. */
 export function releaseJson(release: Release, { state, app }: Pick<AppRoutesDeps, 'state' | 'app'>): Record<string, unknown> {
   const at = herokuTime(release.createdAt);
-  const { id, version, description } = release;
+  const { id, version, description, actor } = release;
   return {
     id,
     version,
     description,
     status: 'succeeded',
     current: version === state.currentRelease().version,
-    user: { id: state.identity.accountId, email: userEmail },
+    user: { id: actor === userEmail ? state.identity.accountId : stableId(actor), email: actor },
     app: { id: app.id, name: app.name },
     slug: null,
     addon_plan_names: [],

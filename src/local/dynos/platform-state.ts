@@ -14,6 +14,8 @@ export interface Release {
   id: string;
   version: number;
   description: string;
+  /** Email of who made it. */
+  actor: string;
   createdAt: number;
 }
 
@@ -21,6 +23,7 @@ export interface Release {
 export interface NewRelease {
   id: string;
   description: string;
+  actor: string;
   at: number;
 }
 
@@ -87,7 +90,7 @@ export interface PlatformState {
 const schema = `
   CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS config_vars (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS releases (version INTEGER PRIMARY KEY, id TEXT NOT NULL, description TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS releases (version INTEGER PRIMARY KEY, id TEXT NOT NULL, description TEXT NOT NULL, actor TEXT NOT NULL, created_at INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS counters (type TEXT PRIMARY KEY, last INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS dynos (id TEXT PRIMARY KEY, name TEXT NOT NULL, pid INTEGER, identity TEXT) STRICT;
   CREATE TABLE IF NOT EXISTS formation (type TEXT PRIMARY KEY, id TEXT NOT NULL, quantity INTEGER NOT NULL, size TEXT NOT NULL, updated_at INTEGER NOT NULL) STRICT;
@@ -95,10 +98,10 @@ const schema = `
 `;
 
 /**
- * Opens (or makes) the state in `dir`/platform.db and holds it: a second platform on the same folder would end the first one's dynos as orphans, so it is refused.
+ * Opens (or makes) the state in `dir`/platform.db and holds it: a second platform on the same folder would end the first one's dynos as orphans, so it is refused. `userEmail`: who makes the first release.
  * @throws Error when another process holds the state or the file is not ours.
  */
-export function openPlatformState(dir: string, deps: { id: () => string; now: () => number }): PlatformState {
+export function openPlatformState(dir: string, deps: { id: () => string; now: () => number; userEmail: string }): PlatformState {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const file = join(dir, 'platform.db');
   const db = new DatabaseSync(file);
@@ -122,10 +125,10 @@ export function openPlatformState(dir: string, deps: { id: () => string; now: ()
       'INSERT INTO config_vars (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value <> excluded.value',
     ),
     dropVar: sql('DELETE FROM config_vars WHERE name = ?'),
-    releases: sql('SELECT version, id, description, created_at FROM releases ORDER BY version'),
-    lastRelease: sql('SELECT version, id, description, created_at FROM releases ORDER BY version DESC LIMIT 1'),
+    releases: sql('SELECT version, id, description, actor, created_at FROM releases ORDER BY version'),
+    lastRelease: sql('SELECT version, id, description, actor, created_at FROM releases ORDER BY version DESC LIMIT 1'),
     addRelease: sql(
-      'INSERT INTO releases (version, id, description, created_at) SELECT coalesce(max(version), 0) + 1, ?, ?, ? FROM releases',
+      'INSERT INTO releases (version, id, description, actor, created_at) SELECT coalesce(max(version), 0) + 1, ?, ?, ?, ? FROM releases',
     ),
     count: sql('INSERT INTO counters (type, last) VALUES (?, 1) ON CONFLICT (type) DO UPDATE SET last = last + 1 RETURNING last'),
     addDyno: sql('INSERT INTO dynos (id, name) VALUES (?, ?)'),
@@ -166,7 +169,7 @@ export function openPlatformState(dir: string, deps: { id: () => string; now: ()
     accountId: remembered('account_id', deps.id),
     createdAt: Number(remembered('created_at', () => String(deps.now()))),
   }));
-  if (statements.lastRelease.get() === undefined) statements.addRelease.run(deps.id(), 'Initial release', deps.now());
+  if (statements.lastRelease.get() === undefined) statements.addRelease.run(deps.id(), 'Initial release', deps.userEmail, deps.now());
 
   const applyChanges = (changes: Readonly<Record<string, string | null>>): number => {
     let changed = 0;
@@ -188,14 +191,14 @@ export function openPlatformState(dir: string, deps: { id: () => string; now: ()
     changeConfigVars(changes, release) {
       return atomically(() => {
         const changed = applyChanges(changes);
-        if (changed > 0) statements.addRelease.run(release.id, release.description, release.at);
+        if (changed > 0) statements.addRelease.run(release.id, release.description, release.actor, release.at);
         return changed > 0;
       });
     },
     cutRelease(release, changes = {}) {
       atomically(() => {
         applyChanges(changes);
-        statements.addRelease.run(release.id, release.description, release.at);
+        statements.addRelease.run(release.id, release.description, release.actor, release.at);
       });
     },
     currentRelease: () => toRelease(statements.lastRelease.get() ?? {}),
@@ -260,6 +263,7 @@ function toRelease(row: Row): Release {
     version: number(row, 'version'),
     id: text(row, 'id'),
     description: text(row, 'description'),
+    actor: text(row, 'actor'),
     createdAt: number(row, 'created_at'),
   };
 }

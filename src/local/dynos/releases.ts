@@ -27,12 +27,12 @@ export function createReleases(deps: {
   };
   return {
     change(changes, description, actor) {
-      const changed = deps.state.changeConfigVars(changes, { id: deps.id(), description, at: deps.now() });
+      const changed = deps.state.changeConfigVars(changes, { id: deps.id(), description, actor, at: deps.now() });
       if (changed) announce(description, actor);
       return changed;
     },
     cut(description, actor, changes) {
-      deps.state.cutRelease({ id: deps.id(), description, at: deps.now() }, changes);
+      deps.state.cutRelease({ id: deps.id(), description, actor, at: deps.now() }, changes);
       announce(description, actor);
     },
   };

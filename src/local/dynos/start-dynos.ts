@@ -103,7 +103,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
   const dir = realpathSync(deps.dir);
   const userPath = withoutPackageBins(deps.userPath);
   const shell = findShell(userPath);
-  const state = openPlatformState(dir, deps);
+  const state = openPlatformState(dir, { ...deps, userEmail });
   try {
     const log = createLogStore({ ...deps, state });
     await reapOrphans({ state, log, graceMs: deps.orphanGraceMs ?? 2_000, report: deps.report });
