@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document dSCrvBuA6aNv9djZ, content 3ERWPIMr4K5seFaT. Do not edit.
+// Made by `npm run api-types`; document 7MV_FQ7BtkX-5336, content 9A_HI5T4RWT9661b. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -411,6 +411,22 @@ export interface paths {
     put?: never;
     post?: never;
     delete: operations['removeWebhook'];
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  '/v1/webhooks/{id}/ping': {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    post: operations['pingWebhook'];
+    delete?: never;
     options?: never;
     head?: never;
     patch?: never;
@@ -2926,6 +2942,77 @@ export interface operations {
       };
     };
   };
+  pingWebhook: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path: {
+        id: string;
+      };
+      cookie?: never;
+    };
+    requestBody?: never;
+    responses: {
+      202: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/json': {
+            id: string;
+          };
+        };
+      };
+      400: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      401: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      403: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      404: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      500: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+      503: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          'application/problem+json': components['schemas']['Problem'];
+        };
+      };
+    };
+  };
   listDeliveries: {
     parameters: {
       query?: {
@@ -2947,8 +3034,9 @@ export interface operations {
             at: string;
             attempt: number;
             error: string | null;
+            id: string;
             ms: number;
-            run: string;
+            run: string | null;
             status: number | null;
             webhook: string;
           }[];

@@ -23,7 +23,7 @@ export interface ApiDeps extends RunsDeps, RunActionsDeps {
   readonly account: LedgerDeps;
   readonly tokens: Tokens;
   readonly feed: Pick<Feed, 'listen' | 'end' | 'read'>;
-  readonly webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'deliveries'>;
+  readonly webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'ping' | 'deliveries'>;
   readonly tasks: TasksDeps;
   readonly files: FilesDeps;
   readonly resources: ResourceDeps;

@@ -8,7 +8,7 @@ import { EXAMPLE_WEBHOOK } from './api-examples.ts';
 import { type ApiRoute, apiRoute } from './api-route.ts';
 
 export function webhooksRoutes(deps: {
-  webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'deliveries'>;
+  webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'ping' | 'deliveries'>;
   audit: Pick<Audit, 'append'>;
 }): readonly ApiRoute[] {
   return [
@@ -40,9 +40,7 @@ export function webhooksRoutes(deps: {
         examples: [{ summary: 'Add', body: { url: 'https://example.com/autofiles' } }],
       },
       async ({ c, body, resource }) => {
-        const url = URL.parse(body.url);
-        if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '')
-          throw new Failure('request_invalid', 'url: expected an https:// address without user and password.');
+        const url = webhookUrl(body.url);
         const webhook = await deps.webhooks.add(resource, url.href);
         await deps.audit.append(resource, {
           actor: c.var.principal.name,
@@ -72,6 +70,22 @@ export function webhooksRoutes(deps: {
     ),
     apiRoute(
       {
+        method: 'post',
+        path: '/webhooks/{id}/ping',
+        id: 'pingWebhook',
+        tag: 'Webhooks',
+        summary: 'Send a test delivery, once; the list of deliveries says what came of it',
+        description: 'Signed like every delivery, of type `webhook.ping`, and not sent again.',
+        params: { id: 'Id of a webhook' },
+        status: 202,
+        reply: Type.Object({ id: Type.String({ description: '`webhook-id` of the delivery' }) }),
+        failures: ['not_found'],
+        examples: [{ summary: 'A test', path: { id: EXAMPLE_WEBHOOK } }],
+      },
+      async ({ param, resource }) => ({ id: await deps.webhooks.ping(resource, param('id')) }),
+    ),
+    apiRoute(
+      {
         method: 'get',
         path: '/webhooks/deliveries',
         id: 'listDeliveries',
@@ -84,4 +98,12 @@ export function webhooksRoutes(deps: {
       async ({ query, resource }) => [...(await deps.webhooks.deliveries(resource, query.limit ?? 50))],
     ),
   ];
+}
+
+/** The address of a webhook. Throws Failure request_invalid; whether it may be called is found out at each delivery. */
+export function webhookUrl(text: string): URL {
+  const url = URL.parse(text);
+  if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '')
+    throw new Failure('request_invalid', 'url: expected an https:// address without user and password.');
+  return url;
 }

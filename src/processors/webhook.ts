@@ -26,14 +26,13 @@ export interface WebhookDeps {
 async function deliverWebhook(deps: WebhookDeps, order: DeliveryOrder, attempt: number): Promise<void> {
   const { webhooks, now } = deps;
   const hook = await webhooks.find(order.resource, order.webhook);
-  const run = await deps.show(order.run);
+  const news = await newsOf(deps, order);
   // removed meanwhile: nobody wants to know any more
-  if (hook === undefined || run === undefined || run.resource !== order.resource) return;
-  const { steps: _steps, history: _history, ...summary } = run;
+  if (hook === undefined || news === undefined) return;
   const begun = now();
-  const id = `${order.run}.${order.webhook}`;
+  const { id } = order;
   const timestamp = String(Math.floor(begun / 1000));
-  const body = JSON.stringify({ type: 'run.ended', timestamp: new Date(begun).toISOString(), data: summary });
+  const body = JSON.stringify({ type: news.type, timestamp: new Date(begun).toISOString(), data: news.data });
   const headers = {
     'content-type': 'application/json',
     'user-agent': 'autofiles-webhooks/1',
@@ -53,6 +52,7 @@ async function deliverWebhook(deps: WebhookDeps, order: DeliveryOrder, attempt: 
   const error = failure === undefined ? null : messageOf(failure).slice(0, 300);
   await webhooks.note(order.resource, {
     at: new Date(begun).toISOString(),
+    id,
     webhook: order.webhook,
     run: order.run,
     attempt,
@@ -61,6 +61,18 @@ async function deliverWebhook(deps: WebhookDeps, order: DeliveryOrder, attempt: 
     ms: now() - begun,
   });
   if (failure !== undefined) throw failure;
+}
+
+/** What there is to tell: the run without its steps and history, or that this is a test. */
+async function newsOf(
+  deps: WebhookDeps,
+  { run: runId, resource, webhook }: DeliveryOrder,
+): Promise<{ type: string; data: object } | undefined> {
+  if (runId === null) return { type: 'webhook.ping', data: { resource, webhook } };
+  const run = await deps.show(runId);
+  if (run === undefined || run.resource !== resource) return undefined;
+  const { steps: _steps, history: _history, ...summary } = run;
+  return { type: 'run.ended', data: summary };
 }
 
 /** Queues what has ended and sends it, until stopped. Several processes queue nothing twice. `connection`: the worker makes its own of it. */

@@ -27,9 +27,12 @@ const stored = Compile(
 );
 
 export interface DeliveryOrder {
+  /** `webhook-id`: names the delivery, and the job. */
+  readonly id: string;
   readonly resource: string;
   readonly webhook: string;
-  readonly run: string;
+  /** The run that has ended; null: nothing has happened, the webhook is being tested. */
+  readonly run: string | null;
 }
 
 export type Webhooks = ReturnType<typeof createWebhooks>;
@@ -87,6 +90,15 @@ export function createWebhooks(deps: {
 
     find,
 
+    /** Sends one delivery that tells of nothing, once; answers with its id. Throws Failure not_found. */
+    ping: async (resource: string, webhook: string): Promise<string> => {
+      if ((await redis.hexists(webhookKeys(resource).all, webhook)) === 0) throw new Failure('not_found', `Found no webhook ${webhook}.`);
+      const id = `ping-${randomBytes(9).toString('hex')}.${webhook}`;
+      const order = { id, resource, webhook, run: null };
+      await queue.add('webhook.ping', order, { jobId: id, attempts: 1, removeOnComplete: { age: 86_400 }, removeOnFail: { age: 86_400 } });
+      return id;
+    },
+
     /** The newest deliveries first. */
     deliveries: async (resource: string, limit: number): Promise<readonly DeliveryView[]> =>
       // written by note alone
@@ -113,14 +125,16 @@ export function createWebhooks(deps: {
             if (last === undefined) break;
             const hooks = await redis.hkeys(keys.all);
             const jobs = rows.flatMap(([, [, run = '', , state = '']]) =>
-              state !== 'retrying' && isFinal(state as RunState) ? hooks.map((webhook) => ({ resource, webhook, run })) : [],
+              state !== 'retrying' && isFinal(state as RunState)
+                ? hooks.map((webhook) => ({ id: `${run}.${webhook}`, resource, webhook, run }))
+                : [],
             );
             await queue.addBulk(
               jobs.map((data) => ({
                 name: 'run.ended',
                 data,
                 opts: {
-                  jobId: `${data.run}.${data.webhook}`,
+                  jobId: data.id,
                   attempts: ATTEMPTS,
                   backoff: { type: 'exponential', delay: FIRST_PAUSE_MS },
                   removeOnComplete: { age: 86_400 },

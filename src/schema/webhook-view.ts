@@ -12,8 +12,9 @@ export type WebhookView = Static<typeof WebhookView>;
 
 export const DeliveryView = Type.Object({
   at: Time,
+  id: Type.String({ description: '`webhook-id` of the delivery; the same for each of its tries' }),
   webhook: Type.String({ description: 'Id of the webhook' }),
-  run: Type.String(),
+  run: Type.Union([Type.String(), Type.Null()], { description: 'Id of the run that ended; null for a test' }),
   attempt: Type.Number({ description: 'Counted from 1' }),
   status: Type.Union([Type.Number(), Type.Null()], { description: 'HTTP status; null when no answer came' }),
   error: Type.Union([Type.String(), Type.Null()], { description: 'Why it was no success' }),

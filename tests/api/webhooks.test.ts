@@ -1,56 +1,27 @@
 // Who is told of ended runs: over real HTTPS, signed, sent again, with a log; and nobody whose address is not public.
 import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:https';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWebhookWorker } from '../../src/cli/webhook-worker.ts';
 import { createWebhookPost, isPublicAddress } from '../../src/clients/webhook-post.ts';
-import { localCertificate } from '../../src/local/dynos/local-ca.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import type { DeliveryView } from '../../src/schema/webhook-view.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
 import { openTestWeb, type TestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
-
-interface Received {
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: string;
-}
+import { type Receiver, startReceiver } from '../support/webhook-receiver.ts';
 
 let server: TestRedis;
 let engine: TestEngine;
 let web: TestWeb;
 let worker: { stop(): Promise<void> };
-let receiver: Server;
-let folder: string;
+let receiver: Receiver;
 let port: number;
 let ca: string;
-const received: Received[] = [];
-const answers: { status: number; location?: string }[] = [];
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'af-webhooks-'));
-  const certificate = localCertificate(folder, Date.now());
-  ca = await readFile(certificate.caFile, 'utf8');
-  receiver = createServer({ key: certificate.key, cert: certificate.cert }, (req, res) => {
-    let body = '';
-    req.on('data', (chunk) => {
-      body += chunk;
-    });
-    req.on('end', () => {
-      received.push({ path: req.url ?? '', headers: req.headers, body });
-      const { status, location } = answers.shift() ?? { status: 204 };
-      res.writeHead(status, location === undefined ? {} : { location }).end();
-    });
-  }).listen(0, '127.0.0.1');
-  await once(receiver, 'listening');
-  const address = receiver.address();
-  port = typeof address === 'object' && address !== null ? address.port : 0;
+  receiver = await startReceiver();
+  ({ port, ca } = receiver);
   server = await startRedis();
   engine = await startTestEngine(server, {
     ok: async (dyno) => {
@@ -73,9 +44,7 @@ afterAll(async () => {
   await web?.close();
   await engine?.stop();
   await server?.stop();
-  receiver?.closeAllConnections();
-  receiver?.close();
-  await rm(folder, { recursive: true, force: true });
+  await receiver?.stop();
 });
 
 const add = async (path: string) => {
@@ -85,7 +54,7 @@ const add = async (path: string) => {
 };
 const remove = async (id: string) => expect((await web.call('DELETE', `/v1/webhooks/${id}`)).status).toBe(204);
 const deliveries = async () => (await (await web.call('GET', '/v1/webhooks/deliveries')).json()) as DeliveryView[];
-const at = (path: string) => until(`a delivery to ${path}`, () => received.find((one) => one.path === path));
+const at = (path: string) => until(`a delivery to ${path}`, () => receiver.received.find((one) => one.path === path));
 
 describe('a webhook', () => {
   it('tells of a run that ended, signed so that its receiver can check it', async () => {
@@ -107,7 +76,7 @@ describe('a webhook', () => {
   });
 
   it('is told again when it did not take the delivery, and never follows a redirect', async () => {
-    answers.push({ status: 302, location: `https://127.0.0.1:${port}/elsewhere` });
+    receiver.answers.push({ status: 302, location: `https://127.0.0.1:${port}/elsewhere` });
     const { id } = await add('/again');
     const runId = engine.upload([{ cmd: 'ok', timeout: 30 }]);
     await engine.ended(runId);
@@ -123,7 +92,7 @@ describe('a webhook', () => {
       [2, 204],
       [1, 302],
     ]);
-    expect(received.some(({ path }) => path === '/elsewhere')).toBe(false);
+    expect(receiver.received.some(({ path }) => path === '/elsewhere')).toBe(false);
     await remove(id);
   });
 
@@ -135,8 +104,26 @@ describe('a webhook', () => {
     await engine.ended(after);
     expect(JSON.parse((await at('/later')).body).data.id).toBe(after);
     await remove(id);
-    expect(received.filter(({ path }) => path === '/later')).toHaveLength(1);
+    expect(receiver.received.filter(({ path }) => path === '/later')).toHaveLength(1);
     expect(await (await web.call('GET', '/v1/webhooks')).json()).toEqual([]);
+  });
+
+  it('is tested once, with a delivery that tells of nothing, whatever comes of it', async () => {
+    const { id } = await add('/ping');
+    receiver.answers.push({ status: 500 });
+    const ping = async () => (await (await web.call('POST', `/v1/webhooks/${id}/ping`)).json()) as { id: string };
+    const logged = async (delivery: string) =>
+      await until('the log', async () => (await deliveries()).find((one) => one.id === delivery), 10_000);
+    const first = await ping();
+    expect(await logged(first.id)).toMatchObject({ webhook: id, run: null, attempt: 1, status: 500 });
+    const second = await ping();
+    expect(await logged(second.id)).toMatchObject({ webhook: id, run: null, attempt: 1, status: 204, error: null });
+    const [bad, good, ...more] = receiver.received.filter(({ path }) => path === '/ping');
+    expect(bad?.headers['webhook-id']).toBe(first.id);
+    expect(JSON.parse(good?.body ?? '')).toMatchObject({ type: 'webhook.ping', data: { webhook: id } });
+    expect(more).toEqual([]);
+    await remove(id);
+    expect((await web.call('POST', `/v1/webhooks/${id}/ping`)).status).toBe(404);
   });
 
   it('has an https address without a password', async () => {
@@ -192,7 +179,7 @@ describe('what is called', () => {
     ];
     for (const url of urls) await expect(post(url, {}, ''), url).rejects.toMatchObject({ code: 'webhook_refused' });
     await expect(post(`http://127.0.0.1:${port}/`, {}, '')).rejects.toMatchObject({ code: 'webhook_refused' });
-    expect(received.some(({ path }) => path === '/direct')).toBe(false);
+    expect(receiver.received.some(({ path }) => path === '/direct')).toBe(false);
   });
 
   it('is the address that was checked, whatever its name means a moment later', async () => {

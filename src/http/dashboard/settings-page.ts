@@ -2,19 +2,40 @@
 import type { ResourceView } from '../../schema/api-views.ts';
 import type { AuditEntry } from '../../schema/audit-entry.ts';
 import type { TokenView } from '../../schema/token-view.ts';
+import type { DeliveryView, WebhookView } from '../../schema/webhook-view.ts';
+import { containerCard, containerCommand } from './container-card.ts';
 import { bytes, count, duration, when } from './format.ts';
 import { type Html, html } from './html.ts';
 import { icon } from './icons.ts';
 import { copyable, facts, type Page, type View } from './layout.ts';
 import { guardField } from './retry-forms.ts';
+import { button } from './settings-forms.ts';
+import { webhooksCard } from './webhooks-card.ts';
 
 export interface SettingsInput {
   readonly resource: ResourceView;
   readonly tokens: readonly TokenView[];
   readonly audit: readonly AuditEntry[];
-  /** A token that was made just now: its text is shown this once. */
-  readonly made?: { readonly name: string; readonly token: string };
+  readonly webhooks: readonly WebhookView[];
+  readonly deliveries: readonly DeliveryView[];
+  /** Id of a test delivery that was asked for just now. */
+  readonly pinged?: string;
+  /** Where this service is, as the visitor reached it: `https://host`. */
+  readonly origin: string;
+  /** What was made just now and is shown this once. */
+  readonly made?: Made;
 }
+
+/** A secret text that no other page will show. */
+type Made =
+  | {
+      readonly kind: 'token';
+      readonly name: string;
+      readonly token: string;
+      /** It is for container credentials. */
+      readonly container: boolean;
+    }
+  | { readonly kind: 'webhook'; readonly url: string; readonly secret: string };
 
 /** The page. */
 export function settingsPage(view: View, input: SettingsInput): Page {
@@ -23,18 +44,24 @@ export function settingsPage(view: View, input: SettingsInput): Page {
     current: 'settings',
     main: html`<h1>Settings</h1>${made(input)}
 <div class="cards wide">${planCard(input)}${launchCard(view, input)}${commandsCard(view, input)}${credentialsCard(view, input)}</div>
-${tokensCard(view, input)}${containerCard()}${auditCard(view, input)}${exportCard(input)}${dangerCard(input)}`,
+${tokensCard(view, input)}${containerCard(view, input)}${webhooksCard(view, input)}${auditCard(view, input)}${exportCard(input)}${dangerCard(input)}`,
   };
 }
 
-function made({ made: token }: SettingsInput): Html | '' {
-  if (token === undefined) return '';
-  return html`<section class="callout good" role="status">${icon('succeeded')}<div><p><b>Token ${token.name}</b>, shown this once: keep it now.</p><p>${copyable(token.token)}</p></div></section>`;
-}
-
-/** A form with one button that does one thing. */
-function button(view: View, action: string, fields: Readonly<Record<string, string>>, word: string, kind = ''): Html {
-  return html`<form method="post" action="/settings/${action}">${guardField(view)}${Object.entries(fields).map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`)}<button class="button ${kind}"${view.write ? '' : html` disabled`}>${word}</button></form>`;
+function made(input: SettingsInput): Html | '' {
+  if (input.made === undefined) return '';
+  const callout = (body: Html) => html`<section class="callout good" role="status">${icon('succeeded')}<div>${body}</div></section>`;
+  if (input.made.kind === 'webhook')
+    return callout(html`<p><b>Webhook added.</b> Its secret is shown this once: keep it where <code>${input.made.url}</code> is served.</p><p>${copyable(input.made.secret)}</p>
+<p class="muted">Each delivery carries <code>webhook-id</code>, <code>webhook-timestamp</code> and <code>webhook-signature</code>; every library of <a href="https://www.standardwebhooks.com" rel="noreferrer">Standard Webhooks</a> checks them with this secret.</p>`);
+  const { name, token, container } = input.made;
+  return callout(
+    html`<p><b>Token ${name}</b>, shown this once: keep it now.</p><p>${copyable(token)}</p>${
+      container
+        ? html`<p>Set with it, the app’s dynos find the credentials by themselves:</p><p>${copyable(containerCommand(input, token))}</p>`
+        : ''
+    }`,
+  );
 }
 
 function planCard({ resource }: SettingsInput): Html {
@@ -88,17 +115,6 @@ function tokensCard(view: View, { tokens }: SettingsInput): Html {
             html`<tr><td>${token.name}</td><td>${token.scope === 'write' ? 'read and write' : 'read'}</td><td>${when(token.created_at, view.now)} <span class="muted">by ${token.created_by}</span></td><td>${token.used_at === null ? 'never' : when(token.used_at, view.now)}</td><td class="num">${button(view, 'tokens/revoke', { id: token.id }, 'Revoke', 'small danger')}</td></tr>`,
         )}</tbody></table>`
   }<form method="post" action="/settings/tokens" class="row">${guardField(view)}<label>Name <input name="name" required maxlength="100" size="20"></label><label>May <select name="scope"><option value="read">read</option><option value="write">read and write</option></select></label><button class="button"${view.write ? '' : html` disabled`}>Make a token</button></form></section>`;
-}
-
-function containerCard(): Html {
-  const environment = 'AWS_CONTAINER_CREDENTIALS_FULL_URI and AWS_CONTAINER_AUTHORIZATION_TOKEN';
-  return html`<section class="card" aria-labelledby="cc-h"><details><summary><h2 id="cc-h">Credentials without restarts</h2></summary><p>Every AWS SDK can fetch these credentials by itself and renew them while it runs, when the app has ${environment}; see the add-on’s documentation for their values. Nothing else changes in the code:</p>
-<h3>Python, boto3</h3><pre class="preview">import boto3
-s3 = boto3.client("s3")  # finds the container credentials by itself</pre>
-<h3>JavaScript, @aws-sdk</h3><pre class="preview">import { S3Client } from '@aws-sdk/client-s3';
-const s3 = new S3Client({ region: process.env.LD_REGION });</pre>
-<h3>Ruby, aws-sdk-s3</h3><pre class="preview">s3 = Aws::S3::Client.new(region: ENV["LD_REGION"])</pre>
-<h3>Command line</h3><pre class="preview">aws s3 ls "s3://$LD_S3_BUCKET/"</pre></details></section>`;
 }
 
 function auditCard(view: View, { audit }: SettingsInput): Html {

@@ -1,15 +1,19 @@
 // Settings and the forms on them. Every change is noted in the audit log with who made it.
 import { type Context, Hono } from 'hono';
+import type { Webhooks } from '../../queues/webhooks.ts';
 import type { ResourceSettings } from '../../schema/api-views.ts';
 import type { AuditEntry } from '../../schema/audit-entry.ts';
 import { Failure } from '../../schema/failures.ts';
 import type { TokenView } from '../../schema/token-view.ts';
 import type { ResourceDeps } from '../resource-routes.ts';
+import { webhookUrl } from '../webhooks-routes.ts';
 import { type SettingsInput, settingsPage } from './settings-page.ts';
 import { showPage, type VisitEnv } from './visit.ts';
 
 /** Entries of the audit log that are shown. */
 const AUDIT_ENTRIES = 50;
+/** Deliveries of webhooks that are shown. */
+const DELIVERIES = 30;
 
 export interface SettingsDeps {
   readonly resources: ResourceDeps;
@@ -22,6 +26,7 @@ export interface SettingsDeps {
     list(resource: string, page: { limit: number }): Promise<readonly AuditEntry[]>;
     append(resource: string, act: { actor: string; action: string; detail?: string }): Promise<void>;
   };
+  readonly webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'ping' | 'deliveries'>;
   /** Renews the credentials soon. */
   readonly rotate: (resource: string) => Promise<void>;
 }
@@ -31,13 +36,25 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
   const routes = new Hono<VisitEnv>();
   const read = async (c: Context<VisitEnv>): Promise<SettingsInput> => {
     const id = c.var.visit.resource;
-    const [resource, tokens, audit] = await Promise.all([
+    const [resource, tokens, webhooks, deliveries, audit] = await Promise.all([
       deps.resources.view(id),
       deps.tokens.list(id),
+      deps.webhooks.list(id),
+      deps.webhooks.deliveries(id, DELIVERIES),
       deps.audit.list(id, { limit: AUDIT_ENTRIES }),
     ]);
     if (resource === undefined) throw new Failure('not_found', 'The resource is not provisioned yet, or gone.');
-    return { resource, tokens, audit };
+    const scheme = c.var.visit.view.mode === 'production' ? 'https' : 'http';
+    const pinged = c.req.query('ping');
+    return {
+      resource,
+      tokens,
+      webhooks,
+      deliveries,
+      audit,
+      origin: `${scheme}://${new URL(c.req.url).host}`,
+      ...(pinged === undefined ? {} : { pinged }),
+    };
   };
   const field = async (c: Context<VisitEnv>, name: string): Promise<string> => {
     const value = (await c.req.formData()).get(name);
@@ -74,7 +91,8 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
     const token = await deps.tokens.make({ resource: c.var.visit.resource, scope, name, by: c.var.visit.name });
     await note(c, 'token.make', `${name} (${scope})`);
     // the text is shown in the answer itself: it is kept nowhere, so no other page could
-    return showPage(c, settingsPage(c.var.visit.view, { ...(await read(c)), made: { name, token: token.token } }));
+    const made = { kind: 'token', name, token: token.token, container: (await field(c, 'for')) === 'container' } as const;
+    return showPage(c, settingsPage(c.var.visit.view, { ...(await read(c)), made }));
   });
 
   routes.post('/settings/tokens/revoke', async (c) => {
@@ -82,6 +100,26 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
     await deps.tokens.revoke(c.var.visit.resource, id);
     await note(c, 'token.revoke', id);
     return c.redirect('/settings', 303);
+  });
+
+  routes.post('/settings/webhooks', async (c) => {
+    const { resource, view } = c.var.visit;
+    const url = webhookUrl((await field(c, 'url')).trim());
+    const { id, secret } = await deps.webhooks.add(resource, url.href);
+    await note(c, 'webhook.add', `${id} ${url.host}`);
+    return showPage(c, settingsPage(view, { ...(await read(c)), made: { kind: 'webhook', url: url.href, secret } }));
+  });
+
+  routes.post('/settings/webhooks/remove', async (c) => {
+    const id = await field(c, 'id');
+    await deps.webhooks.remove(c.var.visit.resource, id);
+    await note(c, 'webhook.remove', id);
+    return c.redirect('/settings#webhooks', 303);
+  });
+
+  routes.post('/settings/webhooks/ping', async (c) => {
+    const delivery = await deps.webhooks.ping(c.var.visit.resource, await field(c, 'id'));
+    return c.redirect(`/settings?${new URLSearchParams({ ping: delivery })}#webhooks`, 303);
   });
   return routes;
 }
