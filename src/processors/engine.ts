@@ -122,7 +122,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     if (remaining <= budget.burst) budget.observe(ADDON_ACCOUNT, { remaining }).catch(onError);
   });
   const mayLook = async (resource: string) => await budget.mayPoll((await allowances.of(resource)).account);
-  const granting = startGranting({ budget, runs, log });
+  const granting = startGranting({ budget, runs, failpoint, log });
 
   const loops = shards.map((shard) => {
     const watch = createWatch({ redis, shard });

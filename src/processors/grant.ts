@@ -3,6 +3,7 @@
 import type { Budget } from '../queues/budget.ts';
 import { refOf } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import type { Log } from '../schema/log.ts';
 import { type Loop, startLoop } from './loop.ts';
 
@@ -14,6 +15,7 @@ const BUSY_MS = 5;
 export interface GrantDeps {
   readonly budget: Budget;
   readonly runs: Runs;
+  readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
@@ -27,10 +29,12 @@ export function startGranting(deps: GrantDeps): Loop {
       let next = IDLE_MS;
       for (const account of await deps.budget.accounts()) {
         const { grants, again } = await deps.budget.grant(account);
+        if (grants.length > 0) deps.failpoint('grant.given');
         await Promise.all(
           grants.map(async ({ task, resource }) => {
             const ref = refOf(task);
             const wanted = ref !== undefined && (await deps.runs.granted(ref));
+            deps.failpoint('grant.told');
             if (!wanted) await deps.budget.release({ account, resource, task }, true);
           }),
         );

@@ -25,6 +25,8 @@ export const FAILPOINTS = {
   'task.lost': { after: 'a launch was given up as lost', before: 'the next attempt begins' },
   'adopt.found': { after: 'the dyno of an unknown launch was found', before: 'it is recorded' },
   'adopt.recorded': { after: 'the found dyno was recorded', before: 'its task is parked' },
+  'grant.given': { after: 'the launch budget gave tokens to waiting launches', before: 'their tasks are told' },
+  'grant.told': { after: 'a task was told and rung', before: 'the next one is told' },
   'poll.looked': { after: 'the dyno list was read', before: 'what it shows is recorded' },
   'poll.noted': { after: 'what the list shows was recorded', before: 'the next dyno is looked at' },
   'stop.due': { after: 'a closed attempt put its dyno on the list of stops', before: 'the platform is asked to stop it' },

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { readLedger } from '../../src/queues/ledger.ts';
 import { FAILPOINTS } from '../../src/schema/failpoint.ts';
 import { until } from '../support/until.ts';
 import type { Evidence } from './checker/evidence.ts';
@@ -20,7 +21,9 @@ const MOST_LIVE = 120;
 /** Milliseconds that all runs may take to end after the last fault; messages of dead receivers are hidden for 30 s. */
 const CALM_MS = 600_000;
 /** Milliseconds after which `--ci` gives up on the failpoints that are left. */
-const MOST_MS = 180_000;
+const MOST_MS = 300_000;
+/** Milliseconds between two things that the tenants are led to do, so that a failpoint that was not reached is. */
+const LEAD_MS = 1_500;
 /** Milliseconds that a machine may take to start the first workers. */
 const BOOT_MS = 120_000;
 /** Milliseconds that this process may be late itself; a machine that is too busy for it proves nothing about deadlines. */
@@ -76,9 +79,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     },
   };
   const workload = createWorkload(world, seed);
-  // credentials are there already: the places of a rotation have their turn when they are gone
-  const first = toReach.filter((point) => !point.startsWith('rotate.')).map((point) => `${point}:1`);
-  for (const slot of world.slots) slot.start(options.ci ? { failpoint: first.join(',') } : {});
+  for (const slot of world.slots) slot.start();
   await until('the first workers', () => world.slots.every((slot) => slot.ready), BOOT_MS);
   const began = Date.now();
   const stop = new AbortController();
@@ -100,7 +101,9 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
   const working = work(workload, () => live, createDice(seedOf(seed, 'pace')), stop.signal);
 
   try {
-    const faults = options.ci ? await reachAll(arena, toReach, reached, say) : await breakThings(arena, options, () => killed, say);
+    const faults = options.ci
+      ? await reachAll({ arena, workload, points: toReach, reached, say })
+      : await breakThings(arena, options, () => killed, say);
     calm = true;
     stop.abort();
     await Promise.all([working, watching]);
@@ -177,41 +180,77 @@ async function breakThings(
   return [...kinds, 'F2', 'F14', 'F15'];
 }
 
-/** A worker dies at each failpoint once. */
-async function reachAll(
-  arena: Arena,
-  points: readonly string[],
-  reached: ReadonlySet<string>,
-  say: (line: string) => void,
-): Promise<readonly string[]> {
-  const { world, dice } = arena;
+/** What the tenants do so that a failpoint is reached; of the others there is always something. */
+const LEADS: Readonly<Record<string, string>> = {
+  'grant.given': 'wide',
+  'grant.told': 'wide',
+  'task.refused': 'refused',
+  'task.due': 'timing out',
+  'task.judged': 'timing out',
+  'stop.due': 'timing out',
+  'stop.stopped': 'timing out',
+  'stop.noted': 'timing out',
+};
+
+/** A worker dies at each failpoint once, while another one goes on. */
+async function reachAll(deps: {
+  arena: Arena;
+  workload: Workload;
+  points: readonly string[];
+  reached: ReadonlySet<string>;
+  say: (line: string) => void;
+}): Promise<readonly string[]> {
+  const { arena, workload, points, reached, say } = deps;
+  const { world } = arena;
   await world.setEvents({ duplicate: 0.1 });
   const left = () => points.filter((point) => !reached.has(point));
+  const rotation = points.filter((point) => point.startsWith('rotate.'));
+  const some = (...names: readonly string[]) => left().some((point) => names.some((name) => point.startsWith(name)));
   const end = Date.now() + MOST_MS;
   let told = Date.now();
+  let led = 0;
+  // one worker is spared, so that there is always something to do and to die at
+  const victims = world.slots.slice(1);
   while (left().length > 0 && Date.now() < end) {
-    for (const slot of world.slots) {
-      if (slot.child !== undefined && slot.failpoint !== '') continue;
+    // a rotation comes first and by itself: without credentials nothing is launched
+    const rotating = some('rotate.');
+    for (const slot of victims) {
+      // each dies at what the others do not, so that none dies where one has died already
+      const taken = new Set(victims.flatMap((other) => (other === slot || other.child === undefined ? [] : pointsOf(other))));
+      const open = rotating ? rotation.filter((point) => !reached.has(point)) : left();
+      const free = open.filter((point) => !taken.has(point));
+      const armed = rotating || free.length === 0 ? open : everyOther(free);
       if (slot.child !== undefined) {
+        // what it waits for may have been somebody else's last
+        if (pointsOf(slot).some((point) => !reached.has(point))) continue;
         arena.killing.add(slot.name);
         slot.signal('SIGKILL');
         await slot.gone();
       }
-      if (left().some((point) => point.startsWith('rotate.'))) await loseCredentials(arena);
-      // the next thing that it does of what nobody has died at yet is its last; at some places not the very first time
-      const armed = left().map((point) => `${point}:${dice.between(1, 2)}`);
-      slot.start({ failpoint: armed.join(',') });
+      slot.start({ failpoint: armed.map((point) => `${point}:1`).join(',') });
     }
-    if (left().some((point) => point.startsWith('sweep.'))) await removeJobs(arena);
+    world.platform.favourUnknown(some('adopt.', 'task.lost'));
+    if (Date.now() - led > LEAD_MS) {
+      led = Date.now();
+      if (some('sweep.')) await removeJobs(arena);
+      if (rotating) await loseCredentials(arena);
+      for (const shape of new Set(left().flatMap((point) => LEADS[point] ?? []))) await workload.want(shape);
+    }
     if (Date.now() - told > 20_000) {
       told = Date.now();
       say(`not reached yet: ${left().join(' ')}`);
     }
     await pause(100);
   }
+  world.platform.favourUnknown(false);
   say(`${reached.size} of ${points.length} failpoints killed a worker`);
   return points.map((point) => `F2 ${point}`);
 }
+
+/** Half of the points, of every part of the way one. */
+const everyOther = (points: readonly string[]) => (points.length < 4 ? points : points.filter((_, n) => n % 2 === 0));
+
+const pointsOf = (slot: Slot): readonly string[] => slot.failpoint.split(',').flatMap((one) => one.split(':')[0] || []);
 
 /** Everything works again: three fresh workers and nothing in their way. */
 async function calmDown(world: World): Promise<void> {
@@ -229,10 +268,11 @@ async function calmDown(world: World): Promise<void> {
 
 /** Waits until nothing is left to do; answers whether the queue was empty then. */
 async function quiet(world: World, say: (line: string) => void): Promise<boolean> {
-  const end = Date.now() + CALM_MS;
+  const since = Date.now();
+  const end = since + CALM_MS;
   for (;;) {
     const drained = await world.clients.queue.drained(world.queueUrl);
-    const left = await leftoversOf(world);
+    const left = [...(await leftoversOf(world)), ...(await unaccountedOf(world, since))];
     if (drained && left.length === 0) return true;
     if (Date.now() > end) {
       say(`not quiet after ${CALM_MS / 1000} s: ${left.slice(0, 5).join('; ')}`);
@@ -240,6 +280,14 @@ async function quiet(world: World, say: (line: string) => void): Promise<boolean
     }
     await pause(500);
   }
+}
+
+/** Buckets in which a version has no decision yet, or that were not compared since then (ms): what was lost may come back. */
+async function unaccountedOf(world: World, since: number): Promise<readonly string[]> {
+  const found = await Promise.all(world.tenants.map(async (tenant) => await readLedger(world.redis, tenant, 1)));
+  return found.flatMap(({ bucket, unaccounted, swept_at }) =>
+    unaccounted === 0 && Date.parse(swept_at ?? '') > since ? [] : [`${unaccounted} versions of ${bucket} without a decision`],
+  );
 }
 
 /** The tenants at work: all kinds of things once, and then whatever the dice say. */

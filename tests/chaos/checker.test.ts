@@ -69,6 +69,7 @@ function sound(): Draft {
     },
     [
       [T0 + 10, 'accepted', '', 0, ''],
+      [T0 + 20, 'queued', '0.0', 1, ''],
       [T0 + 30, 'intent', '0.0', 1, ''],
       [T0 + 50, 'output', '0.0', 1, output('out/r0-good.0.0', 'o1')],
       [T0 + 60, 'launched', '0.0', 1, 'run.1'],
@@ -192,7 +193,7 @@ function sound(): Draft {
     ];
   };
   const evidence: Evidence = {
-    settings: { seed: 1, adoptAfter: 12_000, notAfter: 1_000, faults: ['F1'], secrets: ['secret 1'] },
+    settings: { seed: 1, adoptAfter: 12_000, notAfter: 1_000, launchesPerHour: 18_000, faults: ['F1'], secrets: ['secret 1'] },
     runs: [good.run, bad.run, stopped.run, ...chain.map(({ run }) => run)],
     ledger: [
       ...[good, bad, stopped, ...chain].flatMap(({ ledger }) => ledger),
@@ -337,6 +338,10 @@ const plants: Record<string, (draft: Draft) => void> = {
   I19: (draft) => {
     draft.nobody = [];
   },
+  I20: (draft) => {
+    for (let n = 0; n < 100; n += 1)
+      draft.ledger.push({ kind: 'post', t: T0 + 300_000 + n, task: `t${n}`, attempt: 1, app: 'a', answer: 'accepted' });
+  },
   I22: (draft) => {
     runIn(draft, 'r0-good').record['a:1.0'] = '2';
   },
@@ -392,6 +397,35 @@ describe('the checker', () => {
     const draft = sound();
     draft.settings.faults.push('F99');
     expect(verdicts(draft)['FAULTS']).toBe('vacuous');
+  });
+
+  it('does not blame the engine for what was lost with Redis, and for nothing else', () => {
+    const draft = sound();
+    const intent = runIn(draft, 'r0-good').history.findIndex(([, what, task]) => what === 'intent' && task === '0.0');
+    runIn(draft, 'r0-good').history.splice(intent, 1);
+    expect(verdicts(draft)['I6']).toBe('violated');
+    draft.ledger.push({ kind: 'loss', t: T0 + 30, until: T0 + 60 });
+    expect(verdicts(draft)['I6']).toBe('held');
+    draft.ledger.push(ledgerIn(draft, 'post', ({ task }) => task === 'r0-good.0.0'));
+    expect(verdicts(draft)['I6']).toBe('violated');
+  });
+
+  it('knows the numbers of a later epoch', () => {
+    const draft = sound();
+    const run = runIn(draft, 'r0-good');
+    const at = run.history.findIndex(([, what, task, attempt]) => what === 'intent' && task === '1.0' && attempt === 3);
+    run.history = run.history.map(([t, what, task, attempt, detail]) => [
+      t,
+      what,
+      task,
+      task === '1.0' && attempt === 3 ? 101 : attempt,
+      detail,
+    ]);
+    run.history.splice(at, 0, [run.history[at]?.[0] ?? 0, 'redone', '', 0, 'epoch 2']);
+    ledgerIn(draft, 'post', ({ task, attempt }) => task === 'r0-good.1.0' && attempt === 3).attempt = 101;
+    expect(verdicts(draft)['I22']).toBe('violated');
+    run.record['a:1.0'] = '101';
+    expect(verdicts(draft)).toMatchObject({ I6: 'held', I7: 'held', I10: 'held', I22: 'held' });
   });
 
   it.each(Object.keys(plants))('sees %s broken', (id) => {

@@ -22,6 +22,13 @@ const FATES: readonly (readonly [Fate, number])[] = [
   ['never answered', 0.5],
   ['slow', 3],
 ];
+/** The same while launches of unknown fate are wanted. */
+const UNKNOWN_FATES: typeof FATES = [
+  ['unreadable', 15],
+  ['error after it', 10],
+  ['reset after it', 20],
+  ['reset before it', 15],
+];
 /** Milliseconds of a slow answer at most. */
 const SLOW_MS = 1_500;
 
@@ -45,6 +52,8 @@ export interface DynoPlatform {
   alive(): readonly string[];
   /** All POSTs are accepted at once from now on. */
   behave(): void;
+  /** Whether answers get lost more often than not from now on. */
+  favourUnknown(wanted: boolean): void;
   /** Changes a config var behind the engine's back. */
   spoil(app: string): void;
   close(): Promise<void>;
@@ -129,6 +138,7 @@ export async function startDynoPlatform(deps: { seed: number; ledger: Ledger; pu
   const timers = new Set<NodeJS.Timeout>();
   let number = 0;
   let behaves = false;
+  let fates = FATES;
 
   const later = (ms: number, what: () => void) => {
     const timer = setTimeout(() => {
@@ -210,7 +220,7 @@ export async function startDynoPlatform(deps: { seed: number; ledger: Ledger; pu
       return answer(response, 422, { id: 'invalid_params', message: 'Couldn’t find that process type (refuse).' });
     }
     number += 1;
-    const fate = behaves || attempt > 2 ? 'accepted' : fateOf(createDice(seedOf(deps.seed, `fate ${task}/${attempt}/${number}`)));
+    const fate = behaves || attempt > 2 ? 'accepted' : fateOf(createDice(seedOf(deps.seed, `fate ${task}/${attempt}/${number}`)), fates);
     switch (fate) {
       case 'busy':
         note('healing');
@@ -279,6 +289,9 @@ export async function startDynoPlatform(deps: { seed: number; ledger: Ledger; pu
     behave: () => {
       behaves = true;
     },
+    favourUnknown: (wanted) => {
+      fates = wanted ? UNKNOWN_FATES : FATES;
+    },
     spoil: (app) => {
       vars.set(app, { ...vars.get(app), LD_AWS_ACCESS_KEY_ID: 'spoiled' });
     },
@@ -298,9 +311,9 @@ interface LaunchBody {
   readonly env: Readonly<Record<string, string>>;
 }
 
-function fateOf(dice: Dice): Fate {
+function fateOf(dice: Dice, fates: typeof FATES): Fate {
   let roll = dice.roll() * 100;
-  for (const [fate, share] of FATES) {
+  for (const [fate, share] of fates) {
     if (roll < share) return fate;
     roll -= share;
   }

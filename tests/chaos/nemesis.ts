@@ -87,6 +87,32 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       arena.note('F5', `redis: ${way}`, from, Date.now() + RECOVERY_MS, way === 'kill' ? 1 : 0);
     },
   ],
+  /** Redis comes back as it was a while ago, perhaps with half a command at its end. */
+  F6: [
+    1,
+    async (arena) => {
+      const { world, dice } = arena;
+      if (running(arena) === undefined) return;
+      const from = Date.now();
+      const rollBack = await world.redisServer.remember();
+      await pause(dice.between(800, 3_000));
+      await rollBack();
+      world.ledger.note({ kind: 'loss', t: from, until: Date.now() });
+      arena.note('F6', 'redis was rolled back', from, Date.now() + RECOVERY_MS, 1);
+    },
+  ],
+  /** A failover: Redis takes no writes and then does again. */
+  F7: [
+    1,
+    async (arena) => {
+      const { world, dice } = arena;
+      const from = Date.now();
+      await world.redis.call('REPLICAOF', '127.0.0.1', '1');
+      await pause(dice.between(300, 2_000));
+      await world.redis.call('REPLICAOF', 'NO', 'ONE');
+      arena.note('F7', 'redis was read-only', from, Date.now() + RECOVERY_MS);
+    },
+  ],
   /** The way between one worker and Redis is bad. */
   F8: [
     4,

@@ -34,9 +34,14 @@ const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[
   'losing events': [2, () => [task('lost_event'), task('ok')]],
 };
 
+/** Milliseconds that the first run to be cancelled may take to be accepted; a message of a killed receiver comes back after 30 s. */
+const ACCEPT_MS = 40_000;
+
 export interface Workload {
   /** Does every kind of thing once. */
   opening(): Promise<void>;
+  /** Uploads a workflow of this shape. */
+  want(shape: string): Promise<void>;
   /** Does one thing. */
   step(): Promise<void>;
   /** What is to be seen while nothing is broken: a timeout, and an event that comes again after its run. */
@@ -85,6 +90,12 @@ export function createWorkload(world: World, seed: number): Workload {
     return id;
   };
 
+  const cancel = async (run: string) => {
+    // asked for before it is recorded; one that is not accepted yet cannot be cancelled
+    world.ledger.note({ kind: 'cancel', run, answer: 'asked' });
+    return await world.runs.cancel(run, 'chaos');
+  };
+
   const oddities: readonly (() => Promise<unknown>)[] = [
     () => put(a.bucket, `in/${randomUUID()}`, '{"run":[]}', { ld_run: 'true' }, 'reject', 'no workflow'),
     () => put(a.bucket, `data/${randomUUID()}`, 'plain', {}, 'ignore', 'plain'),
@@ -118,9 +129,14 @@ export function createWorkload(world: World, seed: number): Workload {
     get uploads() {
       return uploads;
     },
+    want: async (shape) => {
+      await start(shape, SHAPES[shape]?.[1](dice) ?? []);
+    },
     opening: async () => {
       for (const [shape, [, run]] of Object.entries(SHAPES)) await start(shape, run(dice));
       for (const oddity of oddities) await oddity();
+      const long = await start('waiting', [task('wait'), task('ok')]);
+      for (const end = Date.now() + ACCEPT_MS; Date.now() < end && (await cancel(long)) === 'gone'; ) await pause(100);
     },
     epilogue: async () => {
       for (const tenant of [a, b]) await start('timing out', [task('silent', { timeout: 1, retries: 1, backoff: soon })], tenant);
@@ -129,11 +145,7 @@ export function createWorkload(world: World, seed: number): Workload {
     step: async () => {
       const roll = dice.roll();
       if (live.length > 3 && roll < 0.12) {
-        const run = dice.pick(live);
-        const t = Date.now();
-        // asked for before it is recorded
-        world.ledger.note({ kind: 'cancel', t, run, answer: 'asked' });
-        await world.runs.cancel(run, 'chaos');
+        await cancel(dice.pick(live));
       } else if (live.length > 3 && roll < 0.3) await dice.pick(oddities)();
       else {
         const shape = dice.pick(shapes);

@@ -30,6 +30,8 @@ const QUEUE = 'events';
 
 /** Settings that make faults noticed soon; the margin of a lost launch is added to what the engine waits anyway. */
 export const ADOPT_MARGIN_MS = 1_000;
+/** Calls of the Platform API an hour: ten a second, so that launches wait for their turn now and then. */
+export const LAUNCHES_PER_HOUR = 36_000;
 const QUICK = {
   AUTOFILES_LOCK_MS: '3000',
   AUTOFILES_POLL_MS: '100',
@@ -37,6 +39,9 @@ const QUICK = {
   AUTOFILES_GRACE_MS: '500',
   AUTOFILES_ADOPT_MARGIN_MS: String(ADOPT_MARGIN_MS),
   AUTOFILES_CONSUMERS: '2',
+  AUTOFILES_LAUNCHES_PER_HOUR: String(LAUNCHES_PER_HOUR),
+  AUTOFILES_LEDGER_MS: '3000',
+  AUTOFILES_LATE_MS: '8000',
   LOG_LEVEL: 'info',
   // a killed worker is back soon
   NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/autofiles', import.meta.url)),

@@ -43,6 +43,8 @@ export interface CaseFile {
   of<K extends LedgerEntry['kind']>(kind: K): readonly Of<K>[];
   /** Whether anything was broken between two moments. */
   faulty(from: number, to: number): boolean;
+  /** Whether what was recorded between two moments may have been lost with Redis. */
+  lost(from: number, to: number): boolean;
   /** Whether the machine was too busy between two moments to say anything about deadlines. */
   busy(from: number, to: number): boolean;
 }
@@ -82,6 +84,7 @@ export function openCase(evidence: Evidence): CaseFile {
   });
   const faults = of('fault');
   const lags = of('lag');
+  const losses = of('loss');
   return {
     evidence,
     runs,
@@ -92,6 +95,7 @@ export function openCase(evidence: Evidence): CaseFile {
     faults,
     of,
     faulty: (from, to) => faults.some((fault) => fault.t <= to && fault.until >= from),
+    lost: (from, to) => losses.some((loss) => loss.t <= to && loss.until >= from),
     busy: (from, to) => lags.some((lag) => lag.t - 2_000 <= to && lag.until + 2_000 >= from),
   };
 }

@@ -12,7 +12,15 @@ import {
 import { openCase } from './case-file.ts';
 import { endedOnce, failuresHaveCauses, groupEndsTogether, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
 import type { Evidence } from './evidence.ts';
-import { noStepEarly, nothingAfterTheEnd, onePostPerAttempt, reconciledFirst, retriesBounded, stopsOnlyClosed } from './launching.ts';
+import {
+  budgetKept,
+  noStepEarly,
+  nothingAfterTheEnd,
+  onePostPerAttempt,
+  reconciledFirst,
+  retriesBounded,
+  stopsOnlyClosed,
+} from './launching.ts';
 import { everyRunEnds, faultsMetWork, foldsToRecord, noSecretLeaves, nothingLeft, workResumes } from './progress.ts';
 import type { Finding } from './verdict.ts';
 
@@ -39,6 +47,7 @@ export function check(evidence: Evidence): readonly Finding[] {
     everyRunEnds,
     workResumes,
     poisonSetAside,
+    budgetKept,
     foldsToRecord,
     nothingLeft,
     noSecretLeaves,

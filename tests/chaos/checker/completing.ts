@@ -77,10 +77,15 @@ export function rightOutput(file: CaseFile): Finding {
     if (output === undefined) continue;
     const named = JSON.parse(output[4]) as { key: string; version_id: string };
     const put = file.puts.get(identity({ bucket, key: named.key, version: named.version_id }));
-    const intent = task.attempts[0]?.intent;
+    // after a loss of Redis the intent of the launch that wrote it may be gone; the launch is not
+    const launches = task.attempts.flatMap(({ intent: recorded, posts }) => [
+      recorded ?? Number.POSITIVE_INFINITY,
+      ...posts.map(({ t }) => t),
+    ]);
+    const intent = Math.min(...launches);
     i.holds(
       'outputs',
-      put?.taskId === task.id && put.began <= output[0] && intent !== undefined && intent <= put.t,
+      put?.taskId === task.id && put.began <= output[0] && intent <= put.t,
       () => `${task.id} took ${named.key}, put ${JSON.stringify(put)}, intent ${intent}`,
     );
     const answered = task.entries.find(([, what]) => what === 'launched' || what === 'adopted');

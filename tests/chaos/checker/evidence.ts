@@ -41,6 +41,8 @@ export type LedgerEntry =
   | { kind: 'cancel'; t: number; run: string; answer: string }
   /** The recorder itself came too late: the machine was too busy to say anything about deadlines. */
   | { kind: 'lag'; t: number; until: number }
+  /** What Redis answered between `t` and `until` may be gone. */
+  | { kind: 'loss'; t: number; until: number }
   /** Something was broken from `t` to `until`. `live`: runs that had not ended then. */
   | { kind: 'fault'; t: number; until: number; fault: string; live: number; kills: number; detail: string };
 
@@ -52,6 +54,8 @@ export interface Evidence {
     /** Milliseconds after the intent at which an unanswered launch may be called lost at the earliest. */
     readonly adoptAfter: number;
     readonly notAfter: number;
+    /** Calls of the platform that the account may make in an hour. */
+    readonly launchesPerHour: number;
     /** Faults that were to be injected. */
     readonly faults: readonly string[];
     /** Words that must not stand anywhere that others read. */

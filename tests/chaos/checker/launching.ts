@@ -8,6 +8,12 @@ const BUSY_MS = 20_000;
 const troubled = (file: CaseFile, from: number, to: number) => file.faulty(from, to) || file.busy(from, to);
 const tasksOf = (file: CaseFile): readonly TaskFile[] => file.runs.flatMap((run) => run.tasks);
 
+/** Milliseconds that a POST is sent after its intent at most, and those of a busy process. */
+const SENT_MS = 3_000;
+
+/** Whether Redis may have lost the intent of a POST, and all that came of it. */
+const forgotten = (file: CaseFile, post: { readonly t: number }) => file.lost(post.t - SENT_MS, post.t);
+
 export function onePostPerAttempt(file: CaseFile): Finding {
   const i = look('I6', 'at most one POST per attempt, and none without its recorded intent', [
     'attempts launched',
@@ -21,7 +27,7 @@ export function onePostPerAttempt(file: CaseFile): Finding {
       if (posts.length > 0) i.holds('attempts launched', taken.length <= 1, () => `${task.id}/${n} was launched ${taken.length} times`);
       if (posts.some(({ answer }) => answer === 'unknown')) i.saw('launches of unknown fate');
       const first = posts[0];
-      if (first !== undefined && (intent === undefined || intent > first.t))
+      if (first !== undefined && (intent === undefined || intent > first.t) && !forgotten(file, first))
         i.wrong(`${task.id}/${n} was posted before its intent was recorded`);
       const last = posts.at(-1);
       if (last !== undefined && taken.length > 0 && !taken.includes(last))
@@ -45,8 +51,12 @@ export function reconciledFirst(file: CaseFile): Finding {
       const closing = task.entries.find(
         ([, what, , attempt]) => attempt === n && ['retry', 'lost', 'failed', 'skipped', 'succeeded'].includes(what),
       );
-      const next = task.attempts.find((one) => one.n === n + 1);
-      if (next?.intent !== undefined && (closing === undefined || closing[0] > next.intent))
+      const next = task.attempts.find((one) => one.n > n);
+      if (
+        next?.intent !== undefined &&
+        (closing === undefined || closing[0] > next.intent) &&
+        !posts.some((post) => file.lost(post.t - SENT_MS, next.intent ?? post.t))
+      )
         i.wrong(`${task.id}/${n + 1} began before /${n} was closed`);
       if (task.entries.some(([, what, , attempt]) => what === 'adopted' && attempt === n)) i.saw('adopted');
       const lost = task.entries.find(
@@ -77,7 +87,7 @@ export function noStepEarly(file: CaseFile): Finding {
   ]);
   for (const run of file.runs) {
     for (const task of run.tasks) {
-      const first = task.attempts.flatMap(({ posts }) => posts)[0];
+      const first = task.attempts.flatMap(({ posts }) => posts).find((post) => !forgotten(file, post));
       if (task.step === 0 || first === undefined) continue;
       for (const before of run.tasks.filter(({ step }) => step === task.step - 1)) {
         const success = before.entries.find(([, what]) => what === 'succeeded');
@@ -110,7 +120,7 @@ export function retriesBounded(file: CaseFile): Finding {
     for (const [used, [t, , , attempt]] of retries.entries()) {
       const { type, delay, max } = task.plan.backoff;
       const wait = (type === 'exponential' ? Math.min(delay * 2 ** used, max) : delay) * 1000;
-      const next = task.attempts.find(({ n }) => n === attempt + 1)?.intent;
+      const next = task.attempts.find(({ n }) => n > attempt)?.intent;
       // what fails for another reason, or is cancelled, has no next attempt
       if (next === undefined) i.saw('retries');
       else
@@ -164,7 +174,7 @@ export function stopsOnlyClosed(file: CaseFile): Finding {
     if (task === undefined) continue;
     const closing = closed(task, post.attempt);
     const won = task.entries.some(([, what, , of]) => what === 'succeeded' && of === post.attempt);
-    if (life.stopped !== undefined) {
+    if (life.stopped !== undefined && !file.lost(post.t - SENT_MS, life.stopped)) {
       i.holds(
         'stopped',
         !won && closing !== undefined && closing[0] <= life.stopped,
@@ -175,5 +185,30 @@ export function stopsOnlyClosed(file: CaseFile): Finding {
     else if (closing !== undefined && file.evidence.alive.includes(dyno))
       i.wrong(`${dyno} of ${task.id}/${post.attempt} (${closing[1]}) was never stopped`);
   }
+  return i.done();
+}
+
+/** Milliseconds of the window in which launches are counted, and how much later than its grant one may be sent. */
+const WINDOW_MS = 10_000;
+const LATE_MS = 3_000;
+
+export function budgetKept(file: CaseFile): Finding {
+  const i = look('I20', 'launches keep to the budget of their account, and what is over it waits', ['launches', 'launches that waited']);
+  const perSecond = file.evidence.settings.launchesPerHour / 3_600;
+  // what may be saved up is one second's worth, five at least
+  const most = Math.max(5, perSecond) + (perSecond * (WINDOW_MS + LATE_MS)) / 1_000;
+  const moments = file
+    .of('post')
+    .map(({ t }) => t)
+    .sort((a, b) => a - b);
+  let first = 0;
+  for (const [n, t] of moments.entries()) {
+    while (t - (moments[first] ?? t) > WINDOW_MS) first += 1;
+    const count = n - first + 1;
+    // with Redis the account's balance may be lost, too
+    if (file.lost(t - WINDOW_MS, t)) continue;
+    i.holds('launches', count <= most, () => `${count} launches within ${WINDOW_MS / 1_000} s up to ${t}, expected ${most} at most`);
+  }
+  for (const run of file.runs) i.saw('launches that waited', run.history.filter(([, what]) => what === 'queued').length);
   return i.done();
 }

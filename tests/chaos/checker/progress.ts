@@ -1,5 +1,5 @@
 // Everything ends, work goes on after every fault, and every fault met work.
-import { type CaseFile, RUN_ENDS } from './case-file.ts';
+import { type CaseFile, RUN_ENDS, type RunFile } from './case-file.ts';
 import { type Finding, look } from './verdict.ts';
 
 /** Milliseconds: after a Redis restart work resumes within thirty seconds, after anything else sooner. */
@@ -65,7 +65,7 @@ export function foldsToRecord(file: CaseFile): Finding {
       i.wrong(`${run.id} has an end and no entry`);
     for (const task of run.tasks) {
       const phase = run.record[`p:${task.t}`];
-      const attempt = 1 + task.entries.filter(([, what]) => what === 'retry' || what === 'lost').length;
+      const attempt = attemptOf(run, task.t);
       const end = task.end?.[1];
       // a run that was cancelled before its tree was made has tasks that nothing was ever said of
       if (end === undefined && phase === undefined) continue;
@@ -77,6 +77,19 @@ export function foldsToRecord(file: CaseFile): Finding {
     }
   }
   return i.done();
+}
+
+/** The attempt that a task's history leads to. After a loss of Redis the next one of every task has the number of its epoch. */
+function attemptOf(run: RunFile, task: string): number {
+  let attempt = 1;
+  let epoch = 1;
+  for (const [, what, of, n, detail] of run.history) {
+    if (what === 'redone') epoch = Number(/^epoch (\d+)$/.exec(detail)?.[1] ?? epoch);
+    if (of !== task) continue;
+    if (what === 'retry' || what === 'lost') attempt = n + 1;
+    if (what === 'intent') attempt = Math.max(attempt, (epoch - 1) * 100 + 1);
+  }
+  return attempt;
 }
 
 export function nothingLeft(file: CaseFile): Finding {
