@@ -80,6 +80,7 @@ export async function startUnderMeasurement(
     taskConcurrency: 100,
     lockMs: 30_000,
     pollMs: NEVER_MS,
+    hookedMs: NEVER_MS,
     sweepMs: 15_000,
     graceMs: 60_000,
     adoptMarginMs: 30_000,

@@ -1,5 +1,4 @@
 // The add-on's part of a worker process: what is done to whole resources.
-import { randomBytes } from 'node:crypto';
 import { createDynoPlatform } from '../clients/heroku.ts';
 import { type AddonWorkerDeps, startAddonWorker } from '../processors/addon.ts';
 import { accountBeginner } from '../processors/begin-account.ts';
@@ -13,7 +12,7 @@ import type { Config } from '../schema/config.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
-import type { createClients } from './wiring.ts';
+import { type createClients, hookParts } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
 /** Milliseconds between two looks at all resources in production; locally they are few and somebody waits. */
@@ -40,8 +39,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       tokens: createTokens({ redis, now: Date.now }),
       sessions: createSessions({ redis }),
       probe: createProbe(parts, config),
-      hookUrl: config.addon.publicUrl === undefined ? undefined : new URL('/heroku/webhooks', config.addon.publicUrl).href,
-      secret: () => randomBytes(32).toString('base64url'),
+      ...hookParts(config.addon.publicUrl),
       asyncDeprovision: config.addon.asyncDeprovision,
       connection: redis,
       lockMs: config.lockMs,

@@ -104,6 +104,7 @@ export async function startLocalCloud(deps: {
       AUTOFILES_SSO_SALT: identity.addon.ssoSalt,
       AUTOFILES_OAUTH_CLIENT_SECRET: identity.addon.clientSecret,
       AUTOFILES_HTTP_PORT: String(ports.web),
+      AUTOFILES_PUBLIC_URL: urls().web,
       AUTOFILES_API_TOKEN: identity.apiToken,
       AUTOFILES_MASTER_KEY: identity.masterKey,
     };

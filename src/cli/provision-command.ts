@@ -3,7 +3,7 @@ import { provision } from '../processors/provision.ts';
 import { connect } from '../queues/connection.ts';
 import { createResources } from '../queues/resources.ts';
 import { readConfig } from '../schema/config.ts';
-import { createClients, createLog } from './wiring.ts';
+import { createClients, createLog, hookParts } from './wiring.ts';
 
 /**
  * `autofiles provision`: makes the resource of one app by hand, where no add-on marketplace does it: bucket, versioning,
@@ -21,7 +21,14 @@ export async function provisionByHand(
     const resources = createResources({ redis, sealer: clients.sealer, now: Date.now });
     const resource = { ...order, region: config.region };
     await provision(
-      { ...clients, resources, queueName: config.queueName, beginAccount: accountBeginner({ ...clients, ...config, log }), log },
+      {
+        ...clients,
+        ...hookParts(config.addon.publicUrl),
+        resources,
+        queueName: config.queueName,
+        beginAccount: accountBeginner({ ...clients, ...config, log }),
+        log,
+      },
       resource,
     );
     // where S3 is not AWS' own, unmodified clients in dynos must be told where it is

@@ -18,6 +18,7 @@ import { openBoards } from '../queues/boards.ts';
 import { createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
+import { createDynoNews } from '../queues/dyno-news.ts';
 import { openFeed } from '../queues/feed.ts';
 import { readFileHistory } from '../queues/file-runs.ts';
 import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
@@ -120,6 +121,12 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       asyncDeprovision: config.addon.asyncDeprovision,
       addressOf,
       now: Date.now,
+      log,
+    },
+    herokuHooks: {
+      ...session,
+      news: createDynoNews({ redis, runs, log }),
+      addressOf,
       log,
     },
     principals: [local, apiTokens(tokens.find), sessionPrincipal(session)],

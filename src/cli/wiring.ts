@@ -1,5 +1,5 @@
 // Turns the configuration into the services of a process; the one place where engine and clients meet.
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { pino } from 'pino';
 import type { AwsAccess } from '../clients/aws-call.ts';
 import { createDynoPlatform } from '../clients/heroku.ts';
@@ -62,6 +62,12 @@ export function createFiles(config: Config) {
 /** The object store alone, for a process that needs none of the others. */
 export function createStores(config: Config) {
   return { store: createObjectStore(awsAccess(config, config.s3Endpoint)) };
+}
+
+/** Where a web process takes Heroku's events, with the secrets that sign them. `base`: its URL; undefined: nobody reaches it from outside. */
+export function hookParts(base: string | undefined) {
+  if (base === undefined) return {};
+  return { hooks: { url: new URL('/heroku/webhooks', base).href, secret: () => randomBytes(32).toString('base64url') } };
 }
 
 /** The outside services of a configuration. */

@@ -18,7 +18,7 @@ export interface AddonPlatform {
   provisioned(id: string, options?: CallOptions): Promise<void>;
   /** Says that provisioning has failed, or that removing is complete. An add-on that is gone already is a success. */
   deprovisioned(id: string, options?: CallOptions): Promise<void>;
-  /** Asks for signed events of the app's dynos. */
+  /** Asks for signed events of the app's dynos. Repeatable. */
   subscribe(id: string, hook: { readonly url: string; readonly secret: string }, options?: CallOptions): Promise<void>;
 }
 

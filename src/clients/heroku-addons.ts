@@ -5,6 +5,7 @@ import { Failure } from '../schema/failures.ts';
 import type { AddonPlatform } from './addon-ports.ts';
 import { type HerokuAccess, herokuCall } from './heroku-call.ts';
 import { anyReply } from './heroku-replies.ts';
+import { subscribeToDynos } from './heroku-subscribe.ts';
 
 const addonReply = Compile(
   Type.Object({
@@ -43,8 +44,7 @@ export function createAddonPlatform(access: HerokuAccess): AddonPlatform {
     },
 
     async subscribe(id, hook, options = {}) {
-      const body = { include: ['api:dyno'], level: 'notify', url: hook.url, secret: hook.secret };
-      await herokuCall(access, id, { method: 'POST', path: path(id, '/webhooks'), body }, anyReply, options);
+      await subscribeToDynos(access, id, path(id), hook, options);
     },
   };
 }

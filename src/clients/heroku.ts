@@ -5,6 +5,7 @@ import { type HerokuAccess, type HerokuCall, herokuCall } from './heroku-call.ts
 import { createLaunch } from './heroku-launch.ts';
 import { fetchLines, followLines, LOG_HISTORY, linesOf, linesSince, readEnd } from './heroku-log.ts';
 import { anyReply, configVarsReply, dynosReply, formationReply, logSessionReply, toDyno } from './heroku-replies.ts';
+import { subscribeToDynos } from './heroku-subscribe.ts';
 import type { CallOptions, DynoPlatform } from './ports.ts';
 
 /** Milliseconds to read a log, when the caller names no deadline. */
@@ -68,6 +69,10 @@ export function createDynoPlatform(access: HerokuAccess & { readonly now: () => 
         if (signal.aborted) return;
         throw new Failure('heroku_unavailable', `Follow the log of ${dyno} of ${app}: ${messageOf(error)}.`, { cause: error });
       }
+    },
+
+    async subscribe(app, hook, options = {}) {
+      await subscribeToDynos(access, app, appPath(app), hook, options);
     },
 
     configVars: (app, options = {}) =>

@@ -192,6 +192,8 @@ export interface DynoPlatform {
    * heroku_refused or heroku_unavailable.
    */
   follow(app: string, dynoName: string, options: { readonly after: number; readonly signal: AbortSignal }): AsyncIterable<string>;
+  /** Asks for signed events of the app's dynos. Repeatable. */
+  subscribe(app: string, hook: { readonly url: string; readonly secret: string }, options?: CallOptions): Promise<void>;
   configVars(app: string, options?: CallOptions): Promise<Readonly<Record<string, string>>>;
   /** Sets (or with null removes) config vars. */
   setConfigVars(app: string, vars: Readonly<Record<string, string | null>>, options?: CallOptions): Promise<void>;

@@ -9,6 +9,7 @@ import { type AdminDeps, adminRoutes } from './admin-routes.ts';
 import { type ApiDeps, apiRoutes } from './api.ts';
 import { mountRoutes, retrievingPaths } from './api-route.ts';
 import { type DashboardDeps, dashboardRoutes } from './dashboard/routes.ts';
+import { type HerokuHooksDeps, herokuHooksRoutes } from './heroku-hooks-routes.ts';
 import { type OpsDeps, opsRoutes } from './ops.ts';
 import { checkOrigin } from './origin.ts';
 import { type PartnerDeps, partnerRoutes } from './partner-routes.ts';
@@ -25,6 +26,7 @@ export interface AppDeps extends ApiDeps {
   readonly hosts: readonly string[] | undefined;
   readonly ops: OpsDeps;
   readonly partner: PartnerDeps;
+  readonly herokuHooks: HerokuHooksDeps;
   readonly signOn: SignOnDeps;
   readonly admin: AdminDeps;
   readonly log: Log;
@@ -49,6 +51,7 @@ export function createApp(deps: AppDeps): Hono {
   app.route('/', opsRoutes(deps.ops));
   app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
   app.route('/heroku/resources', partnerRoutes(deps.partner));
+  app.route('/heroku/webhooks', herokuHooksRoutes(deps.herokuHooks));
   app.route('/', signOnRoutes(deps.signOn));
   app.route('/admin', adminRoutes(deps.admin));
   const routes = apiRoutes(deps);

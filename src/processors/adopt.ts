@@ -1,4 +1,5 @@
 import type { Dyno, DynoPlatform } from '../clients/ports.ts';
+import { adoptDyno } from '../queues/dyno-news.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { TaskRef } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
@@ -31,16 +32,8 @@ export async function findDyno(
   });
   if (dyno === undefined) return 'absent';
   deps.failpoint('adopt.found');
-  await deps.runs.launched({
-    ref: task.ref,
-    resource: task.resource,
-    attempt: task.attempt,
-    timeout: task.task.timeout,
-    noOutput: task.task.no_output,
-    dyno,
-    up: dyno.state === 'up',
-    adopted: true,
-  });
+  const { timeout, no_output: noOutput } = task.task;
+  await adoptDyno(deps.runs, task.resource, { ref: task.ref, attempt: task.attempt, timeout, noOutput }, dyno);
   deps.failpoint('adopt.recorded');
   return 'adopted';
 }

@@ -35,6 +35,10 @@ export function chargedPlatform(platform: DynoPlatform, charge: () => Promise<vo
       await charge();
       return await platform.configVars(...call);
     },
+    subscribe: async (...call) => {
+      await charge();
+      await platform.subscribe(...call);
+    },
     setConfigVars: async (...call) => {
       await charge();
       await platform.setConfigVars(...call);

@@ -59,6 +59,7 @@ export interface EngineOptions {
   /** Milliseconds without a sign of life after which a job's worker counts as dead. */
   readonly lockMs: number;
   readonly pollMs: number;
+  readonly hookedMs: number;
   readonly sweepMs: number;
   readonly graceMs: number;
   readonly adoptMarginMs: number;
@@ -138,6 +139,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         mayLook,
         watch,
         pollMs: options.pollMs,
+        hookedMs: options.hookedMs,
         now,
         failpoint,
         log,

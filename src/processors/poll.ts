@@ -1,6 +1,7 @@
 // One look at an app's dyno list serves all its tasks: who is up, who is gone, which launch of unknown fate arrived.
 // The same loop stops the dynos of closed attempts.
 import type { Dyno, DynoPlatform } from '../clients/ports.ts';
+import { adoptDyno, noteDyno } from '../queues/dyno-news.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { DynoToStop, Watch, Watched } from '../queues/watch.ts';
@@ -21,9 +22,6 @@ const AT_ONCE = 20;
 /** Milliseconds that a poller which was killed keeps the others from looking; two looks at a time do no harm. */
 const ALONE_MS = 3_000;
 
-/** Milliseconds between two looks at an app whose dynos tell of themselves by webhook. */
-const HOOKED_MS = 60_000;
-
 export interface PollDeps {
   readonly runs: Runs;
   readonly resources: Resources;
@@ -36,6 +34,8 @@ export interface PollDeps {
   readonly watch: Watch;
   /** Milliseconds between two looks. */
   readonly pollMs: number;
+  /** Milliseconds between two looks at an app whose dynos tell of themselves by webhook. */
+  readonly hookedMs: number;
   readonly now: () => number;
   readonly failpoint: Failpoint;
   readonly log: Log;
@@ -61,7 +61,7 @@ export function startPolling(deps: PollDeps): Loop {
     try {
       const size = await deps.watch.count(resource);
       const rest = size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK);
-      nextLook.set(resource, deps.now() + ((await deps.watch.hooked(resource)) ? Math.max(rest, HOOKED_MS) : rest));
+      nextLook.set(resource, deps.now() + ((await deps.watch.hooked(resource)) ? Math.max(rest, deps.hookedMs) : rest));
       await look(deps, resource);
     } finally {
       await release();
@@ -111,7 +111,8 @@ async function look(deps: PollDeps, resourceId: string): Promise<void> {
     await Promise.all(
       watched.slice(i, i + NOTES_AT_ONCE).map(async (one) => {
         if (one.dyno === undefined) await adopt(deps, resourceId, one, byMarker.get(`${one.ref.id}/${one.attempt}`));
-        else await observe(deps, resourceId, one, one.dyno.id, byId.get(one.dyno.id));
+        else if ((await noteDyno(deps.runs, resourceId, one, one.dyno.id, byId.get(one.dyno.id))) !== undefined)
+          deps.failpoint('poll.noted');
       }),
     );
   }
@@ -122,16 +123,8 @@ async function adopt(deps: PollDeps, resource: string, one: Watched, dyno: Dyno 
     if (one.until !== undefined && deps.now() > one.until) await deps.watch.forget(resource, one);
     return;
   }
-  const { ref, attempt, noOutput, timeout } = one;
-  const result = await deps.runs.launched({ ref, resource, attempt, timeout, noOutput, dyno, up: dyno.state === 'up', adopted: true });
-  deps.log.info({ taskId: ref.id, attempt, dyno: dyno.name, dynoId: dyno.id, result }, 'found a dyno');
-}
-
-async function observe(deps: PollDeps, resource: string, one: Watched, dynoId: string, dyno: Dyno | undefined): Promise<void> {
-  if (dyno !== undefined && dyno.state !== 'up' && dyno.state !== 'crashed') return;
-  const kind = dyno === undefined ? 'gone' : dyno.state === 'up' ? 'up' : 'crashed';
-  await deps.runs.observe({ ref: one.ref, resource, attempt: one.attempt, kind, dynoId, noOutput: one.noOutput });
-  deps.failpoint('poll.noted');
+  const result = await adoptDyno(deps.runs, resource, one, dyno);
+  deps.log.info({ taskId: one.ref.id, attempt: one.attempt, dyno: dyno.name, dynoId: dyno.id, result }, 'found a dyno');
 }
 
 /** What cannot be stopped now stays on the list; `time_to_live` ends it at the latest. */

@@ -19,6 +19,8 @@ interface StorageDeps {
   readonly queueName: string;
   /** Begins the ledger's account of a bucket; undefined: the first sweep does. Repeatable. */
   readonly beginAccount?: (resource: Resource) => Promise<void>;
+  /** Where Heroku's events of dynos are to be sent, and what makes their secrets; without it the dyno list tells alone. */
+  readonly hooks?: { readonly url: string; readonly secret: () => string };
 }
 
 /**
@@ -34,6 +36,7 @@ export async function provision(deps: CredentialDeps & StorageDeps, resource: Re
   const told = await rotate(deps, resource);
   const held = await deps.resources.secret(resource.id, 'credentials');
   if (!told && held !== undefined) await mend(deps, resource, configVarsOf(resource, held));
+  await subscribe(deps, resource.id, (hook) => deps.platform.subscribe(resource.app, hook));
   deps.log.info({ resource: resource.id, bucket: resource.bucket }, 'provisioned a resource');
 }
 
@@ -53,10 +56,6 @@ export interface AddonDeps extends CredentialDeps, StorageDeps {
   readonly audit: Audit;
   /** Whether Heroku lets us start dynos with the token of this add-on. */
   readonly probe: (resource: Resource) => Promise<Resource['permission']>;
-  /** Where Heroku's events of dynos are to be sent; undefined: they are not asked for, and the dyno list tells alone. */
-  readonly hookUrl: string | undefined;
-  /** A new secret that nobody can guess. */
-  readonly secret: () => string;
 }
 
 /**
@@ -103,7 +102,7 @@ async function steps(deps: AddonDeps, resource: Resource): Promise<void> {
   await notify(deps, resource);
   failpoint?.('provision.notified');
   await rotate(deps, placed);
-  await subscribe(deps, id);
+  await subscribe(deps, id, (hook) => deps.addons.subscribe(id, hook));
   await deps.addons.provisioned(id);
   failpoint?.('provision.told');
   const { done } = await resources.change(id, { from: ['provisioning'], set: { state: 'provisioned' }, unset: ['error'] });
@@ -128,13 +127,17 @@ async function exchange(deps: AddonDeps, id: string): Promise<void> {
 }
 
 /** Events only make dynos' ends known sooner; an add-on that may not have them does without. */
-async function subscribe(deps: AddonDeps, id: string): Promise<void> {
-  if (deps.hookUrl === undefined) return;
-  const hook = (await deps.resources.secret(id, 'hook')) ?? { secret: deps.secret() };
+async function subscribe(
+  deps: CredentialDeps & StorageDeps,
+  id: string,
+  ask: (hook: { readonly url: string; readonly secret: string }) => Promise<void>,
+): Promise<void> {
+  if (deps.hooks === undefined) return;
+  const hook = (await deps.resources.secret(id, 'hook')) ?? { secret: deps.hooks.secret() };
   const { done } = await deps.resources.change(id, { secrets: { hook } });
   if (!done) return;
   try {
-    await deps.addons.subscribe(id, { url: `${deps.hookUrl}?resource=${id}`, secret: hook.secret });
+    await ask({ url: `${deps.hooks.url}?resource=${id}`, secret: hook.secret });
   } catch (error) {
     if (error instanceof Failure && error.retry) throw error;
     deps.log.warn({ resource: id, error: messageOf(error) }, 'no dyno events for this resource, its dyno list is polled');

@@ -59,6 +59,11 @@ export function createSessions(deps: { redis: Redis }) {
     first: async (kind: 'sso' | 'hook', text: string, seconds: number): Promise<boolean> =>
       (await redis.set(onceKey(kind, hashOf(text)), '1', 'EX', seconds, 'NX')) === 'OK',
 
+    /** What was first is free again: it was not done. */
+    again: async (kind: 'sso' | 'hook', text: string): Promise<void> => {
+      await redis.del(onceKey(kind, hashOf(text)));
+    },
+
     /** Makes the secret of a link that begins a session once, within a minute. */
     link: async (who: Session): Promise<string> => {
       const secret = randomBytes(SECRET_BYTES).toString('base64url');

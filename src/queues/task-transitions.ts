@@ -97,6 +97,8 @@ export function createTaskTransitions(deps: { redis: Redis }) {
       dyno: { readonly id: string; readonly name: string };
       up: boolean;
       adopted: boolean;
+      /** With `adopted`: an event told of it, which may overtake the launch's own answer. */
+      told?: boolean;
     }): Promise<'ok' | 'closed'> => {
       const { ref, resource } = o;
       const k = keysOfRun(ref.runId);
@@ -115,7 +117,7 @@ export function createTaskTransitions(deps: { redis: Redis }) {
           o.noOutput ? 1 : 0,
           o.up ? 1 : 0,
           resource,
-          o.adopted ? 1 : 0,
+          o.adopted ? (o.told ? 2 : 1) : 0,
         ],
       );
       return reply === 'closed' ? 'closed' : 'ok';
@@ -244,6 +246,13 @@ export function createTaskTransitions(deps: { redis: Redis }) {
       const parsed = parseWorkflow(doc ?? '');
       const task = parsed.ok ? parsed.plan.steps[ref.step]?.tasks[ref.index] : undefined;
       return resource === null || task === undefined ? undefined : { resource, task };
+    },
+
+    /** The attempt whose launch stands in the record as intended and not as answered; undefined for any other. */
+    intended: async (ref: TaskRef): Promise<number | undefined> => {
+      const t = `${ref.step}.${ref.index}`;
+      const [phase, attempt] = await redis.hmget(keysOfRun(ref.runId).run(ref.runId), `p:${t}`, `a:${t}`);
+      return phase === 'intent' ? Number(attempt) : undefined;
     },
   };
 }

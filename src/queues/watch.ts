@@ -76,6 +76,17 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
       return found;
     },
 
+    /**
+     * The task of the resource that waits for this dyno, or for the dyno of this attempt while the launch's fate is unknown; undefined when the
+     * marker of its command names neither.
+     */
+    find: async (resource: string, dynoId: string, marker: { taskId: string; attempt: number }): Promise<Watched | undefined> => {
+      const fields = [dynoId, `?${marker.taskId}/${marker.attempt}`] as const;
+      const values = await redis.hmget(keys.watch(resource), ...fields);
+      const found = fields.flatMap((field, i) => watchedOf(field, values[i] ?? ''));
+      return found.find(({ ref, attempt }) => ref.id === marker.taskId && attempt === marker.attempt);
+    },
+
     /** Dynos of closed attempts, oldest first. */
     toStop: async (limit: number): Promise<readonly DynoToStop[]> => {
       const members = await redis.zrange(keys.stops, '0', String(limit - 1));

@@ -50,6 +50,8 @@ export interface Config {
   readonly graceMs: number;
   /** AUTOFILES_POLL_MS: milliseconds between two looks at an app's dynos (250; production: 5,000). */
   readonly pollMs: number;
+  /** AUTOFILES_HOOKED_POLL_MS: the same while webhooks tell of the app's dynos, for what an event failed to tell (5,000; production: 60,000). */
+  readonly hookedMs: number;
   /** AUTOFILES_ADOPT_MARGIN_MS: milliseconds that a dyno whose launch was not answered may take to appear (30,000). */
   readonly adoptMarginMs: number;
   /** AUTOFILES_RUNS_PER_MINUTE: runs that one resource may start in a minute, the last guard against loops (10,000). */
@@ -120,6 +122,7 @@ export function readConfig(env: Environment): Config {
     taskConcurrency: read.integer('AUTOFILES_TASK_CONCURRENCY', 1, 10_000, 100),
     graceMs: read.integer('AUTOFILES_GRACE_MS', 0, HOUR_MS, production ? 60_000 : 2000),
     pollMs: read.integer('AUTOFILES_POLL_MS', 10, HOUR_MS, production ? 5000 : 250),
+    hookedMs: read.integer('AUTOFILES_HOOKED_POLL_MS', 10, HOUR_MS, production ? 60_000 : 5000),
     adoptMarginMs: read.integer('AUTOFILES_ADOPT_MARGIN_MS', 0, HOUR_MS, 30_000),
     runsPerMinute: read.integer('AUTOFILES_RUNS_PER_MINUTE', 1, 1_000_000_000, 10_000),
     masterKey: readMasterKey(read, faults),

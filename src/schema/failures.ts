@@ -17,6 +17,7 @@ const FAILURES = {
   workflow_conflict: { retry: false, status: 422, message: 'The object carries both ld_run and ld_code.' },
   event_invalid: { retry: false, status: 422, message: 'The event is not an S3 event.' },
   request_invalid: { retry: false, status: 400, message: 'The request is not valid.' },
+  request_too_large: { retry: false, status: 413, message: 'The request is too large.' },
   unauthorized: { retry: false, status: 401, message: 'The request carries no valid token.' },
   forbidden: { retry: false, status: 403, message: 'This token may not do that.' },
   not_found: { retry: false, status: 404, message: 'There is no such thing.' },

@@ -37,6 +37,13 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
   const redisServer = await startRedis();
   const store = await runStore();
   const heroku = await startHerokuSide({ clientSecret: 'oauth-client-secret', ...options });
+  // where the add-on answers is part of its own configuration
+  let fetchApp: Parameters<typeof createAdaptorServer>[0]['fetch'] = () => new Response(null, { status: 503 });
+  const server = createAdaptorServer({ fetch: (...request) => fetchApp(...request) });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  // a listening TCP server has an AddressInfo
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const env = {
     AUTOFILES_MODE: 'test',
     AUTOFILES_REDIS_SOCKET: redisServer.socket,
@@ -50,7 +57,7 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     AUTOFILES_SSO_SALT: SALT,
     AUTOFILES_OAUTH_CLIENT_SECRET: 'oauth-client-secret',
     AUTOFILES_OPERATOR_PASSWORD: OPERATOR,
-    AUTOFILES_PUBLIC_URL: 'http://127.0.0.1:1',
+    AUTOFILES_PUBLIC_URL: url,
     AUTOFILES_LOCK_MS: '1000',
     HEROKU_API_URL: heroku.url,
     HEROKU_ID_URL: heroku.url,
@@ -69,11 +76,7 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
   const clients = createClients(config);
 
   const web = await openWebApp(config, log);
-  const server = createAdaptorServer({ fetch: web.app.fetch });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  // a listening TCP server has an AddressInfo
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  fetchApp = web.app.fetch;
 
   const running: (() => Promise<void>)[] = [];
   const children: ChildProcess[] = [];

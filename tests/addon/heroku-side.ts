@@ -12,7 +12,7 @@ export interface HerokuAddon {
   readonly config: Record<string, string>;
   /** Every PATCH of its config, in order. */
   readonly configWrites: Record<string, string>[];
-  readonly hooks: { url: string; secret: string; include: string[] }[];
+  readonly hooks: { id: string; url: string; secret: string; include: string[] }[];
   /** How often each action was called. */
   readonly actions: Record<string, number>;
 }
@@ -103,9 +103,14 @@ export async function startHerokuSide(options: { clientSecret: string; lifetime?
           addon.actions['deprovision'] = (addon.actions['deprovision'] ?? 0) + 1;
           return { status: 200, body: info() };
         case 'POST webhooks':
-          addon.hooks.push({ url: body.url, secret: body.secret, include: body.include });
-          return { status: 201, body: { id: randomUUID() } };
+          addon.hooks.push({ id: randomUUID(), url: body.url, secret: body.secret, include: body.include });
+          return { status: 201, body: addon.hooks.at(-1) };
+        case 'GET webhooks':
+          return { status: 200, body: addon.hooks };
       }
+      const hook = addon.hooks.find((one) => what === `PATCH webhooks/${one.id}`);
+      if (hook !== undefined)
+        return { status: 200, body: Object.assign(hook, { url: body.url, secret: body.secret, include: body.include }) };
       return { status: 404, body: { id: 'not_found', message: what } };
     }
     if (kind === 'apps' && rest[0] === 'dynos') {

@@ -1,33 +1,14 @@
 // Both sides of the Partner API as they are: the local platform plays Heroku, and the add-on is our own web process and worker with a real store and Redis.
 import { HeadBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Provider } from '../../src/local/dynos/addons/providers.ts';
 import { type AddonWorld, startAddonWorld } from '../addon/addon-world.ts';
 import { eventually, platformWith } from './platform.ts';
-
-const vars = ['LD_AWS_ACCESS_KEY_ID', 'LD_AWS_SECRET_ACCESS_KEY', 'LD_AWS_SESSION_TOKEN', 'LD_REGION', 'LD_S3_BUCKET'];
+import { lineD } from './provider.ts';
 
 describe('the add-on on the local platform', () => {
   let world: AddonWorld;
   let platform: Awaited<ReturnType<typeof platformWith>>;
-  // Where the add-on answers is known only when both sides run.
-  const provider: Provider = {
-    id: 'line-d',
-    name: 'line^d',
-    password: 'super-secret-password',
-    ssoSalt: '2f97bfa52ca102f8874716e2eb1d3b4920ad0be4',
-    clientSecret: 'oauth-client-secret',
-    prefix: 'LD',
-    configVars: vars,
-    requires: [],
-    baseUrl: '',
-    ssoUrl: undefined,
-    plans: [
-      { name: 'free', humanName: 'Free', description: '', cents: 0, default: true },
-      { name: 'basic', humanName: 'Basic', description: '', cents: 1_500, default: false },
-    ],
-    permissions: new Set(['dynos']),
-  };
+  const provider = lineD();
   beforeAll(async () => {
     platform = await platformWith({ Procfile: 'web: sleep 600\n' }, { copies: 'plain', providers: [provider] });
     world = await startAddonWorld({ env: { HEROKU_API_URL: platform.base, HEROKU_ID_URL: platform.base } });
@@ -46,7 +27,7 @@ describe('the add-on on the local platform', () => {
     expect(made).toMatchObject({ state: 'provisioning', name: expect.stringMatching(/^line-d-/) });
     const addon = () => platform.json<{ state: string; config_vars: string[] }>('GET', `/addons/${made.id}`);
     await eventually('it is provisioned', async () => (await addon()).state === 'provisioned');
-    expect((await addon()).config_vars.toSorted()).toEqual(vars);
+    expect((await addon()).config_vars.toSorted()).toEqual(provider.configVars);
     const config = await platform.json<Record<string, string>>('GET', '/apps/myapp/config-vars');
     const log = (await platform.logs({ dyno: 'api' })).join('\n');
     expect(log).toContain(`@ref:${made.name} completed provisioning, setting`);

@@ -55,6 +55,7 @@ describe('readConfig', () => {
       taskConcurrency: 100,
       graceMs: 2000,
       pollMs: 250,
+      hookedMs: 5000,
       adoptMarginMs: 30_000,
       runsPerMinute: 10_000,
       masterKey: MASTER_KEY,
@@ -78,6 +79,7 @@ describe('readConfig', () => {
       httpHost: '0.0.0.0',
       graceMs: 60_000,
       pollMs: 5000,
+      hookedMs: 60_000,
       sweepMs: 15_000,
       launchesPerHour: 4050,
     });

@@ -287,6 +287,7 @@ export class ScriptedCloud {
     processTypes: async () => await Promise.resolve(this.processTypes),
     log: async (_app, dyno) => await Promise.resolve(this.logs.get(dyno) ?? []),
     follow: (_app, dyno) => inTurn(this.logs.get(dyno) ?? []),
+    subscribe: async () => await Promise.resolve(),
     configVars: async () => await Promise.resolve({}),
     setConfigVars: async () => await Promise.resolve(),
   };

@@ -53,6 +53,7 @@ export async function startTestEngine(
     taskConcurrency: 50,
     lockMs: 3000,
     pollMs: 50,
+    hookedMs: 60_000,
     sweepMs: 500,
     graceMs: 200,
     adoptMarginMs: 300,

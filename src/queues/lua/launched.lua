@@ -1,13 +1,14 @@
 -- The platform accepted the launch (or an unknown one was found): the deadline starts now. Answers 'closed' when this
 -- attempt is no longer the one that waits; its dyno is then on the list of dynos to stop.
 -- KEYS: run, history, delayed, marker, watch, watched, stops
--- ARGV: run id, channel, task, attempt, timeout ms, dyno id, dyno name, no_output 0|1, up 0|1, resource, adopted 0|1
+-- ARGV: run id, channel, task, attempt, timeout ms, dyno id, dyno name, no_output 0|1, up 0|1, resource,
+--   adopted 0 (the answer) | 1 (found in the list) | 2 (told by an event, which may overtake the answer)
 local run, t = KEYS[1], ARGV[3]
 local id = ARGV[1] .. '.' .. t
 local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'dy:' .. t, 'o:' .. t, 'end')
 local dyno = ARGV[6] .. '|' .. ARGV[7]
 redis.call('HDEL', KEYS[5], '?' .. id .. '/' .. ARGV[4])
-if v[2] == ARGV[4] and v[1] == 'await' and v[3] and string.sub(v[3], 1, #dyno) == dyno then return 'ok' end
+if v[2] == ARGV[4] and (v[1] == 'await' or v[1] == 'cool') and v[3] and string.sub(v[3], 1, #dyno) == dyno then return 'ok' end
 if v[2] == ARGV[4] and v[1] == 'succeeded' then
   -- its output came before the answer to the POST: the dyno of a succeeded attempt lives on
   if not v[3] then
@@ -35,5 +36,5 @@ if ARGV[9] == '1' then
   redis.call('HSET', run, 'up:' .. t, ARGV[4])
   if ARGV[8] == '1' and not v[4] then redis.call('HSET', run, 'o:' .. t, now .. '|') end
 end
-if ARGV[11] == '1' then wake(KEYS[3], KEYS[4], id) end
+if ARGV[11] ~= '0' then wake(KEYS[3], KEYS[4], id) end
 return 'ok'
