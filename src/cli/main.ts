@@ -44,6 +44,16 @@ program
   .description('the engine: events, runs, dynos')
   .action(async () => await (await import('./worker.ts')).runWorker(process.env));
 
+program
+  .command('doctor')
+  .description(
+    "tries what production needs, step by step, with a worker's variables, and says what to fix; exit status 1 when a step failed",
+  )
+  .option('--json', 'print JSON')
+  .action(async ({ json }: { json?: true }) => {
+    process.exitCode = await (await import('./doctor.ts')).runDoctor({ json: json === true }, process.env);
+  });
+
 registerDynoCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerAddonCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });
 registerResourceCommands(program, { env: process.env, exampleApp: EXAMPLE_APP });

@@ -19,6 +19,19 @@ const VISIBILITY_S = 30;
 /** Seconds that the queue keeps a message: 14 days, SQS' longest (run records remember events for 15). */
 const RETENTION_S = 1_209_600;
 
+/** A queue as it is set up. */
+export interface QueueFacts {
+  readonly url: string;
+  readonly arn: string;
+  readonly fifo: boolean;
+  /** Seconds that it keeps a message. */
+  readonly retention: number;
+  /** Messages that could be received now, approximately. */
+  readonly waiting: number;
+  /** Whether messages that are received again and again go to a dead-letter queue. */
+  readonly setsAside: boolean;
+}
+
 /**
  * The queue that S3 sends its events to. Calls end within their deadline (10 s without one) and throw Failure `sqs_unavailable`
  * with the SDK's error as its cause, or the caller's own abort reason. `close` gives up the sockets: stop the consumers first.
@@ -29,7 +42,11 @@ export function createEventQueue(
     /** Seconds that messages stay hidden while a batch is handled; extended as long as it is. Default 30. */
     readonly visibility?: number;
   },
-): EventQueue & { close(): void } {
+): EventQueue & {
+  /** How the queue is set up, as `autofiles doctor` looks at it. A queue that is not there is Failure `not_found`. */
+  describe(queue: { readonly url: string } | { readonly name: string }, options?: CallOptions): Promise<QueueFacts>;
+  close(): void;
+} {
   const agents = { httpAgent: new HttpAgent(AGENT_OPTIONS), httpsAgent: new HttpsAgent(AGENT_OPTIONS) };
   const shared = {
     endpoint: access.endpoint ?? awsEndpoint('sqs', access.region),
@@ -72,6 +89,32 @@ export function createEventQueue(
         return { url, arn };
       }),
 
+    describe: (queue, options = {}) => {
+      const said = 'url' in queue ? queue.url : queue.name;
+      return awsCall('sqs_unavailable', `Look at queue ${said}`, options, async (abortSignal) => {
+        const url = 'url' in queue ? queue.url : await urlOf(client, queue.name, abortSignal);
+        const output =
+          url === undefined
+            ? undefined
+            : await client
+                .send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['All'] }), { abortSignal })
+                .catch((error: unknown) => {
+                  if (isMissingQueue(error)) return undefined;
+                  throw error;
+                });
+        if (url === undefined || output === undefined) throw new Failure('not_found', `There is no queue ${said} in ${access.region}.`);
+        const all: Partial<Record<string, string>> = output.Attributes ?? {};
+        return {
+          url,
+          arn: all['QueueArn'] ?? '',
+          fifo: all['FifoQueue'] === 'true',
+          retention: Number(all['MessageRetentionPeriod'] ?? 0),
+          waiting: Number(all['ApproximateNumberOfMessages'] ?? 0),
+          setsAside: all['RedrivePolicy'] !== undefined && all['RedrivePolicy'] !== '',
+        };
+      });
+    },
+
     drained: (url, options = {}) =>
       awsCall('sqs_unavailable', `Count messages of ${url}`, options, async (abortSignal) => {
         const counts = await attributes(
@@ -105,8 +148,12 @@ async function urlOf(client: SQSClient, name: string, abortSignal: AbortSignal):
   try {
     return (await client.send(new GetQueueUrlCommand({ QueueName: name }), { abortSignal })).QueueUrl;
   } catch (error) {
-    const gone = ['QueueDoesNotExist', 'AWS.SimpleQueueService.NonExistentQueue'];
-    if (error instanceof Error && gone.includes(error.name)) return undefined;
+    if (isMissingQueue(error)) return undefined;
     throw error;
   }
+}
+
+function isMissingQueue(error: unknown): boolean {
+  const names = ['QueueDoesNotExist', 'AWS.SimpleQueueService.NonExistentQueue'];
+  return error instanceof Error && names.includes(error.name);
 }

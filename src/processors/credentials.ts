@@ -7,7 +7,7 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import type { Log } from '../schema/log.ts';
 
 /** Seconds, 12 hours: how long credentials live; the longest that AssumeRole gives (s3sqs.md §2.6). */
-const LIFE_S = 43_200;
+export const LIFE_S = 43_200;
 /** Milliseconds, 6 hours: credentials are replaced at this age at the latest, while the old ones stay valid for six hours more. */
 const ROTATE_AFTER_MS = 21_600_000;
 /** Milliseconds, 30 minutes: resources rotate up to this much earlier, each at its own time, so that not all apps restart at once. */
