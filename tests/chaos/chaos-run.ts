@@ -16,12 +16,13 @@ import { startWorld, type World } from './world.ts';
 
 /** Milliseconds between two things that tenants do, on the average. */
 const PACE_MS = 350;
-/** Live runs at which the driver waits: the machine has two processors. */
+/** Live runs at which the driver waits: the machine has two processors. With `--ci` it is the workers' starts that take their time. */
 const MOST_LIVE = 120;
+const MOST_LIVE_CI = 30;
 /** Milliseconds that all runs may take to end after the last fault; messages of dead receivers are hidden for 30 s. */
 const CALM_MS = 600_000;
 /** Milliseconds after which `--ci` gives up on the failpoints that are left. */
-const MOST_MS = 300_000;
+const MOST_MS = 420_000;
 /** Milliseconds between two things that the tenants are led to do, so that a failpoint that was not reached is. */
 const LEAD_MS = 1_500;
 /** Milliseconds that a machine may take to start the first workers. */
@@ -98,7 +99,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     }
     beat = now;
   });
-  const working = work(workload, () => live, createDice(seedOf(seed, 'pace')), stop.signal);
+  const working = work(workload, () => live < (options.ci ? MOST_LIVE_CI : MOST_LIVE), createDice(seedOf(seed, 'pace')), stop.signal);
 
   try {
     const faults = options.ci
@@ -210,10 +211,17 @@ async function reachAll(deps: {
   let told = Date.now();
   let led = 0;
   // one worker is spared, so that there is always something to do and to die at
-  const victims = world.slots.slice(1);
+  const [spared, ...others] = world.slots;
   while (left().length > 0 && Date.now() < end) {
     // a rotation comes first and by itself: without credentials nothing is launched
     const rotating = some('rotate.');
+    const victims = rotating ? world.slots : others;
+    if (!rotating && spared !== undefined && (spared.child === undefined || spared.failpoint !== '')) {
+      if (spared.child !== undefined) arena.killing.add(spared.name);
+      spared.signal('SIGKILL');
+      await spared.gone();
+      spared.start();
+    }
     for (const slot of victims) {
       // each dies at what the others do not, so that none dies where one has died already
       const taken = new Set(victims.flatMap((other) => (other === slot || other.child === undefined ? [] : pointsOf(other))));
@@ -234,7 +242,8 @@ async function reachAll(deps: {
       led = Date.now();
       if (some('sweep.')) await removeJobs(arena);
       if (rotating) await loseCredentials(arena);
-      for (const shape of new Set(left().flatMap((point) => LEADS[point] ?? []))) await workload.want(shape);
+      if (arena.live() < 2 * MOST_LIVE_CI)
+        for (const shape of new Set(left().flatMap((point) => LEADS[point] ?? []))) await workload.want(shape);
     }
     if (Date.now() - told > 20_000) {
       told = Date.now();
@@ -291,10 +300,10 @@ async function unaccountedOf(world: World, since: number): Promise<readonly stri
 }
 
 /** The tenants at work: all kinds of things once, and then whatever the dice say. */
-async function work(workload: Workload, live: () => number, dice: ReturnType<typeof createDice>, signal: AbortSignal): Promise<void> {
+async function work(workload: Workload, mayGoOn: () => boolean, dice: ReturnType<typeof createDice>, signal: AbortSignal): Promise<void> {
   await workload.opening();
   while (!signal.aborted) {
-    if (live() < MOST_LIVE) await workload.step();
+    if (mayGoOn()) await workload.step();
     await pause(dice.between(PACE_MS / 2, PACE_MS * 1.5), undefined, { signal }).catch(() => {});
   }
 }

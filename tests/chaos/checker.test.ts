@@ -227,6 +227,8 @@ function sound(): Draft {
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'q', version: 'q1' },
       { kind: 'upload', t: T0, bucket: A, key: 'q', version: 'q1', expect: 'quarantine', shape: 'test' },
       { kind: 'garbage', t: T0, body: 'no json' },
+      { kind: 'access', t: T0 + 45, bucket: A, own: true, allowed: true },
+      { kind: 'access', t: T0 + 98, bucket: A, own: false, allowed: false },
       { kind: 'fault', t: T0 + 200_000, until: T0 + 200_000, fault: 'F1', live: 0, kills: 0, detail: 'nobody was there' },
       { kind: 'fault', t: T0 + 5, until: T0 + 6, fault: 'F1', live: 3, kills: 1, detail: 'killed worker-1' },
     ],
@@ -341,6 +343,15 @@ const plants: Record<string, (draft: Draft) => void> = {
   I20: (draft) => {
     for (let n = 0; n < 100; n += 1)
       draft.ledger.push({ kind: 'post', t: T0 + 300_000 + n, task: `t${n}`, attempt: 1, app: 'a', answer: 'accepted' });
+  },
+  I21: (draft) => {
+    runIn(draft, 'r0-good').history.push([T0 + 15_130, 'up', '1.0', 1, '']);
+  },
+  I25: (draft) => {
+    ledgerIn(draft, 'access', ({ own }) => own).allowed = false;
+  },
+  I27: (draft) => {
+    ledgerIn(draft, 'access', ({ own }) => !own).allowed = true;
   },
   I22: (draft) => {
     runIn(draft, 'r0-good').record['a:1.0'] = '2';

@@ -6,8 +6,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createDice, type Dice, seedOf } from './dice.ts';
 import type { Ledger } from './ledger.ts';
 
-/** Writes an object as a dyno would. `lost`: its event never comes. */
-export type Put = (bucket: string, key: string, metadata: Record<string, string>) => Promise<void>;
+/** Writes an object with the credentials of a dyno's environment; answers whether that was allowed. Throws when the store does not answer. */
+export type Put = (env: Env, bucket: string, key: string, metadata: Record<string, string>) => Promise<boolean>;
+
+type Env = Readonly<Record<string, string>>;
 
 /** What a POST meets, besides being accepted. */
 type Fate = 'accepted' | 'slow' | 'busy' | 'unreadable' | 'error after it' | 'reset after it' | 'never answered' | 'reset before it';
@@ -68,6 +70,8 @@ interface Life {
   end(status: number): void;
   /** Writes an output; keeps asking until the store took it. */
   output(key: string, metadata?: Record<string, string>): Promise<void>;
+  /** Tries the same in every bucket but its own. */
+  trespass(key: string, metadata: Record<string, string>): Promise<void>;
 }
 
 /** What a command's dyno does, begun before its POST is answered. */
@@ -113,6 +117,7 @@ const LIVES: Readonly<Record<string, (life: Life, words: readonly string[]) => P
   steal: async (life, [victim = '']) => {
     life.up();
     await life.output(`out/${victim}`, { ld_task_id: victim });
+    await life.trespass(`out/${victim}`, { ld_task_id: victim });
     await outputAfter(life, 40, 0);
   },
   /** Its output starts the next run of the same kind: a loop. */
@@ -131,7 +136,13 @@ function outputAfter(life: Life, ms: number, status: number, key = proofOf(life)
 }
 
 /** Starts the platform. */
-export async function startDynoPlatform(deps: { seed: number; ledger: Ledger; put: Put }): Promise<DynoPlatform> {
+export async function startDynoPlatform(deps: {
+  seed: number;
+  ledger: Ledger;
+  put: Put;
+  /** Every tenant's bucket. */
+  buckets: () => readonly string[];
+}): Promise<DynoPlatform> {
   const { ledger } = deps;
   const dynos = new Map<string, StubDyno>();
   const vars = new Map<string, Record<string, string>>();
@@ -163,13 +174,14 @@ export async function startDynoPlatform(deps: { seed: number; ledger: Ledger; pu
     ledger.note({ kind: 'dyno', dyno: dyno.id, what: 'up' });
     say(dyno, 'State changed from starting to up');
   };
-  const output = async (bucket: string, key: string, metadata: Record<string, string>, tries = 0): Promise<void> => {
+  const output = async (env: Env, bucket: string, key: string, metadata: Record<string, string>, tries = 0): Promise<void> => {
     try {
-      await deps.put(bucket, key, metadata);
+      const allowed = await deps.put(env, bucket, key, metadata);
+      ledger.note({ kind: 'access', bucket, own: bucket === env['LD_S3_BUCKET'], allowed });
     } catch (error) {
       if (tries > 300) throw error;
       await new Promise<void>((resolve) => later(100, resolve));
-      await output(bucket, key, metadata, tries + 1);
+      await output(env, bucket, key, metadata, tries + 1);
     }
   };
 
@@ -202,7 +214,10 @@ export async function startDynoPlatform(deps: { seed: number; ledger: Ledger; pu
         later,
         up: () => up(dyno),
         end: (status) => end(dyno, status),
-        output: (key, metadata = {}) => output(bucket, key, { ld_task_id: task, ...metadata }),
+        output: (key, metadata = {}) => output(body.env, bucket, key, { ld_task_id: task, ...metadata }),
+        trespass: async (key, metadata) => {
+          for (const other of deps.buckets()) if (other !== bucket) await output(body.env, other, key, metadata);
+        },
       },
       words,
     );

@@ -7,6 +7,7 @@ import { appendFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { DeleteMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { createClients, createLog } from '../../src/cli/wiring.ts';
 import type { ChaosSettings } from '../../src/local/store/chaos.ts';
@@ -17,7 +18,7 @@ import { createRuns } from '../../src/queues/runs.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { createDice, seedOf } from './dice.ts';
-import { startDynoPlatform } from './dyno-platform.ts';
+import { type Put, startDynoPlatform } from './dyno-platform.ts';
 import { openLedger } from './ledger.ts';
 import { startStoreTap } from './store-tap.ts';
 import { openSlot, type Slot } from './workers.ts';
@@ -94,12 +95,36 @@ export async function startWorld(deps: {
   });
   const endpoint = `http://127.0.0.1:${tap.clean}`;
   const sqs = new SQSClient({ endpoint, region: 'us-east-1', credentials: root });
+  const dynoClients = new Map<string, S3Client>();
+  const dynoPut: Put = async (env, Bucket, Key, Metadata) => {
+    const accessKeyId = env['LD_AWS_ACCESS_KEY_ID'] ?? '';
+    const client =
+      dynoClients.get(accessKeyId) ??
+      new S3Client({
+        endpoint,
+        region: 'us-east-1',
+        forcePathStyle: true,
+        maxAttempts: 1,
+        credentials: {
+          accessKeyId,
+          secretAccessKey: env['LD_AWS_SECRET_ACCESS_KEY'] ?? '',
+          sessionToken: env['LD_AWS_SESSION_TOKEN'] ?? '',
+        },
+      });
+    dynoClients.set(accessKeyId, client);
+    try {
+      await client.send(new PutObjectCommand({ Bucket, Key, Body: 'proof', Metadata }));
+      return true;
+    } catch (error) {
+      if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 403) return false;
+      throw error;
+    }
+  };
   const platform = await startDynoPlatform({
     seed,
     ledger,
-    put: async (bucket, key, metadata) => {
-      await clients.store.put(bucket, key, 'proof', { metadata });
-    },
+    put: dynoPut,
+    buckets: () => tenants.map(({ bucket }) => bucket),
   });
   const token = 'canary-heroku-token';
   const masterKey = Buffer.from('canary-master-key-of-32-bytes-ab').toString('base64');
@@ -192,6 +217,7 @@ export async function startWorld(deps: {
       await Promise.all(slots.map((slot) => slot.close()));
       redis.disconnect();
       sqs.destroy();
+      for (const client of dynoClients.values()) client.destroy();
       clients.store.close();
       clients.queue.close();
       clients.issuer.close();

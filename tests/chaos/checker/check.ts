@@ -9,11 +9,13 @@ import {
   nothingDropped,
   poisonSetAside,
 } from './acceptance.ts';
+import { credentialWall, freshEnough } from './access.ts';
 import { openCase } from './case-file.ts';
 import { endedOnce, failuresHaveCauses, groupEndsTogether, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
 import type { Evidence } from './evidence.ts';
 import {
   budgetKept,
+  noOldFence,
   noStepEarly,
   nothingAfterTheEnd,
   onePostPerAttempt,
@@ -48,8 +50,11 @@ export function check(evidence: Evidence): readonly Finding[] {
     workResumes,
     poisonSetAside,
     budgetKept,
+    noOldFence,
     foldsToRecord,
     nothingLeft,
+    freshEnough,
+    credentialWall,
     noSecretLeaves,
     loopsEnd,
     stopsOnlyClosed,

@@ -38,6 +38,8 @@ export type LedgerEntry =
       dyno?: string;
     }
   | { kind: 'dyno'; t: number; dyno: string; what: 'up' | 'ended' | 'stopped'; status?: number }
+  /** A dyno wrote with the credentials that it was given, into its `own` bucket or into another one. */
+  | { kind: 'access'; t: number; bucket: string; own: boolean; allowed: boolean }
   | { kind: 'cancel'; t: number; run: string; answer: string }
   /** The recorder itself came too late: the machine was too busy to say anything about deadlines. */
   | { kind: 'lag'; t: number; until: number }

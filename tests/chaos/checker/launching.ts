@@ -212,3 +212,22 @@ export function budgetKept(file: CaseFile): Finding {
   for (const run of file.runs) i.saw('launches that waited', run.history.filter(([, what]) => what === 'queued').length);
   return i.done();
 }
+
+export function noOldFence(file: CaseFile): Finding {
+  const i = look('I21', 'nothing moves a task in the name of an attempt that was closed', [
+    'transitions',
+    'transitions after a retry or a loss',
+  ]);
+  const own = ['intent', 'launched', 'adopted', 'up', 'exited', 'refused', 'retry', 'lost', 'failed', 'succeeded'];
+  for (const task of tasksOf(file)) {
+    let current = 0;
+    for (const [, what, , attempt] of task.entries) {
+      if (!own.includes(what)) continue;
+      const old = attempt < current;
+      i.holds('transitions', !old, () => `${task.id}: ${what} of attempt ${attempt} when ${current} had begun`);
+      if (attempt > 1) i.saw('transitions after a retry or a loss');
+      current = Math.max(current, what === 'retry' || what === 'lost' ? attempt + 1 : attempt);
+    }
+  }
+  return i.done();
+}
