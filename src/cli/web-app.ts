@@ -72,7 +72,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   const runs = observedRuns(createRuns({ redis }), ops.telemetry);
   const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
   const ownStore = createStores(config).store;
-  const clients = { platform: addon.platform, store: ownStore, ...instead };
+  const clients = { platform: addon.platform, store: ownStore, files, ...instead };
   const store: ObjectStore = clients.store;
   const archived = archivedViews({ store, bucket: config.archiveBucket });
   const books = createLedger({ redis, layout });
@@ -169,7 +169,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     webhooks,
     tasks: { show: (runId) => readRun(redis, runId, budget), resource: addon.resources.get, log: addon.platform.log },
     files: {
-      access: instead.files ?? files,
+      access: clients.files,
       history: (id, key) => readFileHistory(redis, config.shards, id, key),
       resource: addon.resources.get,
     },

@@ -25,7 +25,7 @@ export interface WebClients {
 export function webPages(deps: {
   config: Config;
   redis: ReturnType<typeof connect>;
-  clients: Pick<WebClients, 'platform' | 'store'>;
+  clients: WebClients;
   addon: Pick<ReturnType<typeof createAddonParts>, 'resources' | 'jobs'>;
   budget: Budget;
   session: SessionDeps;
@@ -43,7 +43,10 @@ export function webPages(deps: {
     now: Date.now,
     redisTrouble: () => ({ where: placeOf(config.redis), error: redisError() }),
     runIdOf: deps.runIdOf,
-    appOf: async (id) => (await resources.get(id))?.app ?? '',
+    placeOf: async (id) => {
+      const found = await resources.get(id);
+      return { app: found?.app ?? '', store: found === undefined ? '' : clients.files.origin(found.bucket) };
+    },
     logs: createLogSource(clients.platform, resources),
     store: clients.store,
     activity: (query) => readActivity(redis, { ...query, shards: config.shards }),

@@ -38,7 +38,7 @@ export interface HerokuOAuth {
 
 /** Buckets of resources from the first day to the last. Every call may be repeated. */
 export interface BucketAdmin {
-  /** A bucket that is private, versioned, tidies up after itself and takes no request without TLS. */
+  /** A bucket that is private, versioned, tidies up after itself, takes no request without TLS, and upload forms from pages of any origin. */
   make(bucket: string, options?: CallOptions): Promise<void>;
   /** Sends its ObjectCreated events to the queue. */
   notify(bucket: string, queueArn: string, options?: CallOptions): Promise<void>;

@@ -64,6 +64,8 @@ export interface FileAccess {
     folders: readonly string[];
     next?: string;
   }>;
+  /** Where links and forms of the bucket lead: scheme, host, port. */
+  origin(bucket: string): string;
   /** A link that downloads the object, for `seconds`. */
   link(bucket: string, key: string, versionId: string | undefined, seconds: number): Promise<string>;
   /**

@@ -7,6 +7,7 @@ import {
   DeleteObjectsCommand,
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
+  PutBucketCorsCommand,
   PutBucketLifecycleConfigurationCommand,
   PutBucketNotificationConfigurationCommand,
   PutBucketPolicyCommand,
@@ -26,6 +27,19 @@ const TIDY_DAYS = 7;
 const ABORTS = 100;
 /** Milliseconds for one page of deletions, a thousand versions at most. */
 const PAGE_DEADLINE_MS = 30_000;
+
+/**
+ * A page of any origin may send an upload form: who may upload what is said by the form's signature, which our dashboard and the
+ * customers' own pages get from the API, and no cookie goes with it.
+ */
+const UPLOADS_BY_PAGES = {
+  ID: 'autofiles-uploads',
+  AllowedOrigins: ['*'],
+  AllowedMethods: ['POST'],
+  AllowedHeaders: ['*'],
+  ExposeHeaders: ['ETag', 'Location', 'x-amz-version-id'],
+  MaxAgeSeconds: 3_600,
+};
 
 /** The buckets' life on the S3 of `access`. Throws Failure `s3_unavailable`, `not_found` or `conflict`. */
 export function createBucketAdmin(access: AwsAccess): BucketAdmin & { dispose(): void } {
@@ -69,6 +83,9 @@ export function createBucketAdmin(access: AwsAccess): BucketAdmin & { dispose():
         client.send(putPolicy(bucket, [tlsOnly(bucket, access.region)]), { abortSignal }),
       );
       await buckets.setVersioned(bucket, options);
+      await call('Set the CORS rules of', bucket, options, (abortSignal) =>
+        client.send(new PutBucketCorsCommand({ Bucket: bucket, CORSConfiguration: { CORSRules: [UPLOADS_BY_PAGES] } }), { abortSignal }),
+      );
       await call('Set the lifecycle of', bucket, options, (abortSignal) =>
         client.send(
           new PutBucketLifecycleConfigurationCommand({

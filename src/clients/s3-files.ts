@@ -15,7 +15,16 @@ export function createFileAccess(access: AwsAccess & { readonly now: () => numbe
   const endpoint = access.endpoint ?? awsEndpoint('s3', access.region);
   const client = new S3Client({ ...clientConfig(access, agents), endpoint, forcePathStyle: access.endpoint !== undefined });
 
+  const placeOf = (bucket: string): URL => {
+    const url = new URL(endpoint);
+    if (access.endpoint === undefined) url.hostname = `${bucket}.${url.hostname}`;
+    else url.pathname = `/${bucket}`;
+    return url;
+  };
+
   return {
+    origin: (bucket) => placeOf(bucket).origin,
+
     list: (bucket, page) =>
       awsCall('s3_unavailable', `List ${bucket}`, page, async (abortSignal) => {
         const output = await client.send(
@@ -81,10 +90,7 @@ export function createFileAccess(access: AwsAccess & { readonly now: () => numbe
       ).toString('base64');
       // AWS: "Create a signing key" of Signature Version 4
       const signingKey = [day, access.region, 's3', 'aws4_request'].reduce(hmac, Buffer.from(`AWS4${keys.secretAccessKey}`));
-      const url = new URL(endpoint);
-      if (access.endpoint === undefined) url.hostname = `${bucket}.${url.hostname}`;
-      else url.pathname = `/${bucket}`;
-      return { url: url.href, fields: { ...signed, policy, 'x-amz-signature': hmac(signingKey, policy).toString('hex') } };
+      return { url: placeOf(bucket).href, fields: { ...signed, policy, 'x-amz-signature': hmac(signingKey, policy).toString('hex') } };
     },
 
     close() {

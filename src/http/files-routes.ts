@@ -4,21 +4,15 @@ import type { FileAccess } from '../clients/ports.ts';
 import type { Resource } from '../queues/resources.ts';
 import { FileHistory, FileList, UploadForm } from '../schema/api-views.ts';
 import { Failure } from '../schema/failures.ts';
-import { parseWorkflow } from '../schema/parse-workflow.ts';
 import { EXAMPLE_FILE } from './api-examples.ts';
 import { type ApiRoute, apiRoute, notFound } from './api-route.ts';
+import { checkUploadKey, FORM_S, MAX_UPLOAD_BYTES, workflowMetadata } from './upload-order.ts';
 
 /** Files of one page. */
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1_000;
 /** Seconds that a link to a file works. */
 const LINK_S = 300;
-/** Seconds that an upload form works; S3 checks it when the upload begins. */
-const FORM_S = 3_600;
-/** Bytes of a POST upload: 5 GB, what S3 takes in one request. */
-const MAX_UPLOAD_BYTES = 5_368_709_120;
-/** Bytes of user metadata that S3 takes, names and values together. */
-const MAX_METADATA_BYTES = 2_048;
 
 export interface FilesDeps {
   readonly access: FileAccess;
@@ -134,8 +128,7 @@ export function filesRoutes(deps: { files: FilesDeps }): readonly ApiRoute[] {
       },
       async ({ body, resource }) => {
         const { key, max_bytes: maxBytes = MAX_UPLOAD_BYTES, content_type: contentType } = body;
-        if (key.startsWith('.autofiles/'))
-          throw new Failure('request_invalid', 'key: found one below .autofiles/, which holds exports; choose another.');
+        checkUploadKey(key);
         const metadata = metadataOf(body);
         const form = await access.form(await bucketOf(resource), key, {
           metadata,
@@ -149,21 +142,10 @@ export function filesRoutes(deps: { files: FilesDeps }): readonly ApiRoute[] {
   ];
 }
 
-/** The metadata that the upload carries, checked now: a form that starts a broken workflow would fail out of sight. */
+/** The metadata that the upload carries. */
 function metadataOf({ workflow, run }: { workflow?: unknown; run?: boolean }): Record<string, string> {
   if (run && workflow !== undefined)
     throw new Failure('request_invalid', 'Found run and workflow, expected one: run says that the file itself is the workflow.');
   if (run) return { ld_run: 'true' };
-  if (workflow === undefined) return {};
-  const parsed = parseWorkflow(JSON.stringify(workflow, null, 2));
-  if (!parsed.ok) throw new Failure('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
-  // ASCII alone, as headers want it
-  const code = JSON.stringify(workflow).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  const size = 'ld_code'.length + code.length;
-  if (size > MAX_METADATA_BYTES)
-    throw new Failure(
-      'workflow_too_large',
-      `The workflow has ${size} bytes as metadata, S3 takes ${MAX_METADATA_BYTES}. Upload it as a file with run.`,
-    );
-  return { ld_code: code };
+  return workflow === undefined ? {} : workflowMetadata(JSON.stringify(workflow, null, 2));
 }

@@ -1,16 +1,22 @@
 import { createMiddleware } from 'hono/factory';
 
-/** Nothing may run or be loaded but our own files; no page may be framed; forms go to us alone. */
-export const CONTENT_SECURITY_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self'",
-  "connect-src 'self'",
-  "form-action 'self'",
-  "frame-ancestors 'none'",
-  "base-uri 'none'",
-].join('; ');
+/**
+ * Nothing may run or be loaded but our own files; no page may be framed; forms go to us alone. `store`: an origin that images may
+ * come from and files may be sent to, too.
+ */
+export function contentSecurityPolicy(store = ''): string {
+  const also = store === '' ? '' : ` ${store}`;
+  return [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    `img-src 'self'${also}`,
+    `connect-src 'self'${also}`,
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+    "base-uri 'none'",
+  ].join('; ');
+}
 
 /** Seconds, two years: how long a browser comes by HTTPS alone. */
 const HSTS_S = 63_072_000;
@@ -21,7 +27,7 @@ const HSTS_S = 63_072_000;
  */
 export function securityHeaders(deps: { secure: boolean }) {
   const always: readonly (readonly [string, string])[] = [
-    ['content-security-policy', CONTENT_SECURITY_POLICY],
+    ['content-security-policy', contentSecurityPolicy()],
     ['x-content-type-options', 'nosniff'],
     ['referrer-policy', 'same-origin'],
     ['cross-origin-opener-policy', 'same-origin'],

@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type PrincipalEnv, requirePrincipal } from '../../src/http/principal.ts';
-import { CONTENT_SECURITY_POLICY } from '../../src/http/security-headers.ts';
+import { contentSecurityPolicy } from '../../src/http/security-headers.ts';
 import { csrfToken, sessionPrincipal } from '../../src/http/session.ts';
 import { readSignOn } from '../../src/http/sso-token.ts';
 import { createSessions } from '../../src/queues/sessions.ts';
@@ -210,7 +210,7 @@ describe('a link of `autofiles open`', () => {
 test('every answer carries the headers that keep a page in its place', async () => {
   for (const path of ['/healthz', '/v1/runs', '/nowhere', '/session/open']) {
     const { headers } = await world.call('GET', path, undefined, { authorization: '' });
-    expect(headers.get('content-security-policy')).toBe(CONTENT_SECURITY_POLICY);
+    expect(headers.get('content-security-policy')).toBe(contentSecurityPolicy());
     expect(headers.get('content-security-policy')).not.toContain('unsafe');
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect(headers.get('cache-control')).toContain('no-store');

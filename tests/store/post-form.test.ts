@@ -1,6 +1,15 @@
 // Uploads by forms, as browsers send them: multipart/form-data with a signed policy.
-import { CreateBucketCommand, GetObjectCommand, HeadObjectCommand, PutBucketVersioningCommand } from '@aws-sdk/client-s3';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import {
+  type CORSRule,
+  CreateBucketCommand,
+  DeleteBucketCorsCommand,
+  GetBucketCorsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  PutBucketCorsCommand,
+  PutBucketVersioningCommand,
+} from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFileAccess } from '../../src/clients/s3-files.ts';
 import { root, runStore, type TestStore } from './running-store.ts';
 
@@ -117,10 +126,65 @@ it('takes no form without a file, without a key or that is none', async () => {
   expect(long.text).toContain('<Code>MaxMessageLengthExceeded</Code>');
 });
 
-it('lets a page of this machine read the answer, and no other', async () => {
-  const form = await makeForm('in/page');
-  const near = await send(form, 'x', {}, { origin: 'http://127.0.0.1:8080' });
-  expect(near.status).toBe(204);
-  expect(near.headers.get('access-control-allow-origin')).toBe('http://127.0.0.1:8080');
-  expect((await send(form, 'x', {}, { origin: 'https://evil.example' })).status).toBe(403);
+describe('a page', () => {
+  const ORIGIN = 'http://127.0.0.1:8080';
+  const ask = (headers: Record<string, string>, bucket = BUCKET) => fetch(`${store.endpoint}/${bucket}`, { method: 'OPTIONS', headers });
+  const wish = { origin: ORIGIN, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-one, X-Two' };
+  const rules = (...CORSRules: CORSRule[]) =>
+    store.s3().send(new PutBucketCorsCommand({ Bucket: BUCKET, CORSConfiguration: { CORSRules } }));
+  const uploads = {
+    AllowedOrigins: ['*'],
+    AllowedMethods: ['POST'],
+    AllowedHeaders: ['*'],
+    ExposeHeaders: ['x-amz-version-id'],
+    MaxAgeSeconds: 60,
+  };
+
+  it('may send nothing and read nothing while the bucket has no CORS rules, or none for it', async () => {
+    await expect(store.s3().send(new GetBucketCorsCommand({ Bucket: BUCKET }))).rejects.toMatchObject({ name: 'NoSuchCORSConfiguration' });
+    expect((await ask(wish)).status).toBe(403);
+    expect((await send(await makeForm('in/page'), 'x', {}, { origin: ORIGIN })).headers.get('access-control-allow-origin')).toBeNull();
+    await rules({ ...uploads, AllowedOrigins: ['https://app.example', 'http://127.0.0.1:1*'] });
+    expect((await ask(wish)).status).toBe(403);
+    await rules({ ...uploads, AllowedHeaders: ['x-one'] });
+    expect((await ask(wish)).status).toBe(403);
+    await rules({ ...uploads, AllowedMethods: ['GET'] });
+    expect(await (await ask(wish)).text()).toContain('<Code>AccessForbidden</Code>');
+    expect((await ask({ origin: ORIGIN })).status).toBe(400);
+  });
+
+  it('may upload and read what came of it, a refusal too, as the rules say', async () => {
+    await rules(uploads);
+    const allowed = await ask(wish);
+    expect(allowed.status).toBe(200);
+    expect(Object.fromEntries(allowed.headers)).toMatchObject({
+      'access-control-allow-origin': '*',
+      'access-control-allow-methods': 'POST',
+      'access-control-allow-headers': 'x-one, x-two',
+      'access-control-max-age': '60',
+      'access-control-expose-headers': 'x-amz-version-id',
+    });
+    const sent = await send(await makeForm('in/page'), 'x', {}, { origin: ORIGIN });
+    expect([sent.status, sent.headers.get('access-control-allow-origin')]).toEqual([204, '*']);
+    expect(sent.headers.get('x-amz-version-id')).not.toBeNull();
+    const refused = await send(await makeForm('in/page', { maxBytes: 1 }), 'xx', {}, { origin: ORIGIN });
+    expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([400, '*']);
+    await rules({ ...uploads, AllowedOrigins: ['http://*:8080'] });
+    const named = await send(await makeForm('in/page'), 'x', {}, { origin: ORIGIN });
+    expect(named.headers.get('access-control-allow-origin')).toBe(ORIGIN);
+    const { CORSRules } = await store.s3().send(new GetBucketCorsCommand({ Bucket: BUCKET }));
+    expect(CORSRules?.[0]).toMatchObject({ AllowedOrigins: ['http://*:8080'] });
+    await store.s3().send(new DeleteBucketCorsCommand({ Bucket: BUCKET }));
+    expect((await ask(wish)).status).toBe(403);
+  });
+
+  it('of another machine is refused, whatever the rules say', async () => {
+    await rules(uploads);
+    expect((await send(await makeForm('in/page'), 'x', {}, { origin: 'https://evil.example' })).status).toBe(403);
+    expect((await ask({ ...wish, origin: 'https://evil.example' })).status).toBe(403);
+  });
+
+  it('gets no rules that are none', async () => {
+    await expect(rules({ ...uploads, AllowedMethods: ['PATCH'] })).rejects.toMatchObject({ name: 'MalformedXML' });
+  });
 });

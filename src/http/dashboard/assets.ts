@@ -12,6 +12,7 @@ const FILES = {
   'keyboard.js': ['client/keyboard.ts', 'text/javascript; charset=utf-8'],
   'log.js': ['client/log.ts', 'text/javascript; charset=utf-8'],
   'upload.js': ['client/upload.ts', 'text/javascript; charset=utf-8'],
+  'preview.js': ['client/preview.ts', 'text/javascript; charset=utf-8'],
   'graph.js': ['client/graph.ts', 'text/javascript; charset=utf-8'],
 } as const;
 export type AssetName = keyof typeof FILES;

@@ -5,6 +5,7 @@ import { icon } from './icons.ts';
 import { crumbs, type Page, type View } from './layout.ts';
 import { downloadHref, fileHref, query } from './links.ts';
 import { guardField } from './retry-forms.ts';
+import { uploadLine } from './stages.ts';
 
 export interface Listing {
   readonly files: readonly { readonly key: string; readonly size: number; readonly modifiedAt: number }[];
@@ -27,6 +28,7 @@ export function filesPage(view: View, bucket: string, prefix: string, { files, f
     title: prefix === '' ? 'Files' : prefix,
     current: 'files',
     scripts: ['upload.js'],
+    store: true,
     main: html`${prefix === '' ? '' : crumbs(['/files', 'Files'], ...parts.map((part, i) => [`/files?${query({ prefix: `${parts.slice(0, i + 1).join('/')}/` })}`, part] as const))}
 <h1>${prefix === '' ? 'Files' : prefix}</h1><p class="muted"><code>s3://${bucket}/${prefix}</code></p>
 ${view.write ? uploadForm(view, prefix, upload) : ''}
@@ -52,11 +54,11 @@ function uploadForm(view: View, prefix: string, { fault, key, workflow }: Upload
 ${fault === undefined ? '' : html`<div class="callout" role="alert">${icon('failed')}<p class="pre">${fault}</p></div>`}
 <form method="post" action="/files/upload" enctype="multipart/form-data" class="upload" data-upload>${guardField(view)}
 <div class="row"><label>File <input type="file" name="file" required></label><label>Key <input name="key" value="${key ?? (prefix === '' ? 'in/' : prefix)}" size="28" aria-describedby="key-note"></label></div>
-<p class="muted" id="key-note">A key that ends with / gets the file’s name. Up to 25 MB here; any S3 client saves larger ones.</p>
+<p class="muted" id="key-note">A key that ends with / gets the file’s name. It goes straight to the bucket, up to 5 GB; without JavaScript through this service, up to 25 MB.</p>
 <fieldset><legend>What it starts</legend>
 <label class="choice"><input type="radio" name="how" value="code" checked><span><b>The workflow below</b><small>attached to the file as metadata, up to 2,000 characters</small></span></label>
 <label class="choice"><input type="radio" name="how" value="run"><span><b>The file itself is the workflow</b></span></label>
 <label class="choice"><input type="radio" name="how" value="none"><span><b>Nothing</b></span></label></fieldset>
 <label>Workflow, JSON<textarea name="workflow" rows="8" spellcheck="false" class="mono">${workflow ?? EXAMPLE}</textarea></label>
-<div class="row"><button class="button primary">${icon('upload')}Save</button><progress max="100" value="0" hidden data-upload-bar></progress><span role="status" data-upload-word></span></div></form></details></section>`;
+<div class="row"><button class="button primary">${icon('upload')}Save</button></div><div data-upload-place role="status"></div><template>${uploadLine()}</template></form></details></section>`;
 }

@@ -12,6 +12,8 @@ export interface View {
   readonly mode: Mode;
   /** Name of the app that the resource belongs to. */
   readonly app: string;
+  /** Where the resource's bucket is reached by browsers: scheme, host, port; empty while there is none. */
+  readonly store: string;
   readonly assets: Assets;
   /** Goes into every form that changes something; undefined where the session needs none. */
   readonly csrf: string | undefined;
@@ -44,6 +46,8 @@ export interface Page {
   /** Milliseconds after which the page looks again although nothing was told, because time itself changes it. */
   readonly tick?: number;
   readonly scripts?: readonly AssetName[];
+  /** It loads images out of the bucket or sends files there. */
+  readonly store?: boolean;
 }
 
 /** A whole document. */

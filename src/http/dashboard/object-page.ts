@@ -5,6 +5,7 @@ import { type Html, html } from './html.ts';
 import { icon } from './icons.ts';
 import { copyable, crumbs, facts, type Page, type View } from './layout.ts';
 import { downloadHref, fileHref, query } from './links.ts';
+import { imagePreview, isImage } from './previews.ts';
 import { runRow } from './runs-page.ts';
 
 export interface ObjectInput {
@@ -24,6 +25,7 @@ export function objectPage(view: View, { key, version, head, history, preview }:
   return {
     title: key,
     current: 'files',
+    store: true,
     main: html`${crumbs(['/files', 'Files'], ...(folder === '' ? [] : [[`/files?${query({ prefix: folder })}`, folder] as const]))}
 <div class="run-head"><h1>${key.slice(folder.length)}</h1>${head === undefined ? '' : html`<div class="actions"><a class="button" href="${downloadHref(key, version)}">${icon('download')}Download</a></div>`}</div>
 ${facts([
@@ -46,7 +48,7 @@ ${facts([
           )}</tbody></table>`
     }</section>
 ${metadata.length === 0 ? '' : html`<section class="card" aria-labelledby="me-h"><h2 id="me-h">Metadata</h2>${facts(metadata.map(([name, value]) => [name, html`<code class="pre">${value}</code>`] as const))}</section>`}
-${preview === undefined ? '' : html`<section class="card" aria-labelledby="pr-h"><h2 id="pr-h">Inside</h2><pre class="preview" tabindex="0">${preview}</pre></section>`}`,
+${head !== undefined && isImage({ key, size: head.size }) ? html`<section class="card" aria-labelledby="pr-h"><h2 id="pr-h">Inside</h2>${imagePreview({ key, versionId: head.versionId, size: head.size })}</section>` : ''}${preview === undefined ? '' : html`<section class="card" aria-labelledby="pr-h"><h2 id="pr-h">Inside</h2><pre class="preview" tabindex="0">${preview}</pre></section>`}`,
   };
 }
 

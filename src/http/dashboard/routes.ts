@@ -10,6 +10,7 @@ import { type OverviewDeps, overviewRoutes } from './overview-routes.ts';
 import { type RunPageDeps, runRoutes } from './run-routes.ts';
 import { type RunsListDeps, runsListRoutes } from './runs-list-routes.ts';
 import { type SettingsDeps, settingsRoutes } from './settings-routes.ts';
+import { uploadRoutes } from './upload-routes.ts';
 import { showPage, type VisitDeps, type VisitEnv, visit } from './visit.ts';
 
 export interface DashboardDeps extends VisitDeps, RunPageDeps, RunsListDeps, OverviewDeps, FilesPageDeps, SettingsDeps {
@@ -35,6 +36,7 @@ export function dashboardRoutes(deps: DashboardDeps): Hono<VisitEnv> {
   routes.route('/', runRoutes(deps));
   routes.route('/', logRoutes(deps));
   routes.route('/', filesPageRoutes(deps));
+  routes.route('/', uploadRoutes(deps));
   routes.route('/', settingsRoutes(deps));
   return routes;
 }

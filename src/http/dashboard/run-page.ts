@@ -27,7 +27,8 @@ export function runPage(view: View, run: RunView, asked: string | undefined): Pa
   return {
     title: `${titleOf(run)}: ${shownState(run)}`,
     current: 'runs',
-    scripts: ['log.js', 'graph.js'],
+    scripts: ['log.js', 'graph.js', 'preview.js'],
+    store: true,
     ...(ended ? {} : { live: `/runs/${run.id}/live`, tick: Math.max(LEAST_TICK_MS, Math.round((timeline.to - timeline.from) / PIXELS)) }),
     main: html`${crumbs(['/runs', 'Runs'])}
 <div class="run-head"><div><h1>${titleOf(run)}</h1>${stateBadge(shownState(run), runWord(run))}</div>

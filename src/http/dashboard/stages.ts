@@ -49,6 +49,15 @@ export function stagesOf(run: RunView): Html | '' {
   ]);
 }
 
+/** A file is on its way into the bucket. The script fills in how much of it. */
+export function uploadLine(): Html {
+  return html`<ol class="stages" aria-label="Progress"><li class="stage-now" aria-current="step">${icon('running')}<span data-upload-word>sending</span><progress max="100" value="0" aria-label="Part that was sent"></progress></li>${[
+    'event',
+    'run',
+    'end',
+  ].map((word) => html`<li class="stage-to-come">${icon('waiting')}${word}<span class="vh"> (to come)</span></li>`)}</ol>`;
+}
+
 /** A file was saved and its event is still on its way. The page looks again by itself. */
 export function savedPage(): Page {
   return {

@@ -6,6 +6,7 @@ import { type Html, html } from './html.ts';
 import { icon, stateBadge } from './icons.ts';
 import { copyable, facts, type View } from './layout.ts';
 import { downloadHref, fileHref } from './links.ts';
+import { outputPreview } from './previews.ts';
 import { guardField, type RetryForm } from './retry-forms.ts';
 import { PHASE_WORDS, PHASES, phaseTimes, type TaskTimeline } from './timeline.ts';
 import { taskName, taskNumber } from './timeline-view.ts';
@@ -41,7 +42,7 @@ function outputOf({ task }: TaskTimeline): Html | '' {
   if (task.output === null) return '';
   const { key, version_id: version, size, state } = task.output;
   return html`<h3>Output</h3><div class="output"><a href="${fileHref(key, version)}" class="file">${icon('file')}${key}</a> <span class="muted">${bytes(size)}</span> <a class="button small" href="${downloadHref(key, version)}">${icon('download')}Download</a>
-${state === null ? '' : html`<p class="state-text"><span class="muted">ld_state</span> <code>${state}</code></p>`}</div>`;
+${state === null ? '' : html`<p class="state-text"><span class="muted">ld_state</span> <code>${state}</code></p>`}</div>${outputPreview({ key, versionId: version, size })}`;
 }
 
 /** Attempts side by side: a phase that took longer than before is seen at once. */

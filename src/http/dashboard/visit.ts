@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { Failure } from '../../schema/failures.ts';
 import type { PrincipalSource } from '../principal.ts';
+import { contentSecurityPolicy } from '../security-headers.ts';
 import type { Assets } from './assets.ts';
 import { errorPage, redisPage } from './error-page.ts';
 import { type Mode, type Page, page, type View } from './layout.ts';
@@ -31,18 +32,23 @@ export interface VisitDeps {
   readonly ready: () => Promise<boolean>;
   /** Where Redis is looked for and the last thing that went wrong there. */
   readonly redisTrouble: () => { readonly where: string; readonly error: string };
-  /** Name of the app of a resource. */
-  readonly appOf: (resource: string) => Promise<string>;
+  /** Name of the app of a resource, and where its bucket is reached by browsers. */
+  readonly placeOf: (resource: string) => Promise<Pick<View, 'app' | 'store'>>;
 }
-
-/** Nothing may run or be loaded but our own files; no page may be framed. */
-const CSP =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /** Finds out who visits, refuses strangers, and says so where Redis is away. */
 export function visit(deps: VisitDeps) {
   return createMiddleware<VisitEnv>(async (c, next) => {
-    const bare: View = { now: deps.now(), mode: deps.mode, app: '', assets: deps.assets, csrf: undefined, write: false, operator: false };
+    const bare: View = {
+      now: deps.now(),
+      mode: deps.mode,
+      app: '',
+      store: '',
+      assets: deps.assets,
+      csrf: undefined,
+      write: false,
+      operator: false,
+    };
     c.set('visit', { resource: '', name: '', view: bare });
     if (!(await deps.ready())) return showPage(c, redisPage(deps.redisTrouble()), 503);
     for (const source of deps.visitors) {
@@ -51,7 +57,7 @@ export function visit(deps: VisitDeps) {
       const { resource, name, scope, kind } = principal;
       const view = {
         ...bare,
-        app: await deps.appOf(resource),
+        ...(await deps.placeOf(resource)),
         csrf: deps.csrf(c),
         write: scope === 'write',
         operator: kind === 'operator' || kind === 'local',
@@ -68,9 +74,10 @@ export function visit(deps: VisitDeps) {
 /** Answers with a page. */
 export function showPage(c: Context<VisitEnv>, shown: Page, status = 200): Response {
   // the failure table holds HTTP statuses with a body alone
-  return c.body(String(page(c.var.visit.view, shown)), status as 200, {
+  const { view } = c.var.visit;
+  return c.body(String(page(view, shown)), status as 200, {
     'content-type': 'text/html; charset=utf-8',
-    'content-security-policy': CSP,
+    'content-security-policy': contentSecurityPolicy(shown.store ? view.store : ''),
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'same-origin',
     'cache-control': 'no-store',

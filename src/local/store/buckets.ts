@@ -14,7 +14,7 @@ export type Bucket = {
 };
 
 /** A document kept with a bucket and given back as it was put. */
-export type BucketSetting = 'lifecycle' | 'policy' | 'publicAccessBlock' | 'notification';
+export type BucketSetting = 'lifecycle' | 'policy' | 'publicAccessBlock' | 'notification' | 'cors';
 
 /** The buckets of the store. */
 export type Buckets = {

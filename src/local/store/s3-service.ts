@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { preflight, readableByPage, readCorsRules } from './cors.ts';
 import { ACCOUNT_ID } from './credentials.ts';
 import { decodePercent, type ParsedRequest } from './http-request.ts';
 import type { RequestIds } from './respond.ts';
@@ -22,10 +23,11 @@ export async function serveS3(
   call: { ids: RequestIds; hostBucket: string | undefined; welcomeBody: () => void },
 ): Promise<Answer> {
   const { bucketName, key } = target(request.rawPath, call.hostBucket);
+  if (request.method === 'OPTIONS') return preflight(corsRulesOf(services, bucketName), request.headers);
   if (isPostForm(request)) {
     const { requestId, hostId } = call.ids;
     const sourceAddress = req.socket.remoteAddress ?? '127.0.0.1';
-    const answer = await postForm({
+    return await postForm({
       services,
       verifier,
       req,
@@ -34,7 +36,6 @@ export async function serveS3(
       requester: { sourceAddress, requestId, hostId },
       welcomeBody: call.welcomeBody,
     });
-    return forPages(request.headers['origin'], answer);
   }
   const { credential, payload, presigned } = await verifier.verify(request, { service: 's3' });
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
@@ -68,15 +69,16 @@ function isPostForm({ method, headers }: ParsedRequest): boolean {
   return method === 'POST' && (headers['content-type']?.toLowerCase().startsWith('multipart/form-data') ?? false);
 }
 
-// A page of this machine (others were refused before) may read what came of its upload; on S3 the bucket's CORS rules say so.
-function forPages(origin: string | undefined, answer: Answer): Answer {
-  if (origin === undefined) return answer;
-  const cors = {
-    'access-control-allow-origin': origin,
-    'access-control-expose-headers': 'etag, location, x-amz-version-id',
-    vary: 'origin',
-  };
-  return { ...answer, headers: { ...answer.headers, ...cors } };
+/** The answer of an S3 request, a refusal too, with what the bucket's CORS rules let a page read of it. */
+export function forPages({ services }: S3Service, request: ParsedRequest, hostBucket: string | undefined, answer: Answer): Answer {
+  if (request.headers['origin'] === undefined) return answer;
+  return readableByPage(corsRulesOf(services, target(request.rawPath, hostBucket).bucketName), request, answer);
+}
+
+function corsRulesOf({ buckets }: S3Services, name: string) {
+  const bucket = buckets.find(name);
+  const text = bucket === undefined ? undefined : buckets.setting(bucket, 'cors');
+  return text === undefined ? undefined : readCorsRules(text);
 }
 
 function target(rawPath: string, hostBucket: string | undefined): { bucketName: string; key: string } {

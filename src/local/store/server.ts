@@ -5,7 +5,7 @@ import { serveSqs, serveSts } from './queue-service.ts';
 import { errorAnswer, type RequestIds, respond } from './respond.ts';
 import type { Answer } from './s3/context.ts';
 import { S3Error } from './s3-error.ts';
-import { type S3Service, serveS3 } from './s3-service.ts';
+import { forPages, type S3Service, serveS3 } from './s3-service.ts';
 import { serveSwitch } from './switch-service.ts';
 
 /** What the store's one HTTP server works with. */
@@ -96,7 +96,11 @@ async function dispatch(
     return await serveSts(deps, req, request, call);
   }
   if (request.rawPath.startsWith('/_autofiles/')) return await serveSwitch(deps, req, request);
-  return await serveS3(deps, req, request, { ids, hostBucket, welcomeBody });
+  const answer = await serveS3(deps, req, request, { ids, hostBucket, welcomeBody }).catch((error: unknown) => {
+    if (error instanceof S3Error) return errorAnswer(error, request.rawPath, ids);
+    throw error;
+  });
+  return forPages(deps, request, hostBucket, answer);
 }
 
 function goneSignal(req: IncomingMessage, res: ServerResponse): AbortSignal {

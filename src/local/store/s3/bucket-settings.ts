@@ -1,11 +1,20 @@
 import type { BucketSetting } from '../buckets.ts';
+import { readCorsRules } from '../cors.ts';
 import { receiveText } from '../receive-body.ts';
 import { S3Error, type S3ErrorCode } from '../s3-error.ts';
 import { parseXml, renderXml } from '../xml.ts';
 import { type Answer, authorize, bucketOf, param, type S3Context } from './context.ts';
 
 /** A document that a bucket keeps: how it is called in errors, its root element (none: JSON), its limit in bytes. */
-type SettingKind = { kind: BucketSetting; missing: S3ErrorCode; root?: string; limit: number; putStatus: number };
+type SettingKind = {
+  kind: BucketSetting;
+  missing: S3ErrorCode;
+  root?: string;
+  limit: number;
+  putStatus: number;
+  /** Whether a document of this kind says only what the store obeys. */
+  check?: (text: string) => boolean;
+};
 
 const kinds = {
   lifecycle: {
@@ -21,6 +30,15 @@ const kinds = {
     root: 'PublicAccessBlockConfiguration',
     limit: 16 * 1024,
     putStatus: 200,
+  },
+  // AWS' limit for a CORS configuration is 64 KB. The store obeys this one (cors.ts).
+  cors: {
+    kind: 'cors',
+    missing: 'NoSuchCORSConfiguration',
+    root: 'CORSConfiguration',
+    limit: 64 * 1024,
+    putStatus: 200,
+    check: (text) => readCorsRules(text) !== undefined,
   },
   // AWS' limit for a bucket policy is 20 KB.
   policy: { kind: 'policy', missing: 'NoSuchBucketPolicy', limit: 20 * 1024, putStatus: 204 },
@@ -38,14 +56,15 @@ export function getSetting(kind: Kind): (context: S3Context) => Answer {
   };
 }
 
-/** PUT of a setting: kept when it is a document of the right kind. The local store does not act on it. */
+/** PUT of a setting: kept when it is a document of the right kind. The local store acts on CORS rules alone. */
 export function putSetting(kind: Kind): (context: S3Context) => Promise<Answer> {
   return async (context) => {
     const rule: SettingKind = kinds[kind];
     const bucket = bucketOf(context);
     context.welcomeBody();
     const { text } = await receiveText(context, rule.limit);
-    if (rule.root ? !isDocument(text, rule.root) : !isPolicy(text)) throw new S3Error(rule.root ? 'MalformedXML' : 'MalformedPolicy');
+    if (rule.root ? !isDocument(text, rule.root) || rule.check?.(text) === false : !isPolicy(text))
+      throw new S3Error(rule.root ? 'MalformedXML' : 'MalformedPolicy');
     context.services.buckets.setSetting(bucket, rule.kind, text);
     return { status: rule.putStatus };
   };

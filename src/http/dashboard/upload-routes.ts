@@ -1,0 +1,111 @@
+// Saving a file: straight from the browser to the bucket by a signed form, or, without a script, through this process.
+import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { Failure } from '../../schema/failures.ts';
+import { checkUploadKey, FORM_S, MAX_UPLOAD_BYTES, workflowMetadata } from '../upload-order.ts';
+import { filesPage } from './files-page.ts';
+import { bucketOf, type FilesPageDeps, listing } from './files-routes.ts';
+import { showPage, type VisitEnv } from './visit.ts';
+
+/** Bytes that an upload through this process may have: it is held in memory. */
+const MAX_THROUGH_BYTES = 26_214_400;
+
+/** `/files/form`, `/files/uploaded` and `/files/upload`. */
+export function uploadRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
+  const routes = new Hono<VisitEnv>();
+
+  // {url, fields, key, starts} for the script of the page, or {fault}
+  routes.post('/files/form', async (c) => {
+    try {
+      const form = await c.req.formData();
+      const order = readOrder(form, textOf(form, 'name'));
+      const bucket = await bucketOf(deps, c.var.visit.resource);
+      const contentType = textOf(form, 'type');
+      const signed = await deps.files.access.form(bucket, order.key, {
+        metadata: order.metadata,
+        maxBytes: MAX_UPLOAD_BYTES,
+        seconds: FORM_S,
+        contentType: contentType === '' ? 'application/octet-stream' : contentType,
+      });
+      return c.json({ url: signed.url, fields: signed.fields, key: order.key, starts: startsSomething(order) });
+    } catch (error) {
+      if (!(error instanceof Failure) || error.status >= 500) throw error;
+      return c.json({ fault: error.message }, 422);
+    }
+  });
+
+  routes.get('/files/uploaded', async (c) => {
+    const { key = '', version = '', starts } = c.req.query();
+    return c.redirect(
+      placeOf(deps, await bucketOf(deps, c.var.visit.resource), { key, versionId: version, starts: starts === 'yes' }),
+      302,
+    );
+  });
+
+  const limit = bodyLimit({
+    maxSize: MAX_THROUGH_BYTES,
+    onError: () => {
+      throw new Failure(
+        'request_invalid',
+        'Found more than 25 MB, which this page takes without JavaScript. Save it with an S3 client: `autofiles put FILE`.',
+      );
+    },
+  });
+  routes.post('/files/upload', limit, async (c) => {
+    const bucket = await bucketOf(deps, c.var.visit.resource);
+    const form = await c.req.formData();
+    const file = form.get('file');
+    try {
+      if (!(file instanceof File) || file.name === '') throw new Failure('request_invalid', 'Found no file, expected one to be chosen.');
+      const order = readOrder(form, file.name);
+      const { versionId } = await deps.store.put(bucket, order.key, new Uint8Array(await file.arrayBuffer()), {
+        metadata: order.metadata,
+        contentType: file.type === '' ? 'application/octet-stream' : file.type,
+      });
+      return c.redirect(placeOf(deps, bucket, { key: order.key, versionId, starts: startsSomething(order) }), 303);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.status >= 500) throw error;
+      return await refused(c, deps, bucket, form, error.message);
+    }
+  });
+  return routes;
+}
+
+interface Order {
+  readonly key: string;
+  readonly metadata: Record<string, string>;
+}
+
+const startsSomething = ({ metadata }: Order): boolean => Object.keys(metadata).length > 0;
+
+function textOf(form: FormData, name: string): string {
+  const value = form.get(name);
+  return typeof value === 'string' ? value : '';
+}
+
+/** What the form asks for; a key that is a folder gets the file's name. Throws Failure for what cannot be. */
+function readOrder(form: FormData, fileName: string): Order {
+  const folder = textOf(form, 'key');
+  const key = folder.endsWith('/') || folder === '' ? `${folder}${fileName}` : folder;
+  checkUploadKey(key);
+  if (key === '' || key.endsWith('/')) throw new Failure('request_invalid', 'key: found none, expected where the file goes.');
+  const how = textOf(form, 'how');
+  if (how === 'run') return { key, metadata: { ld_run: 'true' } };
+  return { key, metadata: how === 'code' ? workflowMetadata(textOf(form, 'workflow').replaceAll('\r\n', '\n')) : {} };
+}
+
+/** Where what was saved is seen: the run that it starts, or the file. */
+function placeOf(deps: FilesPageDeps, bucket: string, saved: { key: string; versionId: string; starts: boolean }): string {
+  const { key, versionId } = saved;
+  if (saved.starts) return `/runs/${deps.runIdOf({ bucket, key, versionId })}?saved=1`;
+  return `/files/object?${new URLSearchParams({ key, version: versionId })}`;
+}
+
+/** The page again, with what was typed and what is wrong with it. */
+async function refused(c: Context<VisitEnv>, deps: FilesPageDeps, bucket: string, form: FormData, fault: string): Promise<Response> {
+  const key = textOf(form, 'key');
+  const prefix = key.slice(0, key.lastIndexOf('/') + 1);
+  const workflow = textOf(form, 'workflow').replaceAll('\r\n', '\n');
+  const page = filesPage(c.var.visit.view, bucket, prefix, await listing(deps, bucket, prefix, undefined), { fault, key, workflow });
+  return showPage(c, page, 422);
+}
