@@ -1,6 +1,7 @@
 // One engine process under measurement: real clients over HTTP against the stub process, real Redis. Only SQS is left out:
 // messages go straight into the handler, or a second process shares the Redis and gets none.
 import { randomUUID } from 'node:crypto';
+import { keepHeapSmall } from '../src/cli/heap.ts';
 import { createDynoPlatform } from '../src/clients/heroku.ts';
 import type { DynoPlatform, EventQueue, MessageVerdict, QueueMessage } from '../src/clients/ports.ts';
 import { createObjectStore } from '../src/clients/s3.ts';
@@ -33,12 +34,13 @@ export interface UnderMeasurement {
   stop(): Promise<void>;
 }
 
-/** Starts it. `overrides` for rows about the budget. */
+/** Starts it, in a process that keeps its heap as a worker does. `overrides` for rows about the budget. */
 export async function startUnderMeasurement(
   world: World,
   ears: Ears,
   overrides: Partial<Pick<EngineOptions, 'launchesPerHour' | 'pollMs'>> = {},
 ): Promise<UnderMeasurement> {
+  keepHeapSmall();
   const heroku = createDynoPlatform({ baseUrl: world.endpoint, token: 't', userAgent: 'bench', now: Date.now });
   let handler: ((messages: readonly QueueMessage[]) => Promise<readonly MessageVerdict[]>) | undefined;
   const platform: DynoPlatform = {

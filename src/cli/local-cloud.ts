@@ -116,7 +116,8 @@ export async function startLocalCloud(deps: {
       supervisor.start({
         name,
         command: process.execPath,
-        args: ['--disable-warning=ExperimentalWarning', here(script), ...args],
+        // many short-lived objects and little that lives: see heap.ts
+        args: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', here(script), ...args],
         env: { ...inherited, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
         grace: CHILD_GRACE_MS,
         onLine: (line) => deps.onLog(name, line),

@@ -12,6 +12,7 @@ import { toAll } from '../schema/telemetry.ts';
 import { openAddonWorker } from './addon-worker.ts';
 import { readFailpoint } from './failpoint.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
+import { keepHeapSmall } from './heap.ts';
 import { metricsAccess, openMetrics, openTraces } from './observability.ts';
 import { openWebhookWorker } from './webhook-worker.ts';
 import { createClients, createLog } from './wiring.ts';
@@ -21,6 +22,7 @@ const GIVE_UP_MS = 5_000;
 
 /** `autofiles worker`: consumers, planner, task processors, poller, sweeper in one process. */
 export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
+  keepHeapSmall();
   endWithSupervisor(env);
   const settings = readConfig(env);
   const log = createLog(settings, 'worker');

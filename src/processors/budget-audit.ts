@@ -11,6 +11,8 @@ import { type Loop, startLoop } from './loop.ts';
 const YOUNG_MS = 30_000;
 /** Milliseconds that an auditor which was killed keeps the others from it. */
 const ALONE_MS = 30_000;
+/** Entries of one resource that a turn compares, about: a tenth of a second. With more a whole round takes several turns. */
+const PER_TURN = 20_000;
 
 export interface BudgetAuditDeps {
   readonly budget: Budget;
@@ -25,6 +27,8 @@ export interface BudgetAuditDeps {
 
 /** Audits until stopped; one process at a time. */
 export function startBudgetAudit(deps: BudgetAuditDeps): Loop {
+  /** Where a resource's next turn goes on, when it has more entries than one takes. */
+  const places = new Map<string, number>();
   return startLoop({
     name: 'budget audit',
     every: deps.everyMs,
@@ -36,7 +40,9 @@ export function startBudgetAudit(deps: BudgetAuditDeps): Loop {
         for (const account of await deps.budget.accounts()) {
           for (const resource of await deps.budget.resources(account)) {
             if (signal.aborted) return;
-            await auditResource(deps, account, resource, signal);
+            const place = await auditResource(deps, account, resource, places.get(resource) ?? 0, signal);
+            if (place > 0) places.set(resource, place);
+            else places.delete(resource);
           }
         }
       } finally {
@@ -46,11 +52,12 @@ export function startBudgetAudit(deps: BudgetAuditDeps): Loop {
   });
 }
 
-async function auditResource(deps: BudgetAuditDeps, account: string, resource: string, signal: AbortSignal): Promise<void> {
+/** Compares from the entry at `from` on; answers where to go on, 0 when it came to the end. */
+async function auditResource(deps: BudgetAuditDeps, account: string, resource: string, from: number, signal: AbortSignal): Promise<number> {
   const heldBefore = (await deps.clock()) - YOUNG_MS;
-  let offset = 0;
+  let offset = from;
   for (;;) {
-    if (signal.aborted) return;
+    if (signal.aborted || offset - from >= PER_TURN) return offset;
     const { waiting, held, more } = await deps.budget.entries(account, resource, { offset, heldBefore });
     const wants = await deps.runs.launchesOf([...waiting, ...held].flatMap((task) => refOf(task) ?? []));
     let released = 0;
@@ -62,7 +69,7 @@ async function auditResource(deps: BudgetAuditDeps, account: string, resource: s
     for (const task of waiting) await check(task, 'waits');
     for (const task of held) await check(task, 'holds');
     if (released > 0) deps.log.warn({ resource, released }, 'let go of launches that nobody makes');
-    if (!more) return;
+    if (!more) return 0;
     offset += Math.max(waiting.length, held.length) - released;
   }
 }

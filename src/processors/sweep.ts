@@ -3,7 +3,7 @@
 import type { Budget } from '../queues/budget.ts';
 import type { Planner } from '../queues/planner.ts';
 import type { Runs } from '../queues/runs.ts';
-import type { Sweeping } from '../queues/sweeping.ts';
+import type { Finding, Sweeping } from '../queues/sweeping.ts';
 import type { Watch } from '../queues/watch.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
@@ -13,7 +13,8 @@ import { type Loop, startLoop } from './loop.ts';
 
 /** Milliseconds that a run is left to the ordinary way before the sweep looks at it. */
 const YOUNG_MS = 5_000;
-const PAGE = 200;
+/** Runs that one turn looks at, about: a quarter of a second of Redis. With more a whole round takes several turns. */
+const PER_TURN = 20_000;
 /** Milliseconds that a sweeper which was killed keeps the others from sweeping; two at a time do no harm. */
 const ALONE_MS = 15_000;
 
@@ -47,33 +48,40 @@ export function startSweeping(deps: SweepDeps): Loop {
   });
 }
 
-/** One pass over all runs that have not ended. Answers how many it had to move. */
+/** One pass over the runs that have not ended, or as many as a turn takes. Answers how many it had to move. */
 async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
   const now = await deps.sweeping.clock();
+  const from = await deps.sweeping.place();
+  let rank = from;
   let moved = 0;
-  let offset = 0;
   for (;;) {
-    const page = await deps.sweeping.live(now - YOUNG_MS, { offset, limit: PAGE });
-    for (const runId of page) {
+    const { scope, looked, found } = await deps.sweeping.look(now - YOUNG_MS, rank);
+    const unlisted = await missing(deps, found);
+    for (const finding of found) {
       if (signal?.aborted) return moved;
       try {
-        const result = await sweepRun(deps, runId, now);
-        if (result === 'ended') offset -= 1;
+        const result = await sweepRun(deps, finding, unlisted.get(finding.runId) ?? []);
+        // what has ended stands in nobody's way: the next one has its rank
+        if (result === 'ended') rank -= 1;
         if (result !== 'fine') {
           moved += 1;
           deps.failpoint('sweep.repaired');
         }
       } catch (error) {
-        deps.log.warn({ runId, error: messageOf(error) }, 'run not swept');
+        deps.log.warn({ runId: finding.runId, error: messageOf(error) }, 'run not swept');
       }
     }
-    if (page.length < PAGE) return moved;
-    offset += PAGE;
+    rank += looked;
+    const over = looked === 0 || rank >= scope;
+    if (over || signal?.aborted || rank - from >= PER_TURN) {
+      await deps.sweeping.leave(over ? 0 : rank);
+      return moved;
+    }
   }
 }
 
-async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'fine' | 'moved' | 'ended'> {
-  const { state, resource, expired, due, throttled, lost, settled, root } = await deps.sweeping.inspect(runId, now);
+async function sweepRun(deps: SweepDeps, finding: Finding, unlisted: readonly string[]): Promise<'fine' | 'moved' | 'ended'> {
+  const { runId, state, expired, due, lost, settled, root } = finding;
   if (state === undefined) {
     await deps.sweeping.forget(runId);
     return 'ended';
@@ -102,21 +110,28 @@ async function sweepRun(deps: SweepDeps, runId: string, now: number): Promise<'f
     deps.log.warn({ runId, lost: lost.length }, 'sweep restored lost jobs');
     return 'moved';
   }
-  // a task that waits for the launch budget must stand in its list
-  const unlisted = await missing(deps, runId, resource, throttled);
   if (due.length + unlisted.length === 0) return 'fine';
   const rung = await deps.runs.ring(runId, [...due, ...unlisted]);
   if (rung > 0) deps.log.warn({ runId, rung }, 'sweep rang tasks');
   return rung > 0 ? 'moved' : 'fine';
 }
 
-async function missing(deps: SweepDeps, runId: string, resource: string, throttled: readonly string[]): Promise<readonly string[]> {
-  if (throttled.length === 0) return [];
-  const { account } = await deps.allowances.of(resource);
-  const tasks = await deps.budget.missing(
-    account,
-    resource,
-    throttled.map((task) => `${runId}.${task}`),
-  );
-  return tasks.map((task) => task.slice(runId.length + 1));
+/** Tasks (`step.index`) by run that wait for the launch budget and do not stand in its lists. */
+async function missing(deps: SweepDeps, found: readonly Finding[]): Promise<ReadonlyMap<string, readonly string[]>> {
+  const waiting = found.flatMap(({ runId, resource, throttled }) => throttled.map((task) => ({ runId, resource, id: `${runId}.${task}` })));
+  const lost = new Map<string, string[]>();
+  for (const [resource, tasks] of Map.groupBy(waiting, (one) => one.resource)) {
+    const { account } = await deps.allowances.of(resource);
+    const unlisted = new Set(
+      await deps.budget.missing(
+        account,
+        resource,
+        tasks.map(({ id }) => id),
+      ),
+    );
+    for (const { runId, id } of tasks) {
+      if (unlisted.has(id)) lost.set(runId, [...(lost.get(runId) ?? []), id.slice(runId.length + 1)]);
+    }
+  }
+  return lost;
 }

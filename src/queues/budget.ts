@@ -205,9 +205,13 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
       page: { offset: number; heldBefore: number },
     ): Promise<{ waiting: readonly string[]; held: readonly string[]; more: boolean }> => {
       const base = budgetKey(account);
+      // by rank, not by score: an offset into scores is walked from its beginning
+      const old = await redis.zcount(`${base}:held:${resource}`, '-inf', page.heldBefore);
       const [waiting, held] = await Promise.all([
         redis.zrange(`${base}:wait:${resource}`, String(page.offset), String(page.offset + PAGE - 1)),
-        redis.zrangebyscore(`${base}:held:${resource}`, '-inf', page.heldBefore, 'LIMIT', page.offset, PAGE),
+        page.offset < old
+          ? redis.zrange(`${base}:held:${resource}`, String(page.offset), String(Math.min(page.offset + PAGE, old) - 1))
+          : [],
       ]);
       return { waiting, held, more: waiting.length === PAGE || held.length === PAGE };
     },

@@ -52,6 +52,8 @@ export function shardKeys(shard: number) {
     stops: `${p}:stops`,
     /** Lock of the one poller or sweeper of this shard. */
     lock: (what: string) => `${p}:lock:${what}`,
+    /** Rank among the live runs at which the last sweep left off. */
+    swept: `${p}:swept`,
     /** Pub/sub channel of every transition in the shard. */
     channel: `${p}:events`,
     /** The same for outputs and cancels alone: what a task processor wants to hear. */

@@ -38,6 +38,8 @@ const KEY_COUNTS = {
   archived: 3,
   retire: 4,
   list: 1,
+  inspect: 1,
+  launches: 1,
   resource: 1,
 } as const;
 

@@ -2,6 +2,7 @@
 // nothing that stands.
 import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { TaskPlan, Workflow } from '../schema/workflow.ts';
 import { fileDigest, keysOfRun, type OutputRef, type RunFacts, readOutput, refOf, type TaskRef } from './run-record.ts';
@@ -219,15 +220,17 @@ export function createTaskTransitions(deps: { redis: Redis }) {
 
     /** Of each task whether it waits for a launch, holds one, or neither (left out). */
     launchesOf: async (refs: readonly TaskRef[]): Promise<ReadonlyMap<string, 'waits' | 'holds'>> => {
-      const phases = await Promise.all(
-        refs.map((ref) => redis.hmget(keysOfRun(ref.runId).run(ref.runId), 'end', `p:${ref.step}.${ref.index}`)),
-      );
       const found = new Map<string, 'waits' | 'holds'>();
-      for (const [i, ref] of refs.entries()) {
-        const [end, phase] = phases[i] ?? [];
-        if (end !== null) continue;
-        if (phase === 'intent' || phase === 'await') found.set(ref.id, 'holds');
-        else if (phase === 'throttle') found.set(ref.id, 'waits');
+      for (const ofShard of Map.groupBy(refs, (ref) => parseRunId(ref.runId)?.shard).values()) {
+        const [first] = ofShard;
+        if (first === undefined) continue;
+        const tasks = ofShard.flatMap((ref) => [ref.runId, `${ref.step}.${ref.index}`]);
+        const said = await runScript(redis, 'launches', [keysOfRun(first.runId).live], ['', '', ...tasks]);
+        for (const [i, ref] of ofShard.entries()) {
+          const one: unknown = Array.isArray(said) ? said[i] : '';
+          if (one === 'h') found.set(ref.id, 'holds');
+          else if (one === 'w') found.set(ref.id, 'waits');
+        }
       }
       return found;
     },
