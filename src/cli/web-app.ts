@@ -24,6 +24,7 @@ import { readFileHistory } from '../queues/file-runs.ts';
 import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
 import { createLedger, readLedger } from '../queues/ledger.ts';
 import { createPlanner } from '../queues/planner.ts';
+import { createRateLimit } from '../queues/rate-limit.ts';
 import { replay } from '../queues/replay.ts';
 import { changeResource } from '../queues/resource-settings.ts';
 import { readResourceView } from '../queues/resource-view.ts';
@@ -123,6 +124,9 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       now: Date.now,
       log,
     },
+    rate: createRateLimit({ redis }),
+    limits: config.limits,
+    addressOf,
     herokuHooks: {
       ...session,
       news: createDynoNews({ redis, runs, log }),

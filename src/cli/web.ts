@@ -2,6 +2,7 @@ import { serve } from '@hono/node-server';
 import { checkSafety, connect } from '../queues/connection.ts';
 import { readConfig } from '../schema/config.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
+import { SERVER_LIMITS } from './server-limits.ts';
 import { openWebApp } from './web-app.ts';
 import { createLog } from './wiring.ts';
 
@@ -14,7 +15,7 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
   probe.disconnect();
   const { app, close } = await openWebApp(config, log);
-  const server = serve({ fetch: app.fetch, hostname: config.httpHost, port: config.httpPort }, ({ port }) => {
+  const server = serve({ fetch: app.fetch, hostname: config.httpHost, port: config.httpPort, serverOptions: SERVER_LIMITS }, ({ port }) => {
     log.info({ port }, 'web started');
     tellReady(port);
   });

@@ -36,7 +36,7 @@ export interface ApiOperation {
   readonly reply?: TSchema;
   /** The media type of the answer when it is not JSON. */
   readonly media?: 'text/event-stream' | 'text/plain';
-  /** What can go wrong beside what every route answers (request_invalid, unauthorized, forbidden, redis_unavailable). */
+  /** What can go wrong beside what every route answers (openapi.ts: ALWAYS). */
   readonly failures?: readonly FailureCode[];
   readonly examples: readonly [ApiExample, ...ApiExample[]];
   /** Whether a POST changes nothing, so that the scope `read` is enough. */

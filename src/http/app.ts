@@ -1,20 +1,24 @@
 // All routes, put together. Reads no environment and opens no socket, so tests call `app.request()`.
 import { Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
+import type { RateLimit } from '../queues/rate-limit.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { workflowJsonSchema } from '../schema/workflow-schema.ts';
+import type { AddressOf } from './address.ts';
 import { BOARD_PATH, type BoardDeps, boardRoutes } from './admin/bull-board.ts';
 import { type AdminDeps, adminRoutes } from './admin-routes.ts';
 import { type ApiDeps, apiRoutes } from './api.ts';
 import { mountRoutes, retrievingPaths } from './api-route.ts';
 import { type DashboardDeps, dashboardRoutes } from './dashboard/routes.ts';
 import { type HerokuHooksDeps, herokuHooksRoutes } from './heroku-hooks-routes.ts';
+import { type CallLimits, limitAddress, limitRefused, limitResource } from './limit-calls.ts';
 import { type OpsDeps, opsRoutes } from './ops.ts';
 import { checkOrigin } from './origin.ts';
 import { type PartnerDeps, partnerRoutes } from './partner-routes.ts';
 import { type PrincipalSource, requirePrincipal } from './principal.ts';
 import { problem } from './problem.ts';
+import { limitBody } from './read-body.ts';
 import { referenceRoutes } from './reference.ts';
 import { securityHeaders } from './security-headers.ts';
 import { type SignOnDeps, signOnRoutes } from './sign-on-routes.ts';
@@ -27,6 +31,9 @@ export interface AppDeps extends ApiDeps {
   readonly ops: OpsDeps;
   readonly partner: PartnerDeps;
   readonly herokuHooks: HerokuHooksDeps;
+  readonly rate: RateLimit;
+  readonly limits: CallLimits;
+  readonly addressOf: AddressOf;
   readonly signOn: SignOnDeps;
   readonly admin: AdminDeps;
   readonly log: Log;
@@ -50,12 +57,18 @@ export function createApp(deps: AppDeps): Hono {
 
   app.route('/', opsRoutes(deps.ops));
   app.get('/schema/workflow.json', (c) => c.json(workflowJsonSchema()));
+  // what Heroku calls comes from few addresses for all customers
+  app.use('/heroku/resources/*', limitRefused(deps, 'partner'));
   app.route('/heroku/resources', partnerRoutes(deps.partner));
+  app.use('/heroku/webhooks', limitRefused(deps, 'hooks'));
   app.route('/heroku/webhooks', herokuHooksRoutes(deps.herokuHooks));
+  app.use(limitAddress(deps));
+  app.use(limitBody());
   app.route('/', signOnRoutes(deps.signOn));
   app.route('/admin', adminRoutes(deps.admin));
   const routes = apiRoutes(deps);
   app.use('/v1/*', requirePrincipal(deps.principals, retrievingPaths(routes)));
+  app.use('/v1/*', limitResource(deps));
   app.route('/v1', mountRoutes(routes));
   app.route(BOARD_PATH, boardRoutes(deps.board));
   app.route('/', dashboardRoutes({ ...deps, ...deps.dashboard, ready: deps.ops.ready }));

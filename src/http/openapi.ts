@@ -48,7 +48,18 @@ const NAMED: Readonly<Record<string, TSchema>> = {
 };
 
 /** What every route may answer. */
-const ALWAYS: readonly FailureCode[] = ['request_invalid', 'unauthorized', 'forbidden', 'redis_unavailable', 'internal'];
+const ALWAYS: readonly FailureCode[] = [
+  'request_invalid',
+  'request_too_large',
+  'unauthorized',
+  'forbidden',
+  'rate_limited',
+  'redis_unavailable',
+  'internal',
+];
+
+/** Headers of a 429 (RFC 9110, 10.2.3). */
+const RETRY_AFTER = { 'Retry-After': { schema: { type: 'integer', minimum: 1 }, description: 'Seconds until a call is taken again' } };
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
@@ -178,6 +189,7 @@ function problems(codes: readonly FailureCode[]): Record<string, Json> {
       String(status),
       {
         description: all.map((code) => `\`${code}\`: ${failureKind(code).message}`).join('\n\n'),
+        ...(all.includes('rate_limited') ? { headers: RETRY_AFTER } : {}),
         content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
       },
     ]),

@@ -11,6 +11,7 @@ export function problem(c: Context, failure: Failure): Response {
     status,
     {
       'content-type': 'application/problem+json',
+      ...(failure.retryAfter === undefined ? {} : { 'retry-after': String(failure.retryAfter) }),
     },
   );
 }

@@ -1,5 +1,7 @@
 import type { Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { Failure } from '../schema/failures.ts';
+import { problem } from './problem.ts';
 
 /** Bytes of UTF-8 that the body of a call may have: a workflow has at most 65,536, and JSON may write it with escapes. */
 const MAX_BODY_BYTES = 524_288;
@@ -12,9 +14,7 @@ export interface Validator<T> {
 
 /** The JSON body of a call; nothing counts as `{}`. Throws Failure request_invalid with the place that is wrong. */
 export async function readBody<T>(c: Context, validator: Validator<T>): Promise<T> {
-  if (Number(c.req.header('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
   const text = await c.req.text();
-  if (text.length > MAX_BODY_BYTES) throw tooLarge();
   let body: unknown;
   try {
     body = text === '' ? {} : JSON.parse(text);
@@ -26,6 +26,11 @@ export async function readBody<T>(c: Context, validator: Validator<T>): Promise<
   throw new Failure('request_invalid', `The body is wrong at ${fault?.instancePath || '/'}: ${fault?.message ?? 'not as expected'}.`);
 }
 
+/** For every call whose route has no smaller limit, whatever its length was said to be. */
+export function limitBody() {
+  return bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => problem(c, tooLarge()) });
+}
+
 function tooLarge(): Failure {
-  return new Failure('request_invalid', `The body has more than ${MAX_BODY_BYTES} bytes.`);
+  return new Failure('request_too_large', `The body has more than ${MAX_BODY_BYTES} bytes.`);
 }

@@ -155,6 +155,11 @@ export function onceKey(kind: 'sso' | 'link' | 'hook', hash: string): string {
   return `af:once:${kind}:${hash}`;
 }
 
+/** How much of a limit a caller has used (lua/rate.lua). */
+export function rateKey(kind: string, who: string): string {
+  return `af:rate:${kind}:${who}`;
+}
+
 /** BullMQ's queue of webhook deliveries. */
 export const WEBHOOK_QUEUE = 'webhook';
 export const WEBHOOK_PREFIX = '{af:webhooks}';

@@ -41,6 +41,7 @@ const KEY_COUNTS = {
   inspect: 1,
   launches: 1,
   resource: 1,
+  rate: 1,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

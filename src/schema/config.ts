@@ -81,6 +81,14 @@ export interface Config {
   readonly tracing: { readonly service: string } | undefined;
   /** AUTOFILES_METRICS_TOKEN: bearer token for /metrics; unset: open in local and test mode, closed in production. */
   readonly metricsToken: string | undefined;
+  readonly limits: {
+    /** AUTOFILES_CALLS_PER_RESOURCE: calls of the REST API a minute on one resource (1,000,000; production: 3,000). */
+    readonly perResource: number;
+    /** AUTOFILES_CALLS_PER_ADDRESS: calls a minute from one address, Heroku's own apart (1,000,000; production: 3,000). */
+    readonly perAddress: number;
+    /** AUTOFILES_REFUSED_PER_ADDRESS: refused calls a minute from one address (1,000,000; production: 300). */
+    readonly refused: number;
+  };
   /** LOG_LEVEL: fatal, error, warn, info, debug, trace or silent (info). */
   readonly logLevel: LogLevel;
   /** What is about the add-on: config-addon.ts. */
@@ -136,6 +144,11 @@ export function readConfig(env: Environment): Config {
     workerPort: env['AUTOFILES_WORKER_PORT']?.trim() ? read.integer('AUTOFILES_WORKER_PORT', 0, 65_535, 0) : undefined,
     tracing: readTracing(read),
     metricsToken: read.text('AUTOFILES_METRICS_TOKEN'),
+    limits: {
+      perResource: read.integer('AUTOFILES_CALLS_PER_RESOURCE', 1, 1_000_000_000, production ? 3000 : 1_000_000),
+      perAddress: read.integer('AUTOFILES_CALLS_PER_ADDRESS', 1, 1_000_000_000, production ? 3000 : 1_000_000),
+      refused: read.integer('AUTOFILES_REFUSED_PER_ADDRESS', 1, 1_000_000_000, production ? 300 : 1_000_000),
+    },
     logLevel: read.oneOf('LOG_LEVEL', LOG_LEVELS, 'info'),
     addon: readAddonConfig(read, faults, production),
   };

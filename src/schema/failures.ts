@@ -21,6 +21,7 @@ const FAILURES = {
   unauthorized: { retry: false, status: 401, message: 'The request carries no valid token.' },
   forbidden: { retry: false, status: 403, message: 'This token may not do that.' },
   not_found: { retry: false, status: 404, message: 'There is no such thing.' },
+  rate_limited: { retry: true, status: 429, message: 'There were too many calls.' },
   conflict: { retry: false, status: 409, message: 'The current state does not allow that.' },
   // how a task ends
   timed_out: { retry: true, status: 409, message: 'No output arrived in time.' },
@@ -74,11 +75,14 @@ export class Failure extends Error {
   override readonly name = 'Failure';
   readonly code: FailureCode;
   readonly detail: string;
+  /** Seconds after which the same call may succeed, where that is known. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: FailureCode, detail: string, options: { cause?: unknown } = {}) {
+  constructor(code: FailureCode, detail: string, options: { cause?: unknown; retryAfter?: number } = {}) {
     super(detail === '' ? FAILURES[code].message : `${FAILURES[code].message} ${detail}`, options);
     this.code = code;
     this.detail = detail;
+    this.retryAfter = options.retryAfter;
   }
 
   /** Whether the same call may succeed later without anybody changing anything. */

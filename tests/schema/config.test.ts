@@ -70,6 +70,7 @@ describe('readConfig', () => {
       tracing: undefined,
       metricsToken: undefined,
       logLevel: 'info',
+      limits: { perResource: 1_000_000, perAddress: 1_000_000, refused: 1_000_000 },
     });
   });
 
@@ -82,6 +83,7 @@ describe('readConfig', () => {
       hookedMs: 60_000,
       sweepMs: 15_000,
       launchesPerHour: 4050,
+      limits: { perResource: 3000, perAddress: 3000, refused: 300 },
     });
   });
 

@@ -17,6 +17,8 @@ export interface TestWeb {
   readonly token: string;
   /** Sends a request; with the local token unless another one is given (undefined: none). A body is sent as JSON. */
   call(method: string, path: string, options?: CallOptions): Promise<Response>;
+  /** Serves one request, for a server with a socket. */
+  fetch(request: Request): Response | Promise<Response>;
   close(): Promise<void>;
 }
 
@@ -47,6 +49,7 @@ export async function openTestWeb(
     resource,
     token,
     routes: app.routes,
+    fetch: (request) => app.fetch(request),
     call: async (method, path, { body, headers = {}, signal, ...rest } = {}) => {
       const sent = 'token' in rest ? rest.token : token;
       return await app.request(`http://127.0.0.1${path}`, {
