@@ -11,15 +11,19 @@ const TIDY_UP_S = 120;
 /** Seconds: the longest life of a one-off dyno, given to those that nobody waits for (heroku.md §2.2). */
 const LONGEST_LIFE_S = 86_400;
 
-/** What a task's dyno is started with; undefined when its resource is gone. `now`: Redis' time in ms. */
+/**
+ * What a task's dyno is started with; undefined when its resource is gone. `endsEarly`: its credentials would end before the task's deadline,
+ * so that it could not write its output: a rotation is overdue. `now`: Redis' time in ms.
+ */
 export async function launchOrder(
   deps: { resources: Resources },
   task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number; now: number; facts: RunFacts },
-): Promise<(LaunchOrder & { app: string }) | undefined> {
+): Promise<(LaunchOrder & { app: string; endsEarly: boolean }) | undefined> {
   const { ref, task: plan, attempt, facts } = task;
   const found = await deps.resources.launchable(task.resource);
   if (found === undefined) return undefined;
   const { resource, credentials } = found;
+  const deadline = task.now + plan.timeout * 1000;
   const lineD = buildLineD({
     task_id: ref.id,
     run_id: ref.runId,
@@ -31,7 +35,7 @@ export async function launchOrder(
     bucket: resource.bucket,
     region: resource.region,
     trigger: { key: facts.trigger.key, version_id: facts.trigger.versionId, etag: facts.trigger.etag, size: facts.trigger.size },
-    deadline: task.now + plan.timeout * 1000,
+    deadline,
     outputs: facts.before.map(({ index, name, output }) => ({
       task_id: taskId(ref.runId, ref.step - 1, index),
       name,
@@ -41,6 +45,7 @@ export async function launchOrder(
   });
   return {
     app: resource.app,
+    endsEarly: credentials !== undefined && credentials.expiresAt < deadline,
     command: withMarker(plan.cmd, ref.id, attempt),
     size: plan.machine,
     timeToLive: plan.no_output ? LONGEST_LIFE_S : plan.timeout + TIDY_UP_S,

@@ -270,6 +270,8 @@ async function launch(deps: TaskDeps, activation: Activation, decision: Decision
     },
   );
   if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
+  if (order.endsEarly)
+    return await refuse('heal', healAfter(deps), 'Its credentials would end before its deadline: they are not rotated yet.');
   if (commands === 'procfile') {
     const fault = await deps.checkCommand(order.app, task.cmd);
     if (fault?.wait === true) return await refuse('heal', healAfter(deps), fault.message);

@@ -6,8 +6,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { createDice, type Dice, seedOf } from './dice.ts';
 import type { Ledger } from './ledger.ts';
 
-/** Writes an object with the credentials of a dyno's environment; answers whether that was allowed. Throws when the store does not answer. */
-export type Put = (env: Env, bucket: string, key: string, metadata: Record<string, string>) => Promise<boolean>;
+/**
+ * Writes an object with the credentials of a dyno's environment; answers whether that was allowed, undefined for one that was given none
+ * and has its own. Throws when the store does not answer.
+ */
+export type Put = (env: Env, bucket: string, key: string, metadata: Record<string, string>) => Promise<boolean | undefined>;
 
 type Env = Readonly<Record<string, string>>;
 
@@ -177,7 +180,7 @@ export async function startDynoPlatform(deps: {
   const output = async (env: Env, bucket: string, key: string, metadata: Record<string, string>, tries = 0): Promise<void> => {
     try {
       const allowed = await deps.put(env, bucket, key, metadata);
-      ledger.note({ kind: 'access', bucket, own: bucket === env['LD_S3_BUCKET'], allowed });
+      if (allowed !== undefined) ledger.note({ kind: 'access', bucket, own: bucket === env['LD_S3_BUCKET'], allowed });
     } catch (error) {
       if (tries > 300) throw error;
       await new Promise<void>((resolve) => later(100, resolve));

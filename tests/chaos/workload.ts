@@ -134,7 +134,9 @@ export function createWorkload(world: World, seed: number): Workload {
     },
     opening: async () => {
       for (const [shape, [, run]] of Object.entries(SHAPES)) await start(shape, run(dice));
-      for (const oddity of oddities) await oddity();
+      // what is done once may come to nothing by a fault of its own
+      for (const oddity of [...oddities, ...oddities]) await oddity();
+      for (const shape of ['crashing', 'serving']) await start(shape, SHAPES[shape]?.[1](dice) ?? []);
       const long = await start('waiting', [task('wait'), task('ok')]);
       for (const end = Date.now() + ACCEPT_MS; Date.now() < end && (await cancel(long)) === 'gone'; ) await pause(100);
     },

@@ -138,7 +138,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/task.ts',
     from: 'let own = deps.token();',
     to: 'let own = activation.ref.id;',
-    caughtBy: 'tests/engine/outputs.test.ts',
+    caughtBy: 'tests/faults/frozen-workers.test.ts',
   },
   lua(
     'recheck',

@@ -23,6 +23,7 @@ for (const name of [
   'package.json',
   'tsconfig.json',
   'vitest.config.ts',
+  'vitest.faults.config.ts',
   'biome.json',
   'lint',
 ]) {
@@ -33,7 +34,17 @@ symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 /** Runs one test file in the copy: its verdict, and the first words of a failure. */
 function run(file: string): { red: boolean; words: string } {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  const args = file === MODEL ? ['--disable-warning=ExperimentalWarning', MODEL] : [vitest, 'run', file, '--bail=1', '--no-color'];
+  const args =
+    file === MODEL
+      ? ['--disable-warning=ExperimentalWarning', MODEL]
+      : [
+          vitest,
+          'run',
+          file,
+          '--bail=1',
+          '--no-color',
+          ...(file.startsWith('tests/faults/') ? ['--config', 'vitest.faults.config.ts'] : []),
+        ];
   const done = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: TEST_MS });
   const said = `${done.stdout}\n${done.stderr}`.trim();
   const words = file === MODEL ? (said.split('\n')[0] ?? '') : (/(?:AssertionError|Error): (.*)/.exec(said)?.[1] ?? 'red');

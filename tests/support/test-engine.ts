@@ -39,7 +39,7 @@ export async function startTestEngine(
     accessKeyId: 'ASIA',
     secretAccessKey: 's',
     sessionToken: 't',
-    expiresAt: Date.now() + 3_600_000,
+    expiresAt: Date.now() + 43_200_000,
   });
   const options: EngineOptions = {
     redis: address,
