@@ -1,6 +1,7 @@
 // Stand-ins for S3, SQS and Heroku that implement the ports in this process, for the engine's branches: each command
 // of a workflow is the script of what its dyno does. The real wire is tested in tests/e2e.
 import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import type {
   CredentialIssuer,
   Dyno,
@@ -62,6 +63,11 @@ export class ScriptedCloud {
   readonly ends = new Map<string, DynoEnd>();
   /** Log lines by the dyno's name. */
   readonly logs = new Map<string, string[]>();
+  /** Names of dynos whose log goes on: who follows it hears what `say` adds. */
+  readonly talking = new Set<string>();
+  /** Set: logs are refused with these words. */
+  logsRefused: string | undefined;
+  readonly spoken = new EventEmitter();
   readonly objects = new Map<string, ObjectHead & { body: string }>();
   readonly scripts: Record<string, Script>;
   /** Every version of every bucket, in the order in which they were saved. */
@@ -285,8 +291,8 @@ export class ScriptedCloud {
       return await Promise.resolve(this.ends.get(name) ?? { status: undefined, up: true });
     },
     processTypes: async () => await Promise.resolve(this.processTypes),
-    log: async (_app, dyno) => await Promise.resolve(this.logs.get(dyno) ?? []),
-    follow: (_app, dyno) => inTurn(this.logs.get(dyno) ?? []),
+    log: async (_app, dyno) => await Promise.resolve(this.logOf(dyno)),
+    follow: (_app, dyno, { signal }) => this.tail(dyno, signal),
     subscribe: async () => await Promise.resolve(),
     configVars: async () => await Promise.resolve({}),
     setConfigVars: async () => await Promise.resolve(),
@@ -302,6 +308,28 @@ export class ScriptedCloud {
       }),
   };
 
+  /** One more line of a dyno's log. */
+  say(dyno: string, line: string): void {
+    this.logs.set(dyno, [...(this.logs.get(dyno) ?? []), line]);
+    this.spoken.emit(dyno);
+  }
+
+  logOf(dyno: string): readonly string[] {
+    if (this.logsRefused !== undefined) throw new Failure('heroku_refused', this.logsRefused);
+    return this.logs.get(dyno) ?? [];
+  }
+
+  async *tail(dyno: string, signal: AbortSignal): AsyncGenerator<string> {
+    let told = 0;
+    for (;;) {
+      const lines = this.logOf(dyno);
+      yield* lines.slice(told);
+      told = lines.length;
+      if (!this.talking.has(dyno)) return;
+      if (this.logOf(dyno).length === told) await once(this.spoken, dyno, { signal });
+    }
+  }
+
   /** Posts of one run in order of time. */
   postsOf(runId: string): readonly Post[] {
     return this.posts.filter((post) => parseTaskId(post.taskId)?.runId === runId);
@@ -310,8 +338,4 @@ export class ScriptedCloud {
   close(): void {
     for (const timer of this.timers) clearTimeout(timer);
   }
-}
-
-async function* inTurn(lines: readonly string[]): AsyncGenerator<string> {
-  yield* await Promise.resolve(lines);
 }

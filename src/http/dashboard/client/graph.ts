@@ -66,7 +66,7 @@ document.addEventListener('click', (event) => {
   if (wanted === 'fit') reset();
 });
 document.addEventListener('keydown', (event) => {
-  if (!(event.target instanceof HTMLElement) || !event.target.matches('[data-graph]') || event.ctrlKey || event.metaKey) return;
+  if (!(event.target instanceof Element) || event.target.closest('[data-graph]') === null || event.ctrlKey || event.metaKey) return;
   const actions: Readonly<Record<string, () => void>> = {
     ArrowLeft: () => move(-0.1, 0),
     ArrowRight: () => move(0.1, 0),
@@ -100,9 +100,20 @@ document.addEventListener('pointermove', (event) => {
   dragging = { x: event.clientX, y: event.clientY, moved: true };
   draw();
 });
+// nodes are links, which a browser would carry away as such
+document.addEventListener('dragstart', (event) => {
+  if (event.target instanceof Element && event.target.closest('[data-graph-canvas]') !== null) event.preventDefault();
+});
 const drop = () => {
-  // a drag that ends on a node must not open it
-  if (dragging?.moved) addEventListener('click', (click) => click.stopPropagation(), { capture: true, once: true });
+  if (dragging?.moved) {
+    // a drag that ends on a node must not open it; the click comes right after this, or not at all
+    const swallow = (click: Event) => {
+      click.stopPropagation();
+      click.preventDefault();
+    };
+    addEventListener('click', swallow, { capture: true });
+    setTimeout(() => removeEventListener('click', swallow, { capture: true }));
+  }
   dragging = undefined;
 };
 document.addEventListener('pointerup', drop);

@@ -43,14 +43,17 @@ function open(place: HTMLElement): void {
 
   const source = new EventSource(address);
   current = { place, source };
+  let lines = 0;
   // a stream that begins anew sends everything anew
   source.addEventListener('open', () => {
     list.replaceChildren();
+    lines = 0;
     say('');
   });
   source.addEventListener('lines', (event) => {
-    const lines = JSON.parse(String(event.data)) as readonly Line[];
-    list.append(...lines.map((line, i) => row(line, list.childElementCount + i + 1, full)));
+    const fresh = JSON.parse(String(event.data)) as readonly Line[];
+    list.append(...fresh.map((line, i) => row(line, lines + i + 1, full)));
+    lines += fresh.length;
     while (list.childElementCount > MOST_LINES) list.firstElementChild?.remove();
     if (search.value !== '') say(mark(list, search.value));
     if (follow.getAttribute('aria-pressed') === 'true') list.scrollTop = list.scrollHeight;
