@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { createObjectStore } from '../clients/s3.ts';
+import { createBucketReader } from '../clients/s3-reader.ts';
 import { Failure } from '../schema/failures.ts';
 import { createApi } from './api-client.ts';
 
@@ -41,6 +42,24 @@ export function apiOf(variables: Variables) {
 /** Where the Heroku Platform API of the app is. */
 export function herokuOf(variables: Variables) {
   return { host: need(variables, 'HEROKU_HOST'), token: need(variables, 'HEROKU_API_KEY'), app: need(variables, 'HEROKU_APP') };
+}
+
+/**
+ * The app's own bucket, to be read for as long as it takes: the credentials are those of the service at this moment, asked for again before they end.
+ */
+export async function readerOf(variables: Variables) {
+  const api = apiOf(variables);
+  const { bucket, region } = await api.resource();
+  const endpoint = variables['AWS_ENDPOINT_URL_S3'];
+  const reader = createBucketReader({
+    region,
+    ...(endpoint === undefined ? {} : { endpoint }),
+    credentials: async () => {
+      const { AccessKeyId: accessKeyId, SecretAccessKey: secretAccessKey, Token: sessionToken, Expiration } = await api.credentials();
+      return { accessKeyId, secretAccessKey, sessionToken, expiration: new Date(Expiration) };
+    },
+  });
+  return { reader, bucket };
 }
 
 /** The app's own bucket with the app's own credentials. */

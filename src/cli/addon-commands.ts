@@ -8,7 +8,7 @@ const link = Compile(Type.Object({ path: Type.String({ pattern: '^/session/open\
 /** Milliseconds for an answer. */
 const DEADLINE_MS = 10_000;
 
-/** Adds `open`, `credentials` and `credentials:rotate` to the program. */
+/** Adds `open`, `credentials`, `credentials:rotate` and `export` to the program. */
 export function registerAddonCommands(program: Command, deps: { env: NodeJS.ProcessEnv; exampleApp: string }): void {
   const openApi = async (app: string | undefined) => {
     const { apiOf, findAccess } = await import('./access.ts');
@@ -41,6 +41,33 @@ export function registerAddonCommands(program: Command, deps: { env: NodeJS.Proc
     .action(async (options: { app?: string }) => {
       await (await openApi(options.app)).rotateCredentials();
       console.log('The credentials are being replaced.');
+    });
+
+  program
+    .command('export <folder>')
+    .description(
+      'take the bucket along: every file with its metadata, and the history of every ended run; may be broken off and begun again',
+    )
+    .option('--prefix <prefix>', 'only keys that begin so', '')
+    .option('--app <dir>', "the app's folder")
+    .action(async (folder: string, { prefix, app }: { prefix: string; app?: string }) => {
+      const { apiOf, findAccess, readerOf } = await import('./access.ts');
+      const { exportBucket } = await import('./export.ts');
+      const variables = await findAccess(deps.env, app, deps.exampleApp);
+      const { reader, bucket } = await readerOf(variables);
+      const stop = new AbortController();
+      process.once('SIGINT', () => stop.abort(new Failure('request_invalid', 'Stopped by Ctrl-C; the same command goes on with it.')));
+      try {
+        const running = await apiOf(variables).runs({ state: ['accepted', 'running'] });
+        const done = await exportBucket({ reader, bucket, prefix, folder, say: (line) => console.log(line), signal: stop.signal });
+        for (const line of done.failed) console.error(`not fetched: ${line}`);
+        if (running.length > 0)
+          console.error(`${running.length} runs or more have not ended: their history comes into the bucket when they have.`);
+        console.error(`${done.fetched} files fetched (${done.bytes} bytes), ${done.kept} were there; see export.jsonl in ${folder}`);
+        if (done.failed.length > 0) process.exitCode = 1;
+      } finally {
+        reader.close();
+      }
     });
 }
 

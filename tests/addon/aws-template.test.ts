@@ -50,6 +50,7 @@ const NEEDS: Readonly<Record<string, readonly (readonly [action: string, ...reso
   ListObjectsV2: [['s3:ListBucket', bucket]],
   ListMultipartUploads: [['s3:ListBucketMultipartUploads', bucket]],
   ListObjectVersions: [['s3:ListBucketVersions', bucket, archive]],
+  PutBucketCors: [['s3:PutBucketCORS', bucket]],
   PutBucketLifecycleConfiguration: [['s3:PutLifecycleConfiguration', bucket]],
   PutBucketNotificationConfiguration: [['s3:PutBucketNotification', bucket]],
   PutBucketPolicy: [['s3:PutBucketPolicy', bucket]],

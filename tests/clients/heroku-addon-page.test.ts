@@ -163,6 +163,19 @@ describe('Removing the Add-on', () => {
     expect(await readdir(join(cloud.app, 's3_export', 'in'))).toEqual(expect.arrayContaining(['dynamic', 'example']));
   });
 
+  it('autofiles export: the same with metadata, and the history of what ran', async () => {
+    const done = await cloud.autofiles('export', 'exported');
+    expect({ status: done.status, stderr: done.stderr }).toMatchObject({ status: 0, stderr: expect.stringMatching(/\d+ files fetched/) });
+    const lines = (await readFile(join(cloud.app, 'exported', 'export.jsonl'), 'utf8')).trim().split('\n');
+    const entries = lines.map((line) => JSON.parse(line) as { key: string; path: string; metadata: Record<string, string> });
+    expect(entries.find(({ key }) => key === 'in/dynamic')?.metadata).toEqual({ ld_run: 'true' });
+    const run = entries.find(({ key }) => key.startsWith('.autofiles/runs/'));
+    expect(JSON.parse(await readFile(join(cloud.app, 'exported', run?.path ?? ''), 'utf8'))).toMatchObject({
+      state: 'succeeded',
+      trigger: { bucket: cloud.variables['LD_S3_BUCKET'] },
+    });
+  });
+
   it('heroku addons:destroy line-d', async () => {
     const old = cloud.variables;
     await shell('heroku addons:destroy line-d --confirm $HEROKU_APP');

@@ -129,7 +129,7 @@ function auditCard(view: View, { audit }: SettingsInput): Html {
 }
 
 function exportCard({ resource }: SettingsInput): Html {
-  return html`<section class="card" aria-labelledby="ex-h"><h2 id="ex-h">Export</h2><p>Every ended run lies in the bucket as JSON; this brings files and history along:</p><p>${copyable(`aws s3 sync s3://${resource.bucket}/ backup/`)}</p><p class="muted">Runs are in <code>.autofiles/runs/</code>, by day.</p></section>`;
+  return html`<section class="card" aria-labelledby="ex-h"><h2 id="ex-h">Export</h2><p>Every ended run lies in the bucket as JSON; this brings files and history along, with their metadata, and goes on where it was broken off:</p><p>${copyable('autofiles export backup')}</p><p>So does, without the metadata, <code>aws s3 sync s3://${resource.bucket}/ backup/</code>.</p><p class="muted">Runs are in <code>.autofiles/runs/</code>, by day.</p></section>`;
 }
 
 function dangerCard({ resource }: SettingsInput): Html {
