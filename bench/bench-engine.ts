@@ -24,7 +24,9 @@ export const benchSealer = createSealer(Buffer.alloc(32, 1));
 
 /** What the measurement hears of the engine. */
 export interface Ears {
-  launch(taskId: string): void;
+  launch(taskId: string, app: string): void;
+  /** Every other call of the platform that counts against its limit. */
+  call?(): void;
   end(): void;
 }
 
@@ -47,11 +49,12 @@ export async function startUnderMeasurement(
     ...heroku,
     // the stub knows no dyno afterwards: nothing is said about those that only exist as an answer
     list: async (...call) => {
+      ears.call?.();
       await heroku.list(...call);
       throw new Error('the bench has no dyno list');
     },
     launch: async (app, order, options) => {
-      ears.launch(readMarker(order.command)?.taskId ?? '');
+      ears.launch(readMarker(order.command)?.taskId ?? '', app);
       return await heroku.launch(app, order, options);
     },
   };

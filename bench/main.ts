@@ -30,8 +30,8 @@ const quick = {
   grouped: 2_000,
   parked: [1_000, 5_000],
   burst: 10_000,
-  budgetMs: 20_000,
-  idleMs: 5_000,
+  budgetMs: 30_000,
+  idleMs: 30_000,
   stored: 20_000,
   puts: 20,
 };
@@ -44,7 +44,7 @@ const usual = {
   parked: [1_000, 10_000, 100_000],
   burst: 100_000,
   budgetMs: 60_000,
-  idleMs: 10_000,
+  idleMs: 45_000,
   stored: 100_000,
   puts: 100,
 };

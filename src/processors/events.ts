@@ -38,8 +38,8 @@ export interface EventDeps {
   readonly planners: readonly Planner[];
   /** Id of the run that a version causes (queues/layout.ts). `savedAt`: ms since 1970, as S3 tells. */
   readonly place: (version: VersionRef, savedAt: number | undefined) => string;
-  /** Launches of a resource that wait or run, about. */
-  readonly outstanding: (resource: string) => number;
+  /** Launches of a resource that wait or run, about, before `coming` more. */
+  readonly outstanding: (resource: string, coming: number) => number;
   /** Runs that one resource may start in a minute: the last guard against a loop. */
   readonly runsPerMinute: number;
   /** What was lost with Redis and may be on its way back; undefined: nothing is archived. */
@@ -250,6 +250,7 @@ async function start(
   if (result === 'capped') await deps.runs.account(resource.id, event);
   if (result !== 'new' && result !== 'accepted') return;
   deps.failpoint('events.accepted');
+  const outstanding = deps.outstanding(resource.id, plan.steps[0]?.tasks.length ?? 0);
   if (planner.pending() > MAX_PENDING_TREES) await planner.defer(runId);
-  else await planner.plan({ runId, known: { resource: resource.id, plan }, outstanding: deps.outstanding(resource.id) });
+  else await planner.plan({ runId, known: { resource: resource.id, plan }, outstanding });
 }

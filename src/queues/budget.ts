@@ -11,8 +11,11 @@ export const ADDON_ACCOUNT = 'addon';
 
 /** Milliseconds that a grant holds; the task that it was given to is woken at once (bullmq-branches.md §3 no. 17). */
 const GRANT_TTL_MS = 500;
-/** Seconds' worth of tokens that may be saved up, so that no minute gets much more than its share. */
-const BURST_S = 1;
+/**
+ * Seconds' worth of tokens that may be saved up. We take nine tenths of what the platform allows: in any stretch of time of more than nine
+ * times this, what was saved up and what comes in stay within the platform's own count.
+ */
+const BURST_S = 0.5;
 const MIN_BURST = 5;
 /** Part of the budget that looking at dyno lists may take. */
 const POLL_SHARE = 0.2;
@@ -148,8 +151,15 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
     isPaused: async (account: string, resource: string): Promise<boolean> =>
       (await redis.sismember(`${budgetKey(account)}:paused`, resource)) === 1,
 
-    /** Launches of the resource that wait or run, as the last answer to this process told. */
-    outstanding: (resource: string): number => outstanding.get(resource) ?? 0,
+    /**
+     * Launches of the resource that wait or run, about: as the last answer to this process told, and what was announced here since.
+     * Announces `coming` more, so that those of the next run come after these.
+     */
+    outstanding: (resource: string, coming: number): number => {
+      const before = outstanding.get(resource) ?? 0;
+      outstanding.set(resource, before + coming);
+      return before;
+    },
 
     /** Why tasks of a resource wait and about how long. */
     outlook: async (account: string, resource: string, tasks: readonly string[]): Promise<Outlook> => {

@@ -9,7 +9,7 @@ import { QUEUES } from './keys.ts';
 const FAR_AHEAD_MS = 31_536_000_000;
 /**
  * First launches of new runs come after the later steps of running ones, and the further behind the more launches of their
- * resource are outstanding, so that a backlog of one keeps nobody else waiting; a woken task (0) comes before all.
+ * resource are outstanding, those of their own group before them included, so that a backlog of one keeps nobody else waiting; a woken task (0) comes before all.
  */
 const FIRST_STEP_PRIORITY = 10;
 /** BullMQ's last priority. */
@@ -72,19 +72,20 @@ export function readTaskJob(data: unknown): { resource: string; task: TaskPlan }
   };
 }
 
-const jobOptions: JobsOptions = {
+/** What every job of a tree has. */
+export const JOB_OPTIONS = {
   // Infrastructure errors run the same attempt again; a task's attempts are counted in the run's record.
   attempts: 1_000_000,
   backoff: { type: 'fixed', delay: 1000 },
   removeOnComplete: true,
   removeOnFail: true,
-};
+} as const satisfies JobsOptions;
 
 function taskNode(jobId: string, resource: string, task: TaskPlan, opts: JobsOptions) {
   return {
     name: task.name === '' ? (task.cmd.split(/\s/, 1)[0] ?? task.cmd) : task.name,
     data: jobOf(resource, task),
-    opts: { ...jobOptions, jobId, ignoreDependencyOnFailure: true, ...opts },
+    opts: { ...JOB_OPTIONS, jobId, ignoreDependencyOnFailure: true, ...opts },
   };
 }
 
@@ -108,7 +109,7 @@ export function treeOf(runId: string, resource: string, plan: WorkflowPlan, outs
     const before = children;
     children = step.tasks.map((task, i) => ({
       ...taskNode(taskId(runId, k, i), resource, task, {
-        priority: k === 0 ? Math.min(FIRST_STEP_PRIORITY + outstanding, LAST_PRIORITY) : LATER_STEP_PRIORITY,
+        priority: k === 0 ? Math.min(FIRST_STEP_PRIORITY + outstanding + i, LAST_PRIORITY) : LATER_STEP_PRIORITY,
         ...(k > 0 && i > 0 ? { delay: FAR_AHEAD_MS } : {}),
       }),
       queueName: QUEUES.task,
@@ -119,7 +120,7 @@ export function treeOf(runId: string, resource: string, plan: WorkflowPlan, outs
     name: plan.title === '' ? 'run' : plan.title,
     queueName: QUEUES.finish,
     data: {},
-    opts: { ...jobOptions, jobId: runId },
+    opts: { ...JOB_OPTIONS, jobId: runId },
     children,
   };
 }

@@ -4,7 +4,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { budgetKey, shardKeys } from '../../src/queues/keys.ts';
+import { treeOf } from '../../src/queues/tree.ts';
 import { readRun } from '../../src/queues/views.ts';
+import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import { startRedis } from '../support/redis-server.ts';
 import type { Script } from '../support/scripted-cloud.ts';
 import { startTestEngine } from '../support/test-engine.ts';
@@ -136,6 +138,18 @@ describe('resources', () => {
     // what was saved up may go to the first before the second is resumed; from then on they take turns
     expect(own.cloud.posts.findIndex((post) => post.taskId.startsWith(single))).toBeLessThan(20 + 10);
     await own.runs.cancel(big, 'test');
+  });
+
+  it('ask for their first launches one after the other: a single task goes before all but the first of a group, or of runs that came together', async () => {
+    const own = await setup();
+    const parsed = parseWorkflow(JSON.stringify({ run: [group('ok', 200)] }));
+    if (!parsed.ok) throw new Error('not valid');
+    const come = (launches: number) => own.budget.outstanding('busy', launches);
+    const priorities = [come(200), come(200)].map((outstanding) =>
+      treeOf('r0-x', 'busy', parsed.plan, outstanding).children?.map((job) => job.opts?.priority),
+    );
+    const alone = 10 + own.budget.outstanding('other', 1);
+    expect(priorities.flat()).toEqual(Array.from({ length: 400 }, (_, i) => alone + i));
   });
 
   it('run no more dynos at a time than their plan allows, and say so', async () => {
