@@ -8,8 +8,8 @@ import { join } from 'node:path';
 
 /** Milliseconds for a server to listen. */
 const START_MS = 10_000;
-/** The setting that the rows name: on disk once a second. */
-const DURABILITY = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''];
+/** The settings of docker/redis.conf; the rows name the durability: on disk once a second. */
+const SETTINGS = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--hash-max-listpack-value', '512'];
 export interface World {
   /** Path of Redis' socket. */
   readonly socket: string;
@@ -21,7 +21,7 @@ export interface World {
 export async function inWorld<T>(work: (world: World) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'af-bench-'));
   const socket = join(folder, 'redis.sock');
-  const redis = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', folder, '--loglevel', 'warning', ...DURABILITY], {
+  const redis = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', folder, '--loglevel', 'warning', ...SETTINGS], {
     stdio: 'ignore',
   });
   const stub = fork(new URL('stub.ts', import.meta.url), {

@@ -1,7 +1,7 @@
 // The BullMQ queues as operators look at them: each queue of each shard, opened for reading.
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { QUEUES, shardPrefix } from './keys.ts';
+import { QUEUE_STREAMS, QUEUES, shardPrefix } from './keys.ts';
 
 export interface Board {
   /** As it is shown: the queue's name, with its shard where there are several. */
@@ -18,7 +18,7 @@ export interface Boards {
 export function openBoards(deps: { connection: Redis; shards: number; onError: (error: Error) => void }): Boards {
   const boards = Array.from({ length: deps.shards }, (_, shard) =>
     Object.values(QUEUES).map((name): Board => {
-      const queue = new Queue(name, { connection: deps.connection, prefix: shardPrefix(shard) });
+      const queue = new Queue(name, { connection: deps.connection, prefix: shardPrefix(shard), streams: QUEUE_STREAMS });
       queue.on('error', deps.onError);
       return { name: deps.shards === 1 ? name : `${name} of shard ${shard}`, queue };
     }),

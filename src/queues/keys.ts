@@ -5,6 +5,12 @@
 export const QUEUES = { plan: 'plan', task: 'task', finish: 'finish' } as const;
 export type QueueName = (typeof QUEUES)[keyof typeof QUEUES];
 
+/**
+ * Streams of BullMQ's queues: nothing of ours reads their events, and BullMQ keeps 10,000 of each queue (0.6 MB) where it is not told
+ * otherwise. Whoever opens a queue last tells, so everybody opens them with this.
+ */
+export const QUEUE_STREAMS = { events: { maxLen: 100 } } as const;
+
 /** BullMQ's `prefix` for a shard: the hash tag alone. */
 export function shardPrefix(shard: number): string {
   return `{af${shard}}`;

@@ -2,11 +2,15 @@ import { DelayedError, type Job, Queue, type RedisQueueBackend } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
-import { QUEUES, shardKeys, shardPrefix } from './keys.ts';
+import { QUEUE_STREAMS, QUEUES, shardKeys, shardPrefix } from './keys.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
+import { JOB_OPTIONS } from './tree.ts';
 
 /** Milliseconds, one year: a park without a deadline (a held sibling that was woken too early). */
 const FAR_AHEAD_MS = 31_536_000_000;
+
+/** A task's options as BullMQ writes them, without those that it keeps elsewhere, too (`idof`: ignoreDependencyOnFailure). */
+const PARKED_OPTIONS = JSON.stringify({ ...JOB_OPTIONS, idof: true });
 
 export interface Park {
   readonly job: Job;
@@ -36,7 +40,7 @@ export interface Parking {
  */
 export function createParking(deps: { shard: number; connection: Redis; onError: (error: Error) => void; failpoint: Failpoint }): Parking {
   const keys = shardKeys(deps.shard);
-  const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix: shardPrefix(deps.shard) });
+  const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix: shardPrefix(deps.shard), streams: QUEUE_STREAMS });
   tasks.on('error', deps.onError);
   const backend = tasks.getBackend();
   defineScripts(deps.connection);
@@ -45,8 +49,12 @@ export function createParking(deps: { shard: number; connection: Redis; onError:
     const transaction = deps.connection.multi();
     const args = backend.moveToDelayedArgs(id, now, token, ms < 0 ? FAR_AHEAD_MS : Math.max(1, ms), {
       skipAttempt: !retry,
-      // a woken task goes before every launch that has not begun
-      fieldsToUpdate: { priority: 0 },
+      fieldsToUpdate: {
+        // a woken task goes before every launch that has not begun
+        priority: 0,
+        // what waits is kept small: parent, priority and id stand in the job beside its options
+        opts: PARKED_OPTIONS,
+      },
     });
     backend.execCommand(asBackendTarget(transaction), 'moveToDelayed', args);
     queue(transaction, 'recheck', [keys.run(runId), keys.history(runId), keys.delayed, keys.marker], [runId, keys.channel, task, seen]);

@@ -5,7 +5,7 @@ import { Failure } from '../schema/failures.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { WorkflowPlan } from '../schema/workflow.ts';
 import { isOutage, openFenced } from './fenced-redis.ts';
-import { QUEUES, type ShardKeys, shardKeys, shardPrefix } from './keys.ts';
+import { QUEUE_STREAMS, QUEUES, type ShardKeys, shardKeys, shardPrefix } from './keys.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
 import { lostTask, treeOf } from './tree.ts';
 
@@ -52,10 +52,13 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
   const flows = new FlowProducer({ connection: redis, prefix });
   flows.on('error', deps.onError);
   defineScripts(redis);
-  const plans = new Queue(QUEUES.plan, { connection: deps.connection, prefix });
+  const plans = new Queue(QUEUES.plan, { connection: deps.connection, prefix, streams: QUEUE_STREAMS });
   plans.on('error', deps.onError);
-  const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix });
+  const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix, streams: QUEUE_STREAMS });
   tasks.on('error', deps.onError);
+  // opened for its streams' length alone: its jobs come with the trees
+  const finishes = new Queue(QUEUES.finish, { connection: deps.connection, prefix, streams: QUEUE_STREAMS });
+  finishes.on('error', deps.onError);
 
   interface Waiting extends PlanRequest {
     resolve(result: PlanResult): void;
@@ -172,6 +175,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
       await flows.close();
       await plans.close();
       await tasks.close();
+      await finishes.close();
       redis.disconnect();
     },
   };

@@ -29,6 +29,8 @@ const server = spawn(
     ...['--port', '0', '--unixsocket', socket, '--unixsocketperm', '700', '--dir', dir, '--daemonize', 'no'],
     // "in Redis" means on disk within a second; nothing is ever thrown away
     ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--maxmemory-policy', 'noeviction', '--loglevel', 'warning'],
+    // as in docker/redis.conf
+    ...['--hash-max-listpack-value', '512'],
   ],
   { stdio: ['ignore', 'inherit', 'inherit'] },
 );
