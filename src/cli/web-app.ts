@@ -133,7 +133,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       addressOf,
       log,
     },
-    principals: [local, apiTokens(tokens.find), sessionPrincipal(session)],
+    principals: [local, apiTokens({ find: tokens.find, gone: addon.resources.gone }), sessionPrincipal(session)],
     tokens,
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
     ops: ops.ops,

@@ -11,6 +11,7 @@ import { type AdminDeps, adminRoutes } from './admin-routes.ts';
 import { type ApiDeps, apiRoutes } from './api.ts';
 import { mountRoutes, retrievingPaths } from './api-route.ts';
 import { type DashboardDeps, dashboardRoutes } from './dashboard/routes.ts';
+import { UPLOAD_PATH } from './dashboard/upload-routes.ts';
 import { type HerokuHooksDeps, herokuHooksRoutes } from './heroku-hooks-routes.ts';
 import { type CallLimits, limitAddress, limitRefused, limitResource } from './limit-calls.ts';
 import { type OpsDeps, opsRoutes } from './ops.ts';
@@ -63,7 +64,7 @@ export function createApp(deps: AppDeps): Hono {
   app.use('/heroku/webhooks', limitRefused(deps, 'hooks'));
   app.route('/heroku/webhooks', herokuHooksRoutes(deps.herokuHooks));
   app.use(limitAddress(deps));
-  app.use(limitBody());
+  app.use(limitBody({ except: [UPLOAD_PATH] }));
   app.route('/', signOnRoutes(deps.signOn));
   app.route('/admin', adminRoutes(deps.admin));
   const routes = apiRoutes(deps);

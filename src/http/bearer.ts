@@ -21,12 +21,18 @@ export function localToken(deps: { token: string | undefined; resource: () => Pr
   };
 }
 
-/** Tokens that were made for one resource. `find` answers undefined for one that never was or was revoked. */
-export function apiTokens(find: (token: string) => Promise<{ name: string; resource: string; scope: Scope } | undefined>): PrincipalSource {
+/**
+ * Tokens that were made for one resource. `find` answers undefined for one that never was or was revoked. They end with the removal's first
+ * moment (`gone`), and not with its last, which takes them away.
+ */
+export function apiTokens(deps: {
+  find: (token: string) => Promise<{ name: string; resource: string; scope: Scope } | undefined>;
+  gone: (resource: string) => Promise<boolean>;
+}): PrincipalSource {
   return async (c) => {
     const found = bearerOf(c);
-    const token = found === undefined ? undefined : await find(found);
-    if (token === undefined) return undefined;
+    const token = found === undefined ? undefined : await deps.find(found);
+    if (token === undefined || (await deps.gone(token.resource))) return undefined;
     return { kind: 'token', resource: token.resource, scope: token.scope, name: token.name };
   };
 }

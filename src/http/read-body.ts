@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { createMiddleware } from 'hono/factory';
 import { Failure } from '../schema/failures.ts';
 import { problem } from './problem.ts';
 
@@ -26,9 +27,10 @@ export async function readBody<T>(c: Context, validator: Validator<T>): Promise<
   throw new Failure('request_invalid', `The body is wrong at ${fault?.instancePath || '/'}: ${fault?.message ?? 'not as expected'}.`);
 }
 
-/** For every call whose route has no smaller limit, whatever its length was said to be. */
-export function limitBody() {
-  return bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => problem(c, tooLarge()) });
+/** For every call whose route has no smaller limit, whatever its length was said to be. `except`: paths that take more and limit it themselves. */
+export function limitBody(options: { readonly except: readonly string[] }) {
+  const limit = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => problem(c, tooLarge()) });
+  return createMiddleware(async (c, next) => (options.except.includes(c.req.path) ? await next() : await limit(c, next)));
 }
 
 function tooLarge(): Failure {

@@ -107,6 +107,12 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       return found === undefined ? undefined : (found.state ?? 'provisioned');
     },
 
+    /** Whether the resource was there and serves its customer no more: it is being removed, was removed, or never came up. */
+    gone: async (id: string): Promise<boolean> => {
+      const found = readResource(id, await redis.hgetall(resourceKey(id)));
+      return found !== undefined && !isAlive(found);
+    },
+
     /**
      * Makes the record of a new resource, once: `done` says whether this call did it, `state` what stood before. Call `index` after it, also
      * when it stood before: whoever made it may have died in between.

@@ -159,6 +159,17 @@ describe('a body', () => {
     expect((await one.call('POST', '/v1/tokens', { body: { name: 'x'.repeat(600_000), scope: 'read' } })).status).toBe(413);
   });
 
+  it('of the page that takes whole files has a limit of its own', async () => {
+    const one = await web({});
+    const form = new FormData();
+    form.set('file', new File([new Uint8Array(1_000_000)], 'a.bin'));
+    const send = (path: string) => one.fetch(new Request(`http://127.0.0.1${path}`, { method: 'POST', body: form }));
+    // only then is it asked who sends it
+    expect((await send('/files/upload')).status).toBe(401);
+    expect((await send('/files/form')).status).toBe(413);
+    expect((await send('/v1/uploads')).status).toBe(413);
+  });
+
   it('that is compressed is not unpacked: a bomb of 100 MB is 100 KB that are no JSON', async () => {
     const one = await web({});
     const answer = await one.fetch(

@@ -7,6 +7,7 @@ import { Failure } from '../../schema/failures.ts';
 import { parseRunId, parseTaskId } from '../../schema/ids.ts';
 import { isFinal, type RunView } from '../../schema/run-view.ts';
 import { againPage } from './again-page.ts';
+import { readForm } from './read-form.ts';
 import { runPage } from './run-page.ts';
 import { savedPage } from './stages.ts';
 import { showPage, type VisitEnv } from './visit.ts';
@@ -63,7 +64,7 @@ export function runRoutes(deps: RunPageDeps): Hono<VisitEnv> {
 
   routes.post('/runs/:id/retry', async (c) => {
     const run = await ownRun(deps, c);
-    const form = await c.req.formData();
+    const form = await readForm(c);
     const order = readRetryForm(form, run.id);
     // an edited workflow that is wrong comes back as it was typed, with what is wrong in it
     try {

@@ -7,6 +7,7 @@ import type { RunQuery } from '../../queues/run-list.ts';
 import { Failure } from '../../schema/failures.ts';
 import type { RunPage } from '../../schema/run-view.ts';
 import { type BulkResult, bulkPage } from './bulk-page.ts';
+import { readForm } from './read-form.ts';
 import { queryOf, readFilter } from './runs-filter.ts';
 import { runsPage } from './runs-page.ts';
 import { showPage, type Visit, type VisitEnv } from './visit.ts';
@@ -43,7 +44,7 @@ export function runsListRoutes(deps: RunsListDeps): Hono<VisitEnv> {
   });
 
   routes.post('/runs/bulk', async (c) => {
-    const form = await c.req.formData();
+    const form = await readForm(c);
     const action = form.get('action') === 'cancel' ? 'cancel' : 'retry';
     const ids = form.getAll('id').filter((id): id is string => typeof id === 'string');
     if (ids.length === 0) throw new Failure('request_invalid', 'Found no run, expected at least one to be selected.');

@@ -7,6 +7,7 @@ import { Failure } from '../../schema/failures.ts';
 import type { TokenView } from '../../schema/token-view.ts';
 import type { ResourceDeps } from '../resource-routes.ts';
 import { webhookUrl } from '../webhooks-routes.ts';
+import { readForm } from './read-form.ts';
 import { type SettingsInput, settingsPage } from './settings-page.ts';
 import { showPage, type VisitEnv } from './visit.ts';
 
@@ -57,7 +58,7 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
     };
   };
   const field = async (c: Context<VisitEnv>, name: string): Promise<string> => {
-    const value = (await c.req.formData()).get(name);
+    const value = (await readForm(c)).get(name);
     return typeof value === 'string' ? value : '';
   };
   const note = async (c: Context<VisitEnv>, action: string, detail: string): Promise<void> => {

@@ -5,8 +5,11 @@ import { Failure } from '../../schema/failures.ts';
 import { checkUploadKey, FORM_S, MAX_UPLOAD_BYTES, workflowMetadata } from '../upload-order.ts';
 import { filesPage } from './files-page.ts';
 import { bucketOf, type FilesPageDeps, listing } from './files-routes.ts';
+import { readForm } from './read-form.ts';
 import { showPage, type VisitEnv } from './visit.ts';
 
+/** Takes a whole file, for browsers without JavaScript. */
+export const UPLOAD_PATH = '/files/upload';
 /** Bytes that an upload through this process may have: it is held in memory. */
 const MAX_THROUGH_BYTES = 26_214_400;
 
@@ -17,7 +20,7 @@ export function uploadRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
   // {url, fields, key, starts} for the script of the page, or {fault}
   routes.post('/files/form', async (c) => {
     try {
-      const form = await c.req.formData();
+      const form = await readForm(c);
       const order = readOrder(form, textOf(form, 'name'));
       const bucket = await bucketOf(deps, c.var.visit.resource);
       const contentType = textOf(form, 'type');
@@ -51,9 +54,9 @@ export function uploadRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
       );
     },
   });
-  routes.post('/files/upload', limit, async (c) => {
+  routes.post(UPLOAD_PATH, limit, async (c) => {
     const bucket = await bucketOf(deps, c.var.visit.resource);
-    const form = await c.req.formData();
+    const form = await readForm(c);
     const file = form.get('file');
     try {
       if (!(file instanceof File) || file.name === '') throw new Failure('request_invalid', 'Found no file, expected one to be chosen.');
