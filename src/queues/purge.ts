@@ -1,6 +1,7 @@
 // Takes everything of a removed resource out of Redis: its runs, indexes, counters, and whatever else has its id in its key.
 import { Cluster, type Redis } from 'ioredis';
-import { auditKey, resourceKey, shardKeys } from './keys.ts';
+import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, shardKeys, WEBHOOKED_KEY } from './keys.ts';
+import { defineScripts, run as runScript } from './scripts.ts';
 
 /** Runs removed at a time, keys looked at in one step of the scan. */
 const PAGE = 200;
@@ -16,6 +17,7 @@ export interface Purge {
 /** `shards`: of the engine. */
 export function createPurge(deps: { redis: Redis; shards: number }): Purge {
   const { redis } = deps;
+  defineScripts(redis);
   const shards = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard));
 
   return {
@@ -45,6 +47,10 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
         const stops = (await redis.zrange(keys.stops, '0', '-1')).filter((member) => member.startsWith(`${resource}|`));
         if (stops.length > 0) await redis.zrem(keys.stops, ...stops);
       }
+      // lists of all resources, in which it is one entry
+      await redis.srem(WEBHOOKED_KEY, resource);
+      for (const account of await redis.smembers(ACCOUNTS_KEY))
+        await runScript(redis, 'budget-forget', [budgetKey(account)], [1, 1, resource]);
       const kept = new Set([resourceKey(resource), auditKey(resource)]);
       for (const node of nodesOf(redis)) {
         let cursor = '0';

@@ -1,7 +1,13 @@
 import { ListBucketsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createBudget } from '../../src/queues/budget.ts';
+import { shardKeys, WEBHOOKED_KEY } from '../../src/queues/keys.ts';
+import type { Log } from '../../src/schema/log.ts';
+import { redisText } from '../support/redis-text.ts';
 import { until } from '../support/until.ts';
 import { type AddonWorld, BASIC, startAddonWorld } from './addon-world.ts';
+
+const quiet: Log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 let world: AddonWorld;
 
@@ -181,6 +187,30 @@ describe('removal', () => {
     const { body } = world.heroku.create({ uuid });
     expect((await world.call('POST', '/heroku/resources', body)).status).toBe(410);
     expect(await world.resources.stateOf(uuid)).toBe('removed');
+  });
+
+  test('no list of all resources names it any more', async () => {
+    const uuid = await world.provisioned();
+    const budget = createBudget({ redis: world.redis, perHour: 1, log: quiet });
+    const [first, second] = ['r0-00000000000000000001.0.0', 'r0-00000000000000000002.0.0'];
+    const order = { account: 'partner', resource: uuid, concurrency: 1 };
+    // one holds the only place, the other waits for it
+    expect(await budget.request({ ...order, task: first })).toBe('granted');
+    expect(await budget.request({ ...order, task: second })).toBe('queued');
+    await budget.pause('partner', uuid);
+    await world.redis.sadd(WEBHOOKED_KEY, uuid);
+    await world.redis.hset(shardKeys(0).watch(uuid), 'dyno', `${first}|1|0|run.1`);
+    await world.redis.sadd(shardKeys(0).watched, uuid);
+    await world.redis.zadd(shardKeys(0).stops, 1, `${uuid}|dyno|run.1`);
+    await world.call('DELETE', `/heroku/resources/${uuid}`);
+    await until('removed', async () => (await world.resources.stateOf(uuid)) === 'removed');
+    const naming = async () => {
+      const all = await redisText(world.redis);
+      // BullMQ's own of the jobs: its last events tell of this one, too
+      const others = [...all].filter(([key]) => !key.startsWith('{af:addon}:'));
+      return others.filter(([key, text]) => `${key}${text}`.includes(uuid) || text.includes(first)).map(([key]) => key);
+    };
+    expect((await naming()).sort()).toEqual([`af:audit:${uuid}`, `af:resource:${uuid}`]);
   });
 
   test('the dynos of its tasks are stopped before the answer, other one-offs of the app live on', async () => {
