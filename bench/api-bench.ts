@@ -1,43 +1,64 @@
-// A reader with many stored runs: pages of the list, unfiltered and filtered, and the view of the largest run that a workflow may
-// have (200 tasks; its schema allows no more).
+// A reader with many stored runs, over HTTP: pages of the list, unfiltered and filtered, as the API and as the dashboard have them; the
+// largest run that a workflow may have (200 tasks; its schema allows no more); and the page of a run of a thousand tasks, which
+// no workflow makes, drawn of a run that is given.
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
 import { openWebApp } from '../src/cli/web-app.ts';
 import { connect } from '../src/queues/connection.ts';
 import { shardKeys } from '../src/queues/keys.ts';
+import { createResources } from '../src/queues/resources.ts';
 import { createRuns } from '../src/queues/runs.ts';
+import { createSealer } from '../src/queues/secrets.ts';
 import { readConfig } from '../src/schema/config.ts';
 import { parseWorkflow } from '../src/schema/parse-workflow.ts';
 import type { Workflow } from '../src/schema/workflow.ts';
+import { largeRun } from '../tests/support/large-run.ts';
+import { serveRun } from '../tests/support/serve-run.ts';
 import { percentile, type Row } from './rows.ts';
 import type { World } from './world.ts';
 
 const BATCH = 5_000;
+const MASTER_KEY = Buffer.alloc(32, 7);
 /** Pages that each figure is taken of. */
 const PAGES = 200;
 const LARGE = 'r0-largerunlargerunlarg';
+/** Views of one run that a figure is taken of. */
+const VIEWS = 50;
+/** Attempts of each task of the largest run. */
+const ATTEMPTS = 5;
 
-/** Over HTTP's routes without a socket; `runs`: stored runs. */
+/** `runs`: stored runs. */
 export async function apiRows(world: World, runs: number): Promise<Row[]> {
   const resource = randomUUID();
   const redis = connect({ socket: world.socket }, () => {});
   await store(redis, resource, runs);
+  // pages are shown to who has a session, and that belongs to a resource that is installed
+  const resources = createResources({ redis, sealer: createSealer(MASTER_KEY), now: Date.now });
+  await resources.put({ id: resource, app: 'bench', bucket: 'ld-private-bench', region: 'us-east-1', plan: 'basic' });
+  const expiresAt = Date.now() + 3_600_000;
+  await resources.setCredentials(resource, { accessKeyId: 'ASIA', secretAccessKey: 's', sessionToken: 't', expiresAt });
   const token = randomUUID();
   const { app, close } = await openWebApp(
     readConfig({
-      AUTOFILES_MODE: 'test',
+      AUTOFILES_MODE: 'local',
       AUTOFILES_REDIS_SOCKET: world.socket,
-      AUTOFILES_MASTER_KEY: Buffer.alloc(32, 7).toString('base64'),
+      AUTOFILES_MASTER_KEY: MASTER_KEY.toString('base64'),
       AUTOFILES_API_TOKEN: token,
       AUTOFILES_RESOURCE: resource,
       LOG_LEVEL: 'silent',
     }),
     { debug() {}, info() {}, warn() {}, error() {} },
   );
-  const get = async (path: string): Promise<{ next?: string | null }> => {
-    const response = await app.request(`http://127.0.0.1/v1${path}`, { headers: { host: '127.0.0.1', authorization: `Bearer ${token}` } });
-    if (response.status !== 200) throw new Error(`${path} answered ${response.status}: ${await response.text()}`);
-    return (await response.json()) as { next?: string | null };
-  };
+  const server = createAdaptorServer({ fetch: app.fetch });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const headers = { authorization: `Bearer ${token}` };
+  const get = async (path: string): Promise<{ next?: string | null }> =>
+    (await read(`${url}/v1${path}`, { headers }).then((response) => response.json())) as { next?: string | null };
+  const cookie = await signIn(url, headers);
   /** Milliseconds of each page, following the cursor from the newest on. */
   const walk = async (query: string): Promise<readonly number[]> => {
     const times: number[] = [];
@@ -66,18 +87,48 @@ export async function apiRows(world: World, runs: number): Promise<Row[]> {
         bar: { most: 100 },
       });
     }
-    const views: number[] = [];
-    for (let n = 0; n < 50; n += 1) {
-      const begun = performance.now();
-      await get(`/runs/${LARGE}`);
-      views.push(performance.now() - begun);
-    }
-    rows.push({ name: 'API: view of a run of 200 tasks, p99', value: percentile(views, 0.99), unit: 'ms', bar: { most: 500 } });
+    const page = async (address: string, init: RequestInit = { headers: { cookie } }) => await (await read(address, init)).text();
+    const list = await timed(() => page(`${url}/runs`));
+    rows.push({ name: `dashboard: list of ${runs} runs, p99`, value: list, unit: 'ms', bar: { most: 100 } });
+    const view = await timed(() => get(`/runs/${LARGE}`));
+    rows.push({ name: 'API: view of a run of 200 tasks, p99', value: view, unit: 'ms', bar: { most: 500 } });
+    const large = await timed(() => page(`${url}/runs/${LARGE}`));
+    rows.push({ name: 'dashboard: page of a run of 200 tasks with 5 attempts each, p99', value: large, unit: 'ms', bar: { most: 500 } });
+    const served = await serveRun(largeRun(5, 200));
+    const thousand = await timed(() => page(served.url, {})).finally(served.stop);
+    rows.push({ name: 'dashboard: page of a run of 1,000 tasks, p99', value: thousand, unit: 'ms', bar: { most: 500 } });
     return rows;
   } finally {
+    server.close();
+    if ('closeAllConnections' in server) server.closeAllConnections();
     await close();
     redis.disconnect();
   }
+}
+
+async function read(address: string, init: RequestInit): Promise<Response> {
+  const response = await fetch(address, init);
+  if (response.status !== 200) throw new Error(`${address} answered ${response.status}: ${await response.text()}`);
+  return response;
+}
+
+/** The cookie of a session, by a one-time link as `autofiles open` makes it. */
+async function signIn(url: string, headers: Readonly<Record<string, string>>): Promise<string> {
+  const made = (await (await fetch(`${url}/session/links`, { method: 'POST', headers })).json()) as { path: string };
+  const opened = await fetch(`${url}${made.path}`, { redirect: 'manual' });
+  return opened.headers.getSetCookie()[0]?.split(';')[0] ?? '';
+}
+
+/** Milliseconds that 99 of 100 take at most; the first one, which compiles, does not count. */
+async function timed(act: () => Promise<unknown>): Promise<number> {
+  const times: number[] = [];
+  await act();
+  for (let n = 0; n < VIEWS; n += 1) {
+    const begun = performance.now();
+    await act();
+    times.push(performance.now() - begun);
+  }
+  return percentile(times, 0.99);
 }
 
 /** Written by hand: a hundred thousand transitions are not what is measured. */
@@ -124,7 +175,12 @@ async function store(redis: ReturnType<typeof connect>, resource: string, runs: 
   const pipeline = redis.pipeline();
   for (let step = 0; step < 20; step += 1)
     for (let index = 0; index < 10; index += 1)
-      for (const what of ['intent', 'launched', 'up', 'output', 'succeeded'])
-        pipeline.rpush(keys.history(LARGE), JSON.stringify([1_700_000_000_000, what, `${step}.${index}`, 1, '']));
+      for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1)
+        for (const [i, what] of ['intent', 'launched', 'up', attempt < ATTEMPTS ? 'retry' : 'output', 'succeeded'].entries())
+          if (what !== 'succeeded' || attempt === ATTEMPTS)
+            pipeline.rpush(
+              keys.history(LARGE),
+              JSON.stringify([1_700_000_000_000 + step * 1e5 + attempt * 1e4 + i * 1e3, what, `${step}.${index}`, attempt, '']),
+            );
   await pipeline.exec();
 }

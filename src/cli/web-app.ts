@@ -146,7 +146,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         : await readHistory(redis, runId, after, limit),
     document: async (runId) => (await readDocument(redis, runId)) ?? (await archived.document(runId)),
     // the number of shards may have been raised since this process started
-    list: (query) => listRuns(redis, Math.max(config.shards, layout.served()), query),
+    list: (query) => listRuns(redis, Math.max(config.shards, layout.served()), query, () => performance.now()),
     account: {
       audit: async (id) => {
         if (config.archiveBucket === undefined) throw new Failure('conflict', 'Found no archive bucket, which keeps the watermarks.');
