@@ -1,8 +1,6 @@
 // The add-on's part of a worker process: what is done to whole resources.
-import { createDynoPlatform } from '../clients/heroku.ts';
-import { type AddonWorkerDeps, startAddonWorker } from '../processors/addon.ts';
+import { startAddonWorker } from '../processors/addon.ts';
 import { accountBeginner } from '../processors/begin-account.ts';
-import { createHerokuTokens } from '../processors/heroku-tokens.ts';
 import { connect } from '../queues/connection.ts';
 import { createPurge } from '../queues/purge.ts';
 import { createRuns } from '../queues/runs.ts';
@@ -10,8 +8,9 @@ import { createSessions } from '../queues/sessions.ts';
 import { createTokens } from '../queues/tokens.ts';
 import type { Config } from '../schema/config.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
-import { Failure, messageOf } from '../schema/failures.ts';
+import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import { createProbe } from './launch-leave.ts';
 import { type createClients, hookParts } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
@@ -59,29 +58,5 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
         redis.disconnect();
       };
     },
-  };
-}
-
-/**
- * There is no way to ask Heroku what a partner's token may do (heroku.md §1.6): a look at the app's dynos tells. Without that right the static
- * token of the configuration serves, if there is one; a customer's consent replaces either.
- */
-function createProbe(parts: ReturnType<typeof createAddonParts>, config: Config): AddonWorkerDeps['probe'] {
-  return async ({ id, app }) => {
-    const tokens = createHerokuTokens({ ...parts, staticToken: undefined, now: Date.now });
-    const platform = createDynoPlatform({
-      baseUrl: config.herokuApiUrl,
-      userAgent: 'autofiles',
-      token: () => tokens.ofAddon(id),
-      renew: (_app, used) => tokens.ofAddon(id, used),
-      now: Date.now,
-    });
-    try {
-      await platform.list(app);
-      return 'partner';
-    } catch (error) {
-      if (!(error instanceof Failure && error.code === 'heroku_refused')) throw error;
-      return config.herokuToken === undefined ? 'none' : 'static';
-    }
   };
 }

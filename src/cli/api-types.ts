@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document k-s8p7_1Cq2GkpKN, content Al-ZHZNnJUwQ-ahW. Do not edit.
+// Made by `npm run api-types`; document rsrPB0_BjdFqJZ-9, content j9jig_HKD6qLclHu. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -625,6 +625,7 @@ export interface components {
       } | null;
       id: string;
       paused: boolean;
+      permission: 'partner' | 'customer' | 'static' | 'none';
       plan: {
         limits: {
           concurrency: number;

@@ -38,6 +38,7 @@ import type { Config } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
+import { createConsent } from './launch-leave.ts';
 import { openWebOps } from './web-ops.ts';
 import { type WebClients, webPages } from './web-pages.ts';
 import { createFiles, createSealerOf, createStores } from './wiring.ts';
@@ -196,6 +197,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       budget,
       session,
       redisError: () => lastError,
+      consent: createConsent(addon, config, session),
     }),
   });
   return {

@@ -3,6 +3,7 @@ import { linesSince } from '../clients/heroku-log.ts';
 import type { DynoPlatform, FileAccess, ObjectStore } from '../clients/ports.ts';
 import type { AppDeps } from '../http/app.ts';
 import { loadAssets } from '../http/dashboard/assets.ts';
+import type { ConsentDeps } from '../http/dashboard/consent-routes.ts';
 import type { LogSource } from '../http/dashboard/log-routes.ts';
 import { csrfToken, type SessionDeps, sessionPrincipal } from '../http/session.ts';
 import { readActivity } from '../queues/activity.ts';
@@ -30,6 +31,7 @@ export function webPages(deps: {
   budget: Budget;
   session: SessionDeps;
   redisError: () => string;
+  consent: ConsentDeps | undefined;
   /** Id of the run that a version saved now causes. */
   runIdOf: (version: VersionRef) => string;
 }): AppDeps['dashboard'] {
@@ -42,10 +44,11 @@ export function webPages(deps: {
     csrf: (c) => csrfToken(session, c),
     now: Date.now,
     redisTrouble: () => ({ where: placeOf(config.redis), error: redisError() }),
+    consent: deps.consent,
     runIdOf: deps.runIdOf,
     placeOf: async (id) => {
       const found = await resources.get(id);
-      return { app: found?.app ?? '', store: found === undefined ? '' : clients.files.origin(found.bucket) };
+      return { app: found?.app_name ?? found?.app ?? '', store: found === undefined ? '' : clients.files.origin(found.bucket) };
     },
     logs: createLogSource(clients.platform, resources),
     store: clients.store,

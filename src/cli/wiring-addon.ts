@@ -28,11 +28,12 @@ export function createAddonParts(deps: {
   const locks = createLocks({ redis });
   const oauthAt = (clientSecret: string) => createHerokuOAuth({ baseUrl: addon.herokuIdUrl, clientSecret, userAgent: USER_AGENT, now });
   const oauth = oauthAt(addon.oauthClientSecret ?? '');
+  const customerOAuth = addon.customerOAuth === undefined ? undefined : oauthAt(addon.customerOAuth.secret);
   const tokens = createHerokuTokens({
     resources,
     locks,
     oauth,
-    ...(addon.customerOAuth === undefined ? {} : { customerOAuth: oauthAt(addon.customerOAuth.secret) }),
+    customerOAuth,
     staticToken: config.herokuToken,
     now,
   });
@@ -41,6 +42,7 @@ export function createAddonParts(deps: {
     resources,
     locks,
     oauth,
+    customerOAuth,
     audit: createAudit({ redis }),
     jobs: createResourceJobs({ connection: redis, onError: deps.onError }),
     platform: createDynoPlatform({ ...access, token: (app) => tokens.ofApp(app), renew: tokens.ofApp, now }),

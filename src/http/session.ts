@@ -61,6 +61,12 @@ export function csrfToken(deps: Pick<SessionDeps, 'secure'>, c: Context): string
   return secret === undefined ? undefined : csrfOf(secret);
 }
 
+/** What this session alone can know, for one purpose; tells nothing about the cookie. Undefined without a session. */
+export function sessionProof(deps: Pick<SessionDeps, 'secure'>, c: Context, purpose: string): string | undefined {
+  const secret = getCookie(c, cookieName(deps));
+  return secret === undefined ? undefined : createHash('sha256').update(`${purpose}\n${secret}`).digest('base64url');
+}
+
 async function checkCsrf(c: Context, secret: string): Promise<void> {
   const site = c.req.header('sec-fetch-site');
   const sent = c.req.header('x-csrf-token') ?? (await formField(c, 'csrf'));

@@ -20,7 +20,7 @@ export interface HerokuTokenDeps {
   readonly locks: Locks;
   readonly oauth: HerokuOAuth;
   /** The customer's consent may come from another OAuth client than the add-on's. */
-  readonly customerOAuth?: HerokuOAuth;
+  readonly customerOAuth?: HerokuOAuth | undefined;
   /** undefined: there is none. */
   readonly staticToken: string | undefined;
   readonly now: () => number;

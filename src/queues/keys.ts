@@ -157,7 +157,7 @@ export function sessionsKey(resource: string): string {
 }
 
 /** What may be used once alone: a sign-on token that was taken (`sso`), a link that was not yet (`link`), a webhook that was seen (`hook`). */
-export function onceKey(kind: 'sso' | 'link' | 'hook', hash: string): string {
+export function onceKey(kind: 'sso' | 'link' | 'hook' | 'consent', hash: string): string {
   return `af:once:${kind}:${hash}`;
 }
 

@@ -45,6 +45,7 @@ export async function readResourceView(
     bucket: resource.bucket,
     region: resource.region,
     commands: resource.commands ?? 'any',
+    permission: resource.permission ?? 'static',
     paused,
     plan: { slug: resource.plan, name, limits },
     usage: { running: sum(0, 1), retrying: sum(2), failed_24h: sum(3), runs_24h: sum(4), dynos: sum(5) },

@@ -9,6 +9,8 @@ import { onceKey, sessionKey, sessionsKey } from './keys.ts';
 export const SESSION_S = 28_800;
 /** Seconds for which a one-time link works. */
 const LINK_S = 60;
+/** Seconds that an owner may take at Heroku to consent. */
+const CONSENT_S = 600;
 /** 256 bits: nobody guesses one. */
 const SECRET_BYTES = 32;
 
@@ -21,6 +23,14 @@ const Session = Type.Object({
 });
 export type Session = Static<typeof Session>;
 const session = Compile(Session);
+
+const Asking = Type.Object({
+  resource: Type.String(),
+  /** What the session that asked can prove itself by. */
+  proof: Type.String(),
+});
+type Asking = Static<typeof Asking>;
+const asking = Compile(Asking);
 
 export type Sessions = ReturnType<typeof createSessions>;
 
@@ -62,6 +72,20 @@ export function createSessions(deps: { redis: Redis }) {
     /** What was first is free again: it was not done. */
     again: async (kind: 'sso' | 'hook', text: string): Promise<void> => {
       await redis.del(onceKey(kind, hashOf(text)));
+    },
+
+    /** Remembers that a session asked Heroku for its owner's consent; answers with the state that Heroku gives back. */
+    ask: async (who: Asking): Promise<string> => {
+      const state = randomBytes(SECRET_BYTES).toString('base64url');
+      await redis.set(onceKey('consent', hashOf(state)), JSON.stringify(who), 'EX', CONSENT_S);
+      return state;
+    },
+
+    /** Who asked with this state; uses it up. Undefined for one that was used, is too old or never was. */
+    answer: async (state: string): Promise<Asking | undefined> => {
+      const text = await redis.getdel(onceKey('consent', hashOf(state)));
+      const parsed: unknown = text === null ? undefined : JSON.parse(text);
+      return asking.Check(parsed) ? parsed : undefined;
     },
 
     /** Makes the secret of a link that begins a session once, within a minute. */

@@ -69,6 +69,10 @@ export const ResourceView = Type.Object({
   bucket: Type.String(),
   region: Type.String(),
   commands: Type.Union([Type.Literal('any'), Type.Literal('procfile')]),
+  permission: Type.Union([Type.Literal('partner'), Type.Literal('customer'), Type.Literal('static'), Type.Literal('none')], {
+    description:
+      'Whose leave dynos are started by: Heroku’s grant to the add-on, the owner’s consent, the service’s own token, or nobody’s',
+  }),
   paused: Type.Boolean({ description: 'Whether launches are held back' }),
   plan: Type.Object({
     slug: Type.String(),

@@ -13,7 +13,10 @@ export interface AddonConfig {
   readonly oauthClientSecret: string | undefined;
   /** HEROKU_ID_URL: URL of Heroku's identity service (https://id.heroku.com). */
   readonly herokuIdUrl: string;
-  /** AUTOFILES_CUSTOMER_OAUTH_ID with AUTOFILES_CUSTOMER_OAUTH_SECRET: an OAuth client by which customers let us start their dynos. */
+  /**
+   * AUTOFILES_CUSTOMER_OAUTH_ID with AUTOFILES_CUSTOMER_OAUTH_SECRET: an OAuth client by which customers let us start their dynos; its
+   * callback URL is AUTOFILES_PUBLIC_URL/settings/consent/callback. Unset: no consent is asked for.
+   */
   readonly customerOAuth: { readonly id: string; readonly secret: string } | undefined;
   /** AUTOFILES_TENANT_ROLE_ARN: the role that is assumed for a resource's credentials; unset: GetFederationToken. */
   readonly tenantRoleArn: string | undefined;

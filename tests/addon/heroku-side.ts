@@ -1,8 +1,11 @@
 // Heroku's side of an add-on, as far as its provisioning needs it: token endpoint, add-on info, config, actions, webhooks, dynos. Over HTTP.
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+
+/** The OAuth client that owners of apps consent to. */
+export const CUSTOMER = { id: 'client-of-autofiles', secret: 'secret-of-that-client' };
 
 export interface HerokuAddon {
   readonly uuid: string;
@@ -27,6 +30,8 @@ export interface HerokuSide {
   addon(uuid: string): HerokuAddon;
   /** Makes an add-on and what Heroku sends with its provision request. */
   create(more?: Record<string, unknown>): { uuid: string; appId: string; body: Record<string, unknown> };
+  /** The owner of `apps` agrees on the page at `location`; what Heroku sends the browser back with, and the scope that was asked for. */
+  consent(location: string, owner: { apps: readonly string[]; email: string }): { code: string; state: string; scope: string };
   /** No token that was given out until now is taken any more; refresh tokens are. */
   expireTokens(): void;
   /** Answers like this to the next calls whose `METHOD path` contains the text; undefined removes it. */
@@ -56,7 +61,25 @@ export async function startHerokuSide(options: { clientSecret: string; lifetime?
     };
   };
 
+  const consents = new Map<string, { challenge: string; apps: readonly string[]; email: string }>();
+  const owners = new Map<string, { apps: readonly string[]; email: string }>();
+  /** Tokens of people: they act for an account, not for an add-on. */
+  const ofOwner = (refresh: string, owner: { apps: readonly string[]; email: string }) => {
+    const answer = give(`owner:${owner.email}`, refresh);
+    owners.set(answer.body.access_token, owner);
+    return answer;
+  };
+
   const oauth = (fields: URLSearchParams) => {
+    if (fields.get('client_secret') === CUSTOMER.secret) {
+      const consent = consents.get(fields.get('code') ?? '');
+      consents.delete(fields.get('code') ?? '');
+      const challenge = createHash('sha256')
+        .update(fields.get('code_verifier') ?? '')
+        .digest('base64url');
+      if (consent !== undefined && consent.challenge === challenge) return ofOwner(randomUUID(), consent);
+      return { status: 400, body: { id: 'invalid_grant', message: 'The code or its verifier is wrong.' } };
+    }
     if (fields.get('client_secret') !== options.clientSecret)
       return { status: 401, body: { id: 'unauthorized', message: 'Wrong secret.' } };
     if (fields.get('grant_type') === 'authorization_code') {
@@ -76,6 +99,8 @@ export async function startHerokuSide(options: { clientSecret: string; lifetime?
     const bearer = /^Bearer (.*)$/.exec(auth)?.[1] ?? '';
     const owner = access.get(bearer);
     if (owner === undefined) return { status: 401, body: { id: 'unauthorized', message: 'Invalid credentials provided.' } };
+    const person = owners.get(bearer);
+    if (path === '/account' && person !== undefined) return { status: 200, body: { email: person.email } };
     const [, kind, id = '', ...rest] = path.split('/');
     if (kind === 'addons') {
       const addon = addons.get(id);
@@ -115,7 +140,8 @@ export async function startHerokuSide(options: { clientSecret: string; lifetime?
     }
     if (kind === 'apps' && rest[0] === 'dynos') {
       const mine = addons.get(owner)?.appId;
-      if (!dynosAllowed || mine !== id) return { status: 403, body: { id: 'forbidden', message: 'You do not have access to dynos.' } };
+      if (person === undefined ? !dynosAllowed || mine !== id : !person.apps.includes(id))
+        return { status: 403, body: { id: 'forbidden', message: 'You do not have access to dynos.' } };
       if (method === 'GET') {
         const list = [...dynos].filter(([, dyno]) => dyno.app === id);
         return {
@@ -191,6 +217,14 @@ export async function startHerokuSide(options: { clientSecret: string; lifetime?
           ...more,
         },
       };
+    },
+    consent: (location, owner) => {
+      const query = new URL(location).searchParams;
+      if (query.get('client_id') !== CUSTOMER.id || query.get('code_challenge_method') !== 'S256')
+        throw new Error(`Heroku would refuse ${location}`);
+      const code = randomUUID();
+      consents.set(code, { ...owner, challenge: query.get('code_challenge') ?? '' });
+      return { code, state: query.get('state') ?? '', scope: query.get('scope') ?? '' };
     },
     expireTokens: () => access.clear(),
     fault: (text, reply) => {

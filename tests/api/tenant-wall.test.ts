@@ -33,6 +33,10 @@ beforeAll(async () => {
   redis = new Redis({ path: server.socket });
   web = await openTestWeb(server, {
     env: {
+      // all routes are there
+      AUTOFILES_CUSTOMER_OAUTH_ID: 'client',
+      AUTOFILES_CUSTOMER_OAUTH_SECRET: 'secret',
+      AUTOFILES_PUBLIC_URL: 'http://127.0.0.1:1',
       AUTOFILES_ARCHIVE_BUCKET: 'autofiles-archive',
       AUTOFILES_S3_ENDPOINT: store.endpoint,
       AUTOFILES_ACCESS_KEY_ID: root.accessKeyId,

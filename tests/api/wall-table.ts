@@ -132,6 +132,10 @@ export const WALL: Readonly<Record<string, Row>> = {
   'GET /settings': page(200),
   'POST /settings/pause': { ...page(303), form: { paused: 'yes' } },
   'POST /settings/commands': { ...page(303), form: { commands: 'any' } },
+  'GET /settings/consent': page(303),
+  // a code that this session never asked for
+  'GET /settings/consent/callback': { ...page(403), path: '/settings/consent/callback?code=x&state=x' },
+  'POST /settings/consent/withdraw': { ...page(303), form: {} },
   'POST /settings/rotate': { ...page(303), form: {} },
   'POST /settings/tokens': { ...page(200), form: { name: 'x', scope: 'read' } },
   'POST /settings/tokens/revoke': { ...page(404, 303), form: { id: '{token}' } },

@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { Failure, messageOf } from '../../schema/failures.ts';
 import type { Log } from '../../schema/log.ts';
 import { assetRoutes } from './assets.ts';
+import { consentRoutes } from './consent-routes.ts';
 import { errorPage } from './error-page.ts';
 import { type FilesPageDeps, filesPageRoutes } from './files-routes.ts';
 import { type LogSource, logRoutes } from './log-routes.ts';
@@ -38,5 +39,6 @@ export function dashboardRoutes(deps: DashboardDeps): Hono<VisitEnv> {
   routes.route('/', filesPageRoutes(deps));
   routes.route('/', uploadRoutes(deps));
   routes.route('/', settingsRoutes(deps));
+  if (deps.consent !== undefined) routes.route('/', consentRoutes(deps.consent));
   return routes;
 }

@@ -18,6 +18,8 @@ export interface SettingsInput {
   readonly audit: readonly AuditEntry[];
   readonly webhooks: readonly WebhookView[];
   readonly deliveries: readonly DeliveryView[];
+  /** Whether owners can let us start dynos by their consent. */
+  readonly consent: boolean;
   /** Id of a test delivery that was asked for just now. */
   readonly pinged?: string;
   /** Where this service is, as the visitor reached it: `https://host`. */
@@ -43,7 +45,7 @@ export function settingsPage(view: View, input: SettingsInput): Page {
     title: 'Settings',
     current: 'settings',
     main: html`<h1>Settings</h1>${made(input)}
-<div class="cards wide">${planCard(input)}${launchCard(view, input)}${commandsCard(view, input)}${credentialsCard(view, input)}</div>
+<div class="cards wide">${planCard(input)}${launchCard(view, input)}${leaveCard(view, input)}${commandsCard(view, input)}${credentialsCard(view, input)}</div>
 ${tokensCard(view, input)}${containerCard(view, input)}${webhooksCard(view, input)}${auditCard(view, input)}${exportCard(input)}${dangerCard(input)}`,
   };
 }
@@ -82,6 +84,24 @@ function launchCard(view: View, { resource }: SettingsInput): Html {
       ? html`<b>Paused.</b> Files are accepted and runs recorded; no dyno starts until they go on.`
       : 'Dynos start as tasks have their turn. A pause holds new ones back; what runs goes on, and no file is lost.'
   }</p>${button(view, 'pause', { paused: resource.paused ? 'no' : 'yes' }, resource.paused ? 'Go on' : 'Pause launches', resource.paused ? 'primary' : '')}</section>`;
+}
+
+const LEAVE = {
+  partner: 'Heroku lets this add-on start dynos of the app.',
+  customer: 'An owner of the app has let Autofiles start its dynos, by consent at Heroku.',
+  static: 'Dynos are started with a token of this service.',
+  none: 'Nobody has let Autofiles start dynos of this app yet: runs are recorded, and their tasks are refused.',
+} as const;
+
+function leaveCard(view: View, { resource, consent }: SettingsInput): Html {
+  const { permission } = resource;
+  return html`<section class="card"><h2>Leave to start dynos</h2><p>${permission === 'none' ? html`<b>${LEAVE.none}</b>` : LEAVE[permission]}</p>${
+    permission === 'customer'
+      ? html`<p class="muted">Taken back here, or at Heroku under Account settings, Applications.</p>${button(view, 'consent/withdraw', {}, 'Take the consent back', 'danger')}`
+      : consent
+        ? html`<p class="muted">Your consent is asked at Heroku (scope write-protected), kept sealed, and used for this app’s dynos alone.</p><p><a class="button" href="/settings/consent">Let Autofiles start dynos</a></p>`
+        : ''
+  }</section>`;
 }
 
 function commandsCard(view: View, { resource }: SettingsInput): Html {

@@ -7,6 +7,7 @@ import { Failure } from '../../schema/failures.ts';
 import type { TokenView } from '../../schema/token-view.ts';
 import type { ResourceDeps } from '../resource-routes.ts';
 import { webhookUrl } from '../webhooks-routes.ts';
+import type { ConsentDeps } from './consent-routes.ts';
 import { readForm } from './read-form.ts';
 import { type SettingsInput, settingsPage } from './settings-page.ts';
 import { showPage, type VisitEnv } from './visit.ts';
@@ -28,6 +29,8 @@ export interface SettingsDeps {
     append(resource: string, act: { actor: string; action: string; detail?: string }): Promise<void>;
   };
   readonly webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'ping' | 'deliveries'>;
+  /** How an owner lets us start dynos; undefined: not set up here. */
+  readonly consent: ConsentDeps | undefined;
   /** Renews the credentials soon. */
   readonly rotate: (resource: string) => Promise<void>;
 }
@@ -53,6 +56,7 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
       webhooks,
       deliveries,
       audit,
+      consent: deps.consent !== undefined,
       origin: `${scheme}://${new URL(c.req.url).host}`,
       ...(pinged === undefined ? {} : { pinged }),
     };
