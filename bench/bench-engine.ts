@@ -40,7 +40,7 @@ export interface UnderMeasurement {
 export async function startUnderMeasurement(
   world: World,
   ears: Ears,
-  overrides: Partial<Pick<EngineOptions, 'launchesPerHour' | 'pollMs'>> = {},
+  overrides: Partial<Pick<EngineOptions, 'launchesPerHour' | 'pollMs' | 'retention' | 'retentionMs'>> = {},
 ): Promise<UnderMeasurement> {
   keepHeapSmall();
   const heroku = createDynoPlatform({ baseUrl: world.endpoint, token: 't', userAgent: 'bench', now: Date.now });

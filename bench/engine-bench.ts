@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from '../src/queues/connection.ts';
+import { shardKeys } from '../src/queues/keys.ts';
 import { createResources } from '../src/queues/resources.ts';
 import { refOf } from '../src/queues/run-record.ts';
 import { benchSealer, installForBench, startUnderMeasurement } from './bench-engine.ts';
@@ -17,13 +18,13 @@ const GROUP = 200;
 export type EngineBench = Awaited<ReturnType<typeof startEngineBench>>;
 
 /** Starts one engine in this process. */
-export async function startEngineBench(world: World) {
+export async function startEngineBench(world: World, overrides: Parameters<typeof startUnderMeasurement>[2] = {}) {
   const redis = connect({ socket: world.socket }, () => {});
   const resources = createResources({ redis, sealer: benchSealer, now: Date.now });
   const bucket = await installForBench(resources, 'bench');
   let onLaunch: (taskId: string) => void = () => {};
   let onEnd: () => void = () => {};
-  const engine = await startUnderMeasurement(world, { launch: (taskId) => onLaunch(taskId), end: () => onEnd() });
+  const engine = await startUnderMeasurement(world, { launch: (taskId) => onLaunch(taskId), end: () => onEnd() }, overrides);
   const feed = (keys: readonly string[]) => engine.feed(bucket, keys);
   const output = (taskId: string) => void feed([`out/${taskId}`]);
   let second: ChildProcess | undefined;
@@ -143,6 +144,12 @@ export async function startEngineBench(world: World) {
       await new Promise((resolve) => setTimeout(resolve, ms));
       const { user, system } = process.cpuUsage(before);
       return (user + system) / 1000 / ms;
+    },
+
+    /** Resolves when nothing but stubs is left of the runs that ended. */
+    retired: async (): Promise<void> => {
+      const index = shardKeys(0).index((await resources.ofBucket(bucket))?.id ?? '');
+      while ((await redis.zcard(index)) > 0) await new Promise((resolve) => setTimeout(resolve, 100));
     },
 
     /** Bytes that Redis uses, all keys. */

@@ -53,6 +53,7 @@ const size = options.quick ? quick : options.full ? { ...usual, parked: [...usua
 const rows: Row[] = [
   ...(await inWorld(throughputRows)),
   ...(await inWorld(parkedRows)),
+  ...(await inWorld(rememberedRows)),
   ...(await inWorld(async (world) => await budgetRows(world, size.budgetMs))),
   ...(await inWorld(async (world) => await apiRows(world, size.stored))),
   ...(await localRows({ puts: size.puts, note })),
@@ -139,6 +140,21 @@ async function parkedRows(world: World): Promise<Row[]> {
   });
   await bench.stop();
   return found;
+}
+
+/** What is left of runs whose retention has passed, so that their events do not run twice: three events a run, its file's and two outputs'. */
+async function rememberedRows(world: World): Promise<Row[]> {
+  // a resource's file and task lists stand beside the stub for 60 days: which runs a file started, which task made it
+  const bench = await startEngineBench(world, { retention: () => 0, retentionMs: 500 });
+  await bench.throughput(100);
+  await bench.retired();
+  note(`retiring ${size.runs} runs …`);
+  const before = await bench.usedMemory();
+  await bench.throughput(size.runs);
+  await bench.retired();
+  const bytes = (await bench.usedMemory()) - before;
+  await bench.stop();
+  return [{ name: `Redis per remembered event (${3 * size.runs} of ${size.runs} runs)`, value: bytes / size.runs / 3, unit: 'bytes' }];
 }
 
 function latencyRows(when: string, measured: readonly number[]): Row[] {

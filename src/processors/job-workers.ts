@@ -52,6 +52,9 @@ export function createJobWorkers(deps: {
         lockDuration: lockMs,
         stalledInterval: Math.max(100, Math.floor(lockMs / 2)),
         maxStalledCount: NEVER_TOO_OFTEN,
+        // a job that was parked does not say so itself any more (queues/parking.ts)
+        removeOnComplete: { count: 0 },
+        removeOnFail: { count: 0 },
       });
       worker.on('error', (error) => log.warn({ queue: name, error: messageOf(error) }, 'worker error'));
       worker.on('failed', (job, error) => {

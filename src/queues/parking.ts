@@ -9,8 +9,11 @@ import { JOB_OPTIONS } from './tree.ts';
 /** Milliseconds, one year: a park without a deadline (a held sibling that was woken too early). */
 const FAR_AHEAD_MS = 31_536_000_000;
 
-/** A task's options as BullMQ writes them, without those that it keeps elsewhere, too (`idof`: ignoreDependencyOnFailure). */
-const PARKED_OPTIONS = JSON.stringify({ ...JOB_OPTIONS, idof: true });
+/**
+ * A task's options as BullMQ writes them (`idof`: ignoreDependencyOnFailure), without those that it keeps elsewhere, too: parent, priority
+ * and id stand in the job beside them, and that a finished job goes is an option of our workers (processors/job-workers.ts).
+ */
+const PARKED_OPTIONS = JSON.stringify({ attempts: JOB_OPTIONS.attempts, backoff: JOB_OPTIONS.backoff.delay, idof: true });
 
 export interface Park {
   readonly job: Job;
@@ -52,7 +55,7 @@ export function createParking(deps: { shard: number; connection: Redis; onError:
       fieldsToUpdate: {
         // a woken task goes before every launch that has not begun
         priority: 0,
-        // what waits is kept small: parent, priority and id stand in the job beside its options
+        // what waits is kept small
         opts: PARKED_OPTIONS,
       },
     });

@@ -190,6 +190,8 @@ describe('a park', () => {
     const job = await tasks.getJob(id);
     expect(job?.attemptsMade).toBe(0);
     expect(job?.priority).toBe(0);
+    // its options are written short, and BullMQ reads of them what it read before
+    expect(job?.opts).toEqual({ attempts: 1_000_000, backoff: { type: 'fixed', delay: 1000 }, ignoreDependencyOnFailure: true });
     expect(activations).toHaveLength(1);
   });
 
