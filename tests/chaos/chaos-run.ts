@@ -100,6 +100,8 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     beat = now;
   });
   const working = work(workload, () => live < (options.ci ? MOST_LIVE_CI : MOST_LIVE), createDice(seedOf(seed, 'pace')), stop.signal);
+  // what breaks it is thrown where it is waited for, when everything has been ended
+  working.catch(() => stop.abort());
 
   try {
     const faults = options.ci

@@ -16,7 +16,13 @@ const scripts: Record<string, Script> = {
     return dyno.accept();
   },
   silent: (dyno) => dyno.accept(),
+  /** Runs until it is told to end, and then without output. */
+  dies: (dyno) => {
+    ending.set(dyno.post.taskId, () => dyno.exit(0, 1));
+    return dyno.accept();
+  },
 };
+const ending = new Map<string, () => void>();
 
 const t = (cmd: string, more: Record<string, unknown> = {}) => ({ cmd, timeout: 3600, retries: 0, ...more });
 const group = (...tasks: unknown[]) => ({ parallel: tasks });
@@ -100,6 +106,19 @@ describe.concurrent('a run goes on', () => {
       await finish.remove(runId);
       output(engine, runId, '0.0');
       await expectWhole(engine, runId, 2);
+    });
+  });
+
+  it('to its end when the dyno of a task ends whose job was removed, long before its deadline', async () => {
+    await setup(async ({ engine, tasks }) => {
+      const runId = engine.upload([t('dies'), t('ok')]);
+      await parked(engine, `${runId}.0.0`);
+      await tasks.obliterate({ force: true });
+      ending.get(`${runId}.0.0`)?.();
+      const run = await engine.ended(runId, 40_000);
+      expect(run.state).toBe('failed');
+      expect(run.error?.code).toBe('exited_without_output');
+      expect(engine.cloud.postsOf(runId)).toHaveLength(1);
     });
   });
 

@@ -37,7 +37,7 @@ local function inspect(id)
           or (deadline and now - tonumber(deadline) > late)
         if moves then due[#due + 1] = t end
         -- nothing but the task's own job has to move it: it may wait in a queue, but must not be missing there
-        local turn = begun and (new or phase == 'throttle' or phase == 'intent')
+        local turn = begun and (new or phase == 'throttle' or phase == 'intent' or (phase == 'await' and r['x:' .. t]))
         if state == 'running' and (moves or turn) and redis.call('EXISTS', p .. ':task:' .. id .. '.' .. t) == 0 then
           lost[#lost + 1] = t
         end
