@@ -1,5 +1,6 @@
 // Takes the README's pictures of the dashboard: `node tests/browser/take-pictures.ts` with the project's own Node.
 import { fileURLToPath } from 'node:url';
+import { ledgerKey, shardKeys } from '../../src/queues/keys.ts';
 import { openTab, startBrowser } from './browser.ts';
 import { SCRIPTS, startWorld } from './world.ts';
 
@@ -19,6 +20,45 @@ const world = await startWorld({
   },
 });
 const browser = await startBrowser();
+
+/** A day of work before the runs that really run here: records as the engine's transitions write them. */
+async function seedDay(): Promise<void> {
+  const { redis, resource, bucket } = world.engine;
+  const keys = shardKeys(0);
+  const titles = ['Thumbnails', 'Invoices of a customer', 'Transcribe an interview'] as const;
+  const pipeline = redis.pipeline();
+  for (let n = 0; n < 180; n += 1) {
+    // busier by day than by night, and never the same: no dice, so that the picture stays as it is
+    const ago = (n / 180) * 23.2 + 0.6 + 0.3 * Math.sin(n * 2.1) + 0.5 * Math.sin(n / 9);
+    const at = Math.floor(Date.now() - ago * 3_600_000);
+    const failed = n % 23 === 5;
+    const took = Math.floor(1_200 * 2 ** (3 + 2.4 * Math.sin(n * 1.7) + (n % 3)));
+    const id = `r0-${String(n).padStart(20, '0')}`;
+    const state = failed ? 'failed' : 'succeeded';
+    const key = `in/photos/IMG_${1700 + n}.jpg`;
+    pipeline.hset(keys.run(id), {
+      ...{
+        state,
+        resource,
+        at,
+        end: at + took,
+        title: titles[n % 3] ?? '',
+        bucket,
+        key,
+        version: 'v',
+        etag: 'e',
+        size: 1,
+        steps: 1,
+        n0: 1,
+        d0: 1,
+      },
+      ...(failed ? { failing: '0.0|exited_without_output|exited 1 without output' } : {}),
+    });
+    pipeline.zadd(keys.index(resource), at, id);
+    pipeline.zadd(keys.byState(resource, state), at, id);
+  }
+  await pipeline.exec();
+}
 try {
   await world.engine.resources.setCredentials(world.engine.resource, {
     accessKeyId: 'ASIA',
@@ -69,11 +109,20 @@ try {
       ['heroku', 'Process exited with status 1'],
     ].map(([source, text], i) => say(source ?? '', text ?? '', i)),
   );
+  await seedDay();
   const light = await openTab(browser, world, { viewport: { width: 1320, height: 1080 }, deviceScaleFactor: 1.5 });
   await light.page.goto(`${world.url}/runs/${failing}`);
   await light.page.locator('.lines li').nth(5).waitFor();
   await light.page.screenshot({ path: to('run-page') });
   const dark = await openTab(browser, world, { viewport: { width: 1320, height: 860 }, deviceScaleFactor: 1.5, colorScheme: 'dark' });
+  await dark.page.goto(`${world.url}/`);
+  // the ledger of a bucket that is swept and whole
+  await world.engine.redis.hset(ledgerKey(world.engine.resource), {
+    in_scope: 12_431,
+    accounted_for: 12_431,
+    unaccounted: 0,
+    swept_at: Date.now(),
+  });
   await dark.page.goto(`${world.url}/`);
   await dark.page.screenshot({ path: to('overview-dark') });
   const phone = await openTab(browser, world, { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2 });

@@ -5,8 +5,13 @@ import { readFileSync } from 'node:fs';
 import { stripTypeScriptTypes } from 'node:module';
 import { Hono } from 'hono';
 
+/** Of two rules that weigh the same the later one holds: what differs on narrow screens comes last. */
+const STYLES = ['theme', 'frame', 'states', 'timeline', 'graph', 'tables', 'log', 'runs', 'cards', 'small', 'screens'].map(
+  (name) => `client/styles/${name}.css`,
+);
+
 const FILES = {
-  'dashboard.css': ['client/dashboard.css', 'text/css; charset=utf-8'],
+  'dashboard.css': [STYLES, 'text/css; charset=utf-8'],
   'favicon.svg': ['client/favicon.svg', 'image/svg+xml'],
   'main.js': ['client/main.ts', 'text/javascript; charset=utf-8'],
   'keyboard.js': ['client/keyboard.ts', 'text/javascript; charset=utf-8'],
@@ -27,9 +32,14 @@ export type Assets = ReadonlyMap<AssetName, Asset>;
 /** Reads all files. Throws what the file system throws. */
 export function loadAssets(): Assets {
   const read = (name: AssetName): [AssetName, Asset] => {
-    const [file, type] = FILES[name];
-    const text = readFileSync(new URL(file, import.meta.url), 'utf8');
-    const body = file.endsWith('.ts') ? stripTypeScriptTypes(text) : text;
+    const [files, type] = FILES[name];
+    const body = [files]
+      .flat()
+      .map((file) => {
+        const text = readFileSync(new URL(file, import.meta.url), 'utf8');
+        return file.endsWith('.ts') ? stripTypeScriptTypes(text) : text;
+      })
+      .join('');
     const hash = createHash('sha256').update(body).digest('base64url').slice(0, 10);
     return [name, { path: `/assets/${name.replace('.', `.${hash}.`)}`, type, body }];
   };

@@ -1,7 +1,7 @@
 // Small plots as SVG with positions in per cent: they need no script, and the same figures stand beside them as a table.
 import type { ActivityStretch } from '../../queues/activity.ts';
 import type { RunSummary } from '../../schema/run-view.ts';
-import { clock, count, duration } from './format.ts';
+import { clock, count, duration, tickText } from './format.ts';
 import { type Html, html } from './html.ts';
 import { titleOf } from './run-page.ts';
 
@@ -10,6 +10,9 @@ const HEIGHT = 120;
 const FOOT = 18;
 
 const percent = (value: number) => `${Number(value.toFixed(3))}%`;
+/** Milliseconds from which on a clock time alone does not tell which day is meant: 20 hours. */
+const DAYS_FROM_MS = 72_000_000;
+const day = (ms: number) => `${new Date(ms).toISOString().slice(5, 10)} `;
 const hour = (ms: number) => clock(new Date(ms).toISOString()).slice(0, 5);
 
 /** Runs by the time they were accepted: one bar per stretch, what failed below what did not. */
@@ -63,9 +66,9 @@ export function durationChart(runs: readonly RunSummary[]): Html {
   return html`<figure class="chart"><figcaption>Duration of the last ${ended.length} runs <span class="muted">half within ${duration(at(0.5))}, 95 of 100 within ${duration(at(0.95))}</span></figcaption>
 <svg width="100%" height="${HEIGHT}" role="img" aria-label="Half of the runs took up to ${duration(at(0.5))}, 95 of 100 up to ${duration(at(0.95))}"><line class="base" x1="0" x2="100%" y1="${inner}" y2="${inner}"/>${marks.map(
     (ms) =>
-      html`<line class="base faint" x1="0" x2="100%" y1="${y(ms)}" y2="${y(ms)}"/><text x="0" y="${y(ms) - 3}">${duration(ms)}</text>`,
+      html`<line class="base faint" x1="0" x2="100%" y1="${y(ms)}" y2="${y(ms)}"/><text x="0" y="${y(ms) - 3}">${tickText(ms)}</text>`,
   )}${ended.map(({ run, at: when, ms }) => {
-    const x = 6 + ((when - first) / (last - first)) * 92;
+    const x = 9 + ((when - first) / (last - first)) * 89;
     return html`<svg x="${percent(x)}" y="${y(ms)}" overflow="visible" class="dot-${run.state === 'succeeded' ? 'good' : 'bad'}"><title>${titleOf(run)}: ${run.state}, ${duration(ms)}</title>${run.state === 'succeeded' ? html`<circle r="3.2"/>` : html`<path d="M-3.4 -3.4l6.8 6.8m0 -6.8l-6.8 6.8"/>`}</svg>`;
-  })}<text x="6%" y="${HEIGHT - 4}">${hour(first)}</text><text x="100%" y="${HEIGHT - 4}" class="end">${hour(last)} UTC</text></svg></figure>`;
+  })}<text x="9%" y="${HEIGHT - 4}">${last - first > DAYS_FROM_MS ? day(first) : ''}${hour(first)}</text><text x="100%" y="${HEIGHT - 4}" class="end">${last - first > DAYS_FROM_MS ? day(last) : ''}${hour(last)} UTC</text></svg></figure>`;
 }

@@ -18,7 +18,7 @@ function open(place: HTMLElement): void {
   const follow = button('Follow', () => pressed(follow, follow.getAttribute('aria-pressed') !== 'true'));
   const search = document.createElement('input');
   search.type = 'search';
-  search.placeholder = 'Search the log';
+  search.placeholder = 'Search';
   search.setAttribute('aria-label', 'Search the log');
   const copy = button('Copy', () => void navigator.clipboard.writeText(textOf(list)).then(() => say('copied')));
   const whole = link('Open', full);
