@@ -63,15 +63,19 @@ export async function startHerokuSide(options: { clientSecret: string; lifetime?
 
   const consents = new Map<string, { challenge: string; apps: readonly string[]; email: string }>();
   const owners = new Map<string, { apps: readonly string[]; email: string }>();
+  const ownersByRefresh = new Map<string, { apps: readonly string[]; email: string }>();
   /** Tokens of people: they act for an account, not for an add-on. */
   const ofOwner = (refresh: string, owner: { apps: readonly string[]; email: string }) => {
     const answer = give(`owner:${owner.email}`, refresh);
+    ownersByRefresh.set(refresh, owner);
     owners.set(answer.body.access_token, owner);
     return answer;
   };
 
   const oauth = (fields: URLSearchParams) => {
     if (fields.get('client_secret') === CUSTOMER.secret) {
+      const held = ownersByRefresh.get(fields.get('refresh_token') ?? '');
+      if (held !== undefined) return ofOwner(fields.get('refresh_token') ?? '', held);
       const consent = consents.get(fields.get('code') ?? '');
       consents.delete(fields.get('code') ?? '');
       const challenge = createHash('sha256')
