@@ -1,19 +1,19 @@
 // Principals that show a token in `Authorization: Bearer`.
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Context } from 'hono';
 import { Failure } from '../schema/failures.ts';
 import type { Scope } from '../schema/token-view.ts';
 import type { PrincipalSource } from './principal.ts';
+import { sameSecret } from './same-secret.ts';
 
 /**
  * The one token of the local cloud, which may do everything with the resource that its app has just now; compares hashes in constant time.
  * Throws Failure not_found while the app has none.
  */
 export function localToken(deps: { token: string | undefined; resource: () => Promise<string | undefined> }): PrincipalSource {
-  const expected = deps.token === undefined ? undefined : digest(deps.token);
+  const expected = deps.token;
   return async (c) => {
     const found = bearerOf(c);
-    if (expected === undefined || found === undefined || !timingSafeEqual(digest(found), expected)) return undefined;
+    if (expected === undefined || found === undefined || !sameSecret(found, expected)) return undefined;
     const resource = await deps.resource();
     if (resource === undefined)
       throw new Failure('not_found', 'The app has no add-on just now: `heroku addons:create line-d` or the next start makes one.');
@@ -40,5 +40,3 @@ export function apiTokens(deps: {
 function bearerOf(c: Context): string | undefined {
   return /^Bearer (\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1];
 }
-
-const digest = (text: string) => createHash('sha256').update(text).digest();

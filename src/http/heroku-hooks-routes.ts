@@ -1,5 +1,5 @@
 // Heroku's events of dynos: a dyno that came up or ended is known at once, and not by the next look at the dyno list.
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import Type from 'typebox';
@@ -12,6 +12,7 @@ import type { Log } from '../schema/log.ts';
 import { isUuid } from '../schema/partner-api.ts';
 import type { AddressOf } from './address.ts';
 import { problem } from './problem.ts';
+import { sameSecret } from './same-secret.ts';
 
 /** Bytes of an event; one of a dyno has about 2,000 and its command. */
 const MAX_EVENT_BYTES = 262_144;
@@ -84,11 +85,10 @@ export function herokuHooksRoutes(deps: HerokuHooksDeps): Hono {
   return routes;
 }
 
-/** `sent`: base64 of the HMAC-SHA-256. Hashes of both are compared, in constant time. */
+/** `sent`: base64 of the HMAC-SHA-256. */
 function isSigned(raw: Uint8Array, sent: string, secret: string): boolean {
   const expected = createHmac('sha256', secret).update(raw).digest('base64');
-  const hash = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(hash(sent), hash(expected));
+  return sameSecret(sent, expected);
 }
 
 function parse(raw: Buffer): unknown {

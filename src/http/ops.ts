@@ -1,8 +1,8 @@
 // What a machine asks: is it alive, is it ready. Answers carry counts alone, since they need no token.
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { Hono } from 'hono';
 import { Failure } from '../schema/failures.ts';
 import { problem } from './problem.ts';
+import { sameSecret } from './same-secret.ts';
 
 /** Whether what should happen happens, and in a sentence each what does not. */
 export interface Health {
@@ -48,9 +48,7 @@ export function opsRoutes(deps: OpsDeps): Hono {
   return app;
 }
 
-/** Compares hashes in constant time. */
 function carries(authorization: string | undefined, token: string | undefined): boolean {
   const found = /^Bearer (\S+)$/i.exec(authorization ?? '')?.[1];
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return token !== undefined && found !== undefined && timingSafeEqual(digest(found), digest(token));
+  return token !== undefined && found !== undefined && sameSecret(found, token);
 }

@@ -1,11 +1,12 @@
 // A person's session in a browser: the cookie, who it stands for, and the proof that a write came from a page of ours.
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { Context } from 'hono';
 import { deleteCookie, getCookie, setCookie } from 'hono/cookie';
 import type { Resources } from '../queues/resources.ts';
 import { SESSION_S, type Sessions } from '../queues/sessions.ts';
 import { Failure } from '../schema/failures.ts';
 import type { PrincipalSource } from './principal.ts';
+import { sameSecret } from './same-secret.ts';
 
 const READS: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
 
@@ -70,9 +71,8 @@ export function sessionProof(deps: Pick<SessionDeps, 'secure'>, c: Context, purp
 async function checkCsrf(c: Context, secret: string): Promise<void> {
   const site = c.req.header('sec-fetch-site');
   const sent = c.req.header('x-csrf-token') ?? (await formField(c, 'csrf'));
-  const hash = (text: string) => createHash('sha256').update(text).digest();
   const foreign = site !== undefined && site !== 'same-origin' && site !== 'none';
-  if (foreign || sent === undefined || !timingSafeEqual(hash(sent), hash(csrfOf(secret)))) {
+  if (foreign || sent === undefined || !sameSecret(sent, csrfOf(secret))) {
     throw new Failure(
       'forbidden',
       'The request does not prove that it came from a page of this service. Load the page again and repeat it.',

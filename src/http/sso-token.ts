@@ -1,6 +1,7 @@
 // Whether a sign-on form comes from Heroku (heroku.md §1.8).
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { isUuid } from '../schema/partner-api.ts';
+import { sameSecret } from './same-secret.ts';
 
 /** Seconds that a form may be old, or ahead of our clock. */
 export const SSO_WINDOW_S = 300;
@@ -40,7 +41,7 @@ export function readSignOn(form: URLSearchParams, options: { salt: string; legac
     if (!options.legacy) return undefined;
     proof = { found: field('resource_token'), expected: digest('sha1', [resource, options.salt, timestamp]) };
   }
-  if (!same(proof.found, proof.expected)) return undefined;
+  if (!sameSecret(proof.found, proof.expected)) return undefined;
   if (Math.abs(options.now / 1000 - Number(timestamp)) > SSO_WINDOW_S) return undefined;
   const navData = form.get('nav-data');
   return {
@@ -60,10 +61,4 @@ function isEmail(text: string): boolean {
 
 function digest(algorithm: 'sha1' | 'sha256', parts: readonly string[]): string {
   return createHash(algorithm).update(parts.join(':')).digest('hex');
-}
-
-/** Compares hashes of both, in a time that tells nothing about either. */
-function same(found: string, expected: string): boolean {
-  const hash = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(hash(found), hash(expected));
 }

@@ -70,6 +70,12 @@ const planted: readonly Planted[] = [
   ...['Date.now()', 'new Date()', 'Math.random()', 'performance.now()', "process.env['X']"].map((call) =>
     calling('queues', call, INJECTED),
   ),
+  ...['a.secret === b', 'password !== a.b', 'a == apiToken', 'csrfOf(a) !== b', 'hmac(a) === b', 'timingSafeEqual(a, b)'].map(
+    (comparison) => calling('http', comparison, INJECTED),
+  ),
+  ...['a.secret === undefined', "password !== ''", "typeof token === 'string'", 'state === b', 'sameSecret(a, b)'].map((comparison) =>
+    calling('http', comparison, undefined),
+  ),
   importing('queues', '../schema/ids.ts', undefined),
   importing('processors', '../queues/runs.ts', undefined),
   importing('processors', '../clients/ports.ts', undefined),

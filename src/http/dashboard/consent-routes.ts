@@ -1,12 +1,13 @@
 // How an owner lets us start the app's dynos where Heroku does not grant that to the add-on: OAuth (heroku.md §1.5), with a state that works once and in
 // this session alone, and PKCE (RFC 7636), whose verifier never leaves this service and the browser's cookie.
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { type Context, Hono } from 'hono';
 import type { HerokuOAuth } from '../../clients/addon-ports.ts';
 import type { Audit } from '../../queues/audit.ts';
 import type { Resource, Resources } from '../../queues/resources.ts';
 import type { Sessions } from '../../queues/sessions.ts';
 import { Failure, messageOf } from '../../schema/failures.ts';
+import { sameSecret } from '../same-secret.ts';
 import type { VisitEnv } from './visit.ts';
 
 /**
@@ -55,7 +56,7 @@ export function consentRoutes(deps: ConsentDeps): Hono<VisitEnv> {
   routes.get('/settings/consent/callback', async (c) => {
     const { code, state = '', error } = c.req.query();
     const asked = await deps.sessions.answer(state);
-    const mine = asked !== undefined && asked.resource === c.var.visit.resource && equal(asked.proof, proofOf(deps, c, 'consent'));
+    const mine = asked !== undefined && asked.resource === c.var.visit.resource && sameSecret(asked.proof, proofOf(deps, c, 'consent'));
     if (!mine) throw new Failure('forbidden', 'This answer of Heroku belongs to no question of this session. Begin again under Settings.');
     if (error !== undefined || code === undefined)
       throw new Failure('forbidden', `Heroku gave no consent (${error ?? 'no code'}). Nothing was changed; begin again under Settings.`);
@@ -103,9 +104,4 @@ function verifierOf(deps: ConsentDeps, c: Context, state: string): string {
   return createHash('sha256')
     .update(`${proofOf(deps, c, 'pkce')}\n${state}`)
     .digest('base64url');
-}
-
-function equal(one: string, other: string): boolean {
-  const hash = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(hash(one), hash(other));
 }

@@ -11,5 +11,6 @@ end
 redis.call('ZREM', ring, resource)
 redis.call('SREM', paused, resource)
 redis.call('HDEL', limits, resource)
+redis.call('SREM', B .. ':resources', resource)
 redis.call('DEL', waiting_of(resource), held_of(resource))
 return 1
