@@ -22,6 +22,11 @@ const AHEAD = 10_000;
 /** Milliseconds that a process which was killed keeps the others from raising the epoch; one that works holds on to it. */
 const ALONE_MS = 10_000;
 const PAGE = 200;
+/**
+ * Seconds after a start of Redis in which nobody counts on: one worker may have seen nothing of what was lost and another one, which has, comes
+ * back up to two seconds later.
+ */
+const SETTLE_S = 5;
 /** Work that repairs what was lost: nobody must wait for its lock of before the loss. Two at a time do no harm. */
 const LOCKS = ['sweep', 'sweep-buckets', 'archive'];
 /** Runs that are looked up in the archive at the same time. */
@@ -68,6 +73,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   let highest = 0;
   let current: { epoch: number; since: number } | undefined;
   let witnessed = Number.NEGATIVE_INFINITY;
+  /** The start of Redis that was found whole last. */
+  let known: string | undefined;
   /** Breaks of the connection before the last look that found Redis, or made it, whole. */
   let wholeAfter = -1;
 
@@ -120,10 +127,14 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
 
   const look = async (): Promise<void> => {
     const breaks = deps.epochs.breaks();
-    const found = await deps.epochs.beat();
-    const turnedBack = found.beat <= highest;
+    const server = breaks === wholeAfter ? undefined : await deps.epochs.server();
+    const restarted = server !== undefined && known !== undefined && server.start !== known;
+    const settling = restarted && server.seconds < SETTLE_S;
+    const found = settling ? await deps.epochs.peek() : await deps.epochs.beat();
+    const turnedBack = settling ? found.beat < highest : found.beat <= highest;
+    if (settling && !turnedBack && found.epoch !== undefined) return;
     // a process that has seen no witness yet knows nothing: for it, all may be lost
-    const doubtful = found.epoch === undefined || turnedBack || !Number.isFinite(witnessed);
+    const doubtful = found.epoch === undefined || turnedBack || restarted || !Number.isFinite(witnessed);
     let state: StoreState | undefined = found;
     if (doubtful || deps.now() - witnessed >= WITNESS_MS) {
       try {
@@ -139,6 +150,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     if (state.epoch === undefined) return;
     highest = Math.max(highest, state.beat);
     current = { epoch: state.epoch, since: state.since };
+    known = server?.start ?? known;
     wholeAfter = breaks;
   };
   let looking: Promise<void> | undefined;

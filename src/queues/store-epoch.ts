@@ -2,6 +2,7 @@
 // that data was lost, and raises the epoch.
 import type { Redis } from 'ioredis';
 import type { ArchivedRun } from '../schema/archived-run.ts';
+import { clusterOf } from './connection.ts';
 import { STORE_KEY, shardKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
@@ -32,6 +33,25 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
       const reply = await runScript(redis, 'beat', [STORE_KEY], ['', '']);
       const [beat, epoch, since] = Array.isArray(reply) ? reply.map(String) : [];
       return { beat: Number(beat), epoch: epoch === '' || epoch === undefined ? undefined : Number(epoch), since: Number(since) };
+    },
+
+    /** What stands, without counting: whoever saw more must be able to tell. */
+    peek: async (): Promise<StoreState> => {
+      const [beat, epoch, since] = await redis.hmget(STORE_KEY, 'beat', 'epoch', 'since');
+      return {
+        beat: Number(beat ?? 0),
+        epoch: epoch === null || epoch === undefined ? undefined : Number(epoch),
+        since: Number(since ?? 0),
+      };
+    },
+
+    /** Which start of the server this is, and for how many seconds it has been up; undefined for a cluster, which has many. */
+    server: async (): Promise<{ readonly start: string; readonly seconds: number } | undefined> => {
+      if (clusterOf(redis) !== undefined) return undefined;
+      const info = await redis.info('server');
+      const start = /^run_id:(\S+)/m.exec(info)?.[1];
+      const seconds = /^uptime_in_seconds:(\d+)/m.exec(info)?.[1];
+      return start === undefined || seconds === undefined ? undefined : { start, seconds: Number(seconds) };
     },
 
     /** Begins the epoch unless a later one has begun. `beat`: from where to count on, above all that was ever seen. */

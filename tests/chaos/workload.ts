@@ -100,6 +100,11 @@ export function createWorkload(world: World, seed: number): Workload {
     });
   };
 
+  const startAndCancel = async () => {
+    const run = await start('waiting', [task('wait'), task('ok')]);
+    for (const end = Date.now() + ACCEPT_MS; Date.now() < end && ['gone', 'refused'].includes(await cancel(run)); ) await pause(100);
+  };
+
   const oddities: readonly (() => Promise<unknown>)[] = [
     () => put(a.bucket, `in/${randomUUID()}`, '{"run":[]}', { ld_run: 'true' }, 'reject', 'no workflow'),
     () => put(a.bucket, `data/${randomUUID()}`, 'plain', {}, 'ignore', 'plain'),
@@ -141,10 +146,10 @@ export function createWorkload(world: World, seed: number): Workload {
       // what is done once may come to nothing by a fault of its own
       for (const oddity of [...oddities, ...oddities]) await oddity();
       for (const shape of ['crashing', 'serving']) await start(shape, SHAPES[shape]?.[1](dice) ?? []);
-      const long = await start('waiting', [task('wait'), task('ok')]);
-      for (const end = Date.now() + ACCEPT_MS; Date.now() < end && ['gone', 'refused'].includes(await cancel(long)); ) await pause(100);
+      await startAndCancel();
     },
     epilogue: async () => {
+      await startAndCancel();
       for (const tenant of [a, b]) await start('timing out', [task('silent', { timeout: 1, retries: 1, backoff: soon })], tenant);
       for (const event of old.slice(0, 3)) await world.send(event);
     },

@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { appendFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { DeleteMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
@@ -206,7 +207,16 @@ export async function startWorld(deps: {
 
     /** Puts a message of one's own into the event queue. */
     send: async (body: string) => {
-      await sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body }));
+      for (let tries = 0; ; tries += 1) {
+        try {
+          await sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body }));
+          return;
+        } catch (error) {
+          // the store is killed now and then; a message that came twice is one of the things that happen
+          if (tries > 100) throw error;
+          await pause(100);
+        }
+      }
     },
 
     /** How the store treats its events from now on. */

@@ -10,6 +10,7 @@ import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { createSweeping } from '../../src/queues/sweeping.ts';
 import { createWatch, type Watch } from '../../src/queues/watch.ts';
 import { Failure } from '../../src/schema/failures.ts';
+import { startRedisProxy } from '../support/redis-proxy.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
 import { until } from '../support/until.ts';
@@ -26,8 +27,8 @@ async function start() {
   const raised: string[] = [];
   const said: string[] = [];
 
-  const worker = (name: string, change: { hold?: Watch['hold']; store?: Partial<ObjectStore> } = {}) => {
-    const connection = connect({ socket: redis.socket }, () => {});
+  const worker = (name: string, change: { hold?: Watch['hold']; store?: Partial<ObjectStore>; socket?: string } = {}) => {
+    const connection = connect({ socket: change.socket ?? redis.socket }, () => {});
     ends.push(() => connection.disconnect());
     const store = { ...cloud.store, ...change.store };
     const watch = createWatch({ redis: connection, shard: 0 });
@@ -104,6 +105,38 @@ it('emptied under several workers: the epoch is raised once, although each of th
   await until('the late one is sure', () => late.whole() !== undefined);
   expect(raised).toEqual(['quick']);
   expect(await quick.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+});
+
+it('a worker that saw nothing of what was lost waits for those that did', async () => {
+  const { redis, worker, raised } = await start();
+  const proxy = await startRedisProxy(redis.socket);
+  ends.push(proxy.close);
+  let gated = false;
+  const gate = gateBefore(() => seer.watch.hold);
+  const seer: ReturnType<typeof worker> = worker('seer', {
+    hold: async (what, ms) => await (gated ? gate.hold : seer.watch.hold)(what, ms),
+  });
+  const blind = worker('blind', { socket: proxy.socket });
+  await until('both are sure', () => seer.whole() !== undefined && blind.whole() !== undefined);
+  proxy.hold();
+  await until('the blind one to be held up', () => proxy.held() > 0);
+  const rollBack = await redis.remember();
+  const beat = async () => Number(await seer.connection.hget(STORE_KEY, 'beat'));
+  const before = await beat();
+  await until('beats that only one sees', async () => (await beat()) >= before + 2);
+  gated = true;
+  await rollBack();
+  await gate.waiting;
+  const connections = proxy.connections();
+  proxy.release();
+  await until('the blind one to be back', () => proxy.connections() > connections || blind.connection.status === 'ready');
+  const up = async () => Number(/uptime_in_seconds:(\d+)/.exec(await seer.connection.info('server'))?.[1]);
+  await until('it had its time to look', async () => (await up()) >= 2);
+  expect(blind.whole()).toBeUndefined();
+  gate.open();
+  await until('both are sure again', () => seer.whole() !== undefined && blind.whole() !== undefined, 30_000);
+  expect(raised).toEqual(['seer']);
+  expect(await seer.connection.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
 it('a recovery that takes long stays with the one that makes it, and nothing is whole before its end', async () => {

@@ -160,7 +160,10 @@ export function honestTimeout(file: CaseFile): Finding {
       if (file.faulty(deadline - 1_000, deadline + VERDICT_MS)) continue;
       const bound = file.busy(deadline, t) ? BUSY_VERDICT_MS : VERDICT_MS;
       i.holds('timeouts while nothing was broken', t <= deadline + bound, () => `${task.id}/${attempt} timed out ${t - deadline} ms late`);
-      const there = file.of('put').find((put) => put.key === `out/${task.id}` && put.taskId === task.id && put.t < deadline);
+      const own = task.run.record['bucket'];
+      const there = file
+        .of('put')
+        .find((put) => put.bucket === own && put.key === `out/${task.id}` && put.taskId === task.id && put.t < deadline);
       if (there !== undefined && !task.plan.noOutput)
         i.wrong(`${task.id}/${attempt} timed out although its output lay there ${deadline - there.t} ms before`);
     }

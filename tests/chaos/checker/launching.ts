@@ -55,6 +55,8 @@ export function reconciledFirst(file: CaseFile): Finding {
       if (
         next?.intent !== undefined &&
         (closing === undefined || closing[0] > next.intent) &&
+        // one that was never sent, or refused, is free: after a loss of Redis it goes on under another number
+        posts.some(({ answer }) => answer === 'accepted' || answer === 'unknown') &&
         !posts.some((post) => file.lost(post.t - SENT_MS, next.intent ?? post.t))
       )
         i.wrong(`${task.id}/${n + 1} began before /${n} was closed`);
