@@ -40,7 +40,7 @@ export interface UnderMeasurement {
 export async function startUnderMeasurement(
   world: World,
   ears: Ears,
-  overrides: Partial<Pick<EngineOptions, 'launchesPerHour' | 'pollMs' | 'retention' | 'retentionMs'>> = {},
+  overrides: Partial<Pick<EngineOptions, 'launchesPerHour' | 'pollMs' | 'retention' | 'retentionMs' | 'queue' | 'consumers'>> = {},
 ): Promise<UnderMeasurement> {
   keepHeapSmall();
   const heroku = createDynoPlatform({ baseUrl: world.endpoint, token: 't', userAgent: 'bench', now: Date.now });
@@ -79,7 +79,7 @@ export async function startUnderMeasurement(
       credentials: { accessKeyId: 'AKIABENCH', secretAccessKey: 'secret' },
     }),
     queue,
-    queueUrl: 'bench',
+    queueUrl: `${world.endpoint}/queue`,
     platform,
     consumers: 1,
     taskConcurrency: 100,

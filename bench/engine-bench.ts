@@ -1,6 +1,7 @@
 // The engine's rows but for the budget: throughput with one and two worker processes, latency, bursts, and what waiting costs.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { createEventQueue } from '../src/clients/sqs.ts';
 import { connect } from '../src/queues/connection.ts';
 import { shardKeys } from '../src/queues/keys.ts';
 import { createResources } from '../src/queues/resources.ts';
@@ -136,6 +137,21 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
       const began = performance.now();
       await inBatches(keys);
       return n / ((performance.now() - began) / 1000);
+    },
+
+    /** The same with an engine of its own that gets its events from SQS over HTTP, with as many consumers as a worker has. */
+    burstOverHttp: async (n: number): Promise<number> => {
+      const credentials = { accessKeyId: 'AKIABENCH', secretAccessKey: 'secret' };
+      const queue = createEventQueue({ endpoint: world.endpoint, region: 'us-east-1', credentials, now: Date.now });
+      const fill = async (method: string) =>
+        (await (await fetch(`${world.endpoint}/fill/${bucket}/${n}`, { method })).json()) as { open: number };
+      await fill('PUT');
+      const began = performance.now();
+      const receiving = await startUnderMeasurement(world, { launch: () => {}, end: () => {} }, { queue, consumers: CONSUMERS });
+      while ((await fill('GET')).open > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+      const perSecond = n / ((performance.now() - began) / 1000);
+      await receiving.stop();
+      return perSecond;
     },
 
     /** Part of one CPU that this process takes while nothing happens, over `ms`. */

@@ -51,8 +51,10 @@ const usual = {
 const size = options.quick ? quick : options.full ? { ...usual, parked: [...usual.parked, 1_000_000] } : usual;
 
 const rows: Row[] = [
-  ...(await inWorld(throughputRows)),
+  // first: the memory of a worker that has done nothing else
   ...(await inWorld(parkedRows)),
+  ...(await inWorld(throughputRows)),
+  ...(await inWorld(overHttpRows)),
   ...(await inWorld(rememberedRows)),
   ...(await inWorld(async (world) => await budgetRows(world, size.budgetMs))),
   ...(await inWorld(async (world) => await apiRows(world, size.stored))),
@@ -79,6 +81,16 @@ async function throughputRows(world: World): Promise<Row[]> {
     { name: 'whole path, 2 tasks with output, 2 worker processes', value: two.runs, unit: 'runs/s' },
     { name: `accepting a burst of ${size.burst} events`, value: accepted, unit: 'events/s', bar: { least: 5_000 } },
   ];
+}
+
+/** A burst that comes the whole way: receives, looks at objects and deletes over HTTP. */
+async function overHttpRows(world: World): Promise<Row[]> {
+  const bench = await startEngineBench(world);
+  const events = size.burst / 10;
+  note(`${events} events over HTTP …`);
+  const value = await bench.burstOverHttp(events);
+  await bench.stop();
+  return [{ name: `accepting ${events} events from SQS over HTTP, deletes included`, value, unit: 'events/s' }];
 }
 
 async function rounds(world: World, bench: EngineBench, what: string) {
