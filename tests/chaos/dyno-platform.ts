@@ -219,6 +219,8 @@ export async function startDynoPlatform(deps: {
         end: (status) => end(dyno, status),
         output: (key, metadata = {}) => output(body.env, bucket, key, { ld_task_id: task, ...metadata }),
         trespass: async (key, metadata) => {
+          // without credentials of the engine's there is nothing to try
+          if (body.env['LD_AWS_ACCESS_KEY_ID'] === undefined) return;
           for (const other of deps.buckets()) if (other !== bucket) await output(body.env, other, key, metadata);
         },
       },
