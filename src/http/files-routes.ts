@@ -4,6 +4,7 @@ import type { FileAccess } from '../clients/ports.ts';
 import type { Resource } from '../queues/resources.ts';
 import { FileHistory, FileList, UploadForm } from '../schema/api-views.ts';
 import { Failure } from '../schema/failures.ts';
+import { workflowText } from '../schema/workflow-text.ts';
 import { EXAMPLE_FILE } from './api-examples.ts';
 import { type ApiRoute, apiRoute, notFound } from './api-route.ts';
 import { checkUploadKey, FORM_S, MAX_UPLOAD_BYTES, workflowMetadata } from './upload-order.ts';
@@ -147,5 +148,5 @@ function metadataOf({ workflow, run }: { workflow?: unknown; run?: boolean }): R
   if (run && workflow !== undefined)
     throw new Failure('request_invalid', 'Found run and workflow, expected one: run says that the file itself is the workflow.');
   if (run) return { ld_run: 'true' };
-  return workflow === undefined ? {} : workflowMetadata(JSON.stringify(workflow, null, 2));
+  return workflow === undefined ? {} : workflowMetadata(workflowText(workflow, 2));
 }

@@ -5,6 +5,7 @@ import type { Selection } from '../queues/replay.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseTaskId } from '../schema/ids.ts';
 import { Problem, RunState } from '../schema/run-view.ts';
+import { workflowText } from '../schema/workflow-text.ts';
 import { EXAMPLE_ENDED, EXAMPLE_RUN, EXAMPLE_TASK } from './api-examples.ts';
 import { type ApiRoute, apiRoute } from './api-route.ts';
 import type { PrincipalEnv } from './principal.ts';
@@ -169,7 +170,7 @@ export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
 }
 
 function orderOf(body: Static<typeof RetryBody>, runId: string): { selection: Selection; workflow?: string } {
-  const edited = body.workflow === undefined ? {} : { workflow: JSON.stringify(body.workflow) };
+  const edited = body.workflow === undefined ? {} : { workflow: workflowText(body.workflow) };
   switch (body.mode ?? 'run') {
     case 'run':
       return { selection: { mode: 'run' }, ...edited };

@@ -2,6 +2,7 @@
 import Type from 'typebox';
 import { Validation } from '../schema/api-views.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
+import { workflowText } from '../schema/workflow-text.ts';
 import { type ApiRoute, apiRoute } from './api-route.ts';
 
 export function workflowsRoutes(): readonly ApiRoute[] {
@@ -28,7 +29,7 @@ export function workflowsRoutes(): readonly ApiRoute[] {
         ],
       },
       async ({ body }) => {
-        const parsed = parseWorkflow(body.text ?? JSON.stringify(body.workflow ?? null, null, 2));
+        const parsed = parseWorkflow(body.text ?? workflowText(body.workflow, 2));
         if (!parsed.ok) return await Promise.resolve({ valid: false, steps: 0, tasks: 0, faults: [...parsed.faults] });
         const { steps } = parsed.plan;
         return { valid: true, steps: steps.length, tasks: steps.flatMap((step) => step.tasks).length, faults: [] };

@@ -173,6 +173,26 @@ describe('everybody at every door', () => {
     expect(found).toEqual(expected);
   });
 
+  it('a thing of another tenant is answered for as one that never was', async () => {
+    await makeWorld();
+    const never = 'r0-0000000000000000dead';
+    const doors = Object.entries(WALL).filter(
+      ([route, { statuses }]) => route.includes('/v1/runs/:id') && statuses.split(' ')[5] === '404',
+    );
+    expect(doors.length).toBeGreaterThan(4);
+    for (const [route, row] of doors) {
+      const theirs = await knock('other', route, {
+        ...row,
+        path: (row.path ?? route.split(' ')[1] ?? '').replace(/:id|r0-\w{20}/, EXAMPLE_RUN),
+      });
+      const nobodys = await knock('other', route, {
+        ...row,
+        path: (row.path ?? route.split(' ')[1] ?? '').replace(/:id|r0-\w{20}/, never),
+      });
+      expect([route, theirs.status, theirs.text.replaceAll(EXAMPLE_RUN, never)]).toEqual([route, nobodys.status, nobodys.text]);
+    }
+  });
+
   it('bull-board is there for operators alone', async () => {
     await makeWorld();
     for (const route of served().filter((one) => BOARD.test(one))) {

@@ -90,6 +90,8 @@ it('an export causes no decision of its own', async () => {
 
 it('what S3 does not take now is archived when it answers again; until then nothing of it goes', async () => {
   const { engine, archived, settled } = await start({ retention: () => 0, retentionMs: 50 });
+  // until its first witness is there, a worker that starts cannot know whether Redis is whole, and launches nothing
+  await until('the first witness', () => engine.cloud.saved.some(({ bucket }) => bucket === ARCHIVE_BUCKET));
   engine.cloud.putsDown = true;
   const runId = engine.upload([{ cmd: 'ok', timeout: 10 }]);
   const run = await until('the end', async () => {

@@ -119,7 +119,8 @@ export function deliver(task: ModelTask, version: string, own: boolean): string 
 
 export function launched(task: ModelTask, attempt: number, up: boolean): string {
   const current = task.attempt === attempt;
-  if (current && task.phase === 'await' && task.launched) return 'ok';
+  // told once more, by an event that overtook the answer: no news
+  if (current && (task.phase === 'await' || task.phase === 'cool') && task.launched) return 'ok';
   if (current && task.phase === 'succeeded') {
     task.launched = true;
     return 'ok';
