@@ -1,5 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { accessibilityFaults } from './axe.ts';
 import { openTab, startBrowser } from './browser.ts';
 import { startWorld, type World } from './world.ts';
 
@@ -62,6 +63,7 @@ it('retries and cancels several at once and says of each what came of it', async
   expect(refused).toContain(fine);
   expect(refused).toContain('all have succeeded');
   expect(done).toContain(failed);
+  expect(await accessibilityFaults(page)).toEqual([]);
   await page.locator(rows).nth(1).locator('a').nth(1).click();
   await page.locator('.facts', { hasText: failed }).waitFor();
   await page.goto(`${world.url}/runs?state=running`);

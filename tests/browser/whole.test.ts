@@ -53,6 +53,9 @@ it('saves a file with a workflow attached, shows its run live, its log and its o
   expect(await accessibilityFaults(page)).toEqual([]);
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download' }).click()]);
   expect(download.suggestedFilename()).toBe('hello.txt');
+  await page.goto(`${place().url}/files?prefix=in%2Fbrowser%2F`);
+  await page.getByRole('link', { name: 'hello.txt' }).waitFor();
+  expect(await accessibilityFaults(page)).toEqual([]);
   expect(complaints.filter((text) => !text.includes('422'))).toEqual([]);
   await close();
 });
