@@ -54,7 +54,7 @@ it('saves a file with a workflow attached, shows its run live, its log and its o
   const [download] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Download' }).click()]);
   expect(download.suggestedFilename()).toBe('hello.txt');
   await page.goto(`${place().url}/files?prefix=in%2Fbrowser%2F`);
-  await page.getByRole('link', { name: 'hello.txt' }).waitFor();
+  await page.getByRole('link', { name: 'hello.txt', exact: true }).waitFor();
   expect(await accessibilityFaults(page)).toEqual([]);
   expect(complaints.filter((text) => !text.includes('422'))).toEqual([]);
   await close();

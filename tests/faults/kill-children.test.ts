@@ -66,10 +66,11 @@ describe('the local cloud', { timeout: 240_000 }, () => {
     return counts;
   }
 
-  async function expectStartedOnce(names: readonly string[]): Promise<void> {
+  /** No attempt twice; and every task, unless dynos were killed that were up and had not come to their first command. */
+  async function expectStartedOnce(names: readonly string[], every = true): Promise<void> {
     // a task without output succeeds when its dyno is up, which may be told before the dyno's first command has run
     const started = async () => new Set(Object.keys(await starts(names)).map((task) => task.split('/')[0])).size;
-    await until('every task to have left its mark', async () => (await started()) === names.length, 30_000);
+    if (every) await until('every task to have left its mark', async () => (await started()) === names.length, 30_000);
     const counts = await starts(names);
     expect(
       Object.values(counts).filter((count) => count !== 1),
@@ -106,7 +107,7 @@ describe('the local cloud', { timeout: 240_000 }, () => {
       );
       const run: RunView = await cloud.ended(key);
       expect(run.state, JSON.stringify([run.error, run.history.slice(-12)])).toBe('succeeded');
-      await expectStartedOnce(names);
+      await expectStartedOnce(names, name !== 'dynos');
       // and the next one is as if nothing had been
       const after = await save();
       expect((await cloud.ended(after.key)).state).toBe('succeeded');
