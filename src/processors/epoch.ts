@@ -1,8 +1,9 @@
 // Finds out when Redis has lost data, puts back what the archive has of it, and has everything else decided again.
 import type { ObjectStore } from '../clients/ports.ts';
+import type { Hold } from '../queues/locks.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { StoreEpoch, StoreState } from '../queues/store-epoch.ts';
-import type { Hold, Watch } from '../queues/watch.ts';
+import type { Watch } from '../queues/watch.ts';
 import type { Witness } from '../schema/archive-marks.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';

@@ -1,7 +1,7 @@
 // The dynos that tasks wait for, and those that are to be stopped: written by the transitions, worked off by the poller.
-import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { type ShardKeys, shardKeys } from './keys.ts';
+import { type Hold, holdLock } from './locks.ts';
 import { refOf, type TaskRef } from './run-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
@@ -26,12 +26,6 @@ export interface DynoToStop {
   readonly dyno: { readonly id: string; readonly name: string };
 }
 
-/** What a process alone does. */
-export interface Hold {
-  renew(): Promise<boolean>;
-  release(): Promise<void>;
-}
-
 export type Watch = ReturnType<typeof createWatch>;
 
 /** Reads and works off one shard's lists. */
@@ -40,18 +34,7 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
   const keys: ShardKeys = shardKeys(deps.shard);
   defineScripts(redis);
 
-  const hold = async (what: string, ms: number): Promise<Hold | undefined> => {
-    const owner = randomBytes(8).toString('hex');
-    const key = keys.lock(what);
-    if ((await redis.set(key, owner, 'PX', ms, 'NX')) !== 'OK') return undefined;
-    const mine = async () => (await redis.get(key)) === owner;
-    return {
-      renew: async () => (await mine()) && (await redis.pexpire(key, ms)) === 1,
-      release: async () => {
-        if (await mine()) await redis.del(key);
-      },
-    };
-  };
+  const hold = (what: string, ms: number): Promise<Hold | undefined> => holdLock(redis, keys.lock(what), ms);
 
   return {
     /** Resources with dynos to watch. */
