@@ -31,7 +31,31 @@ export function connect(address: RedisAddress, onError: (error: Error) => void, 
   const single = { retryStrategy: backoff, socketTimeout: SILENCE_MS, ...all };
   const redis = 'url' in address ? new Redis(address.url, single) : new Redis({ path: address.socket, ...single });
   redis.on('error', onError);
+  gatherWrites(redis);
   return redis;
+}
+
+/**
+ * Sends what is asked of Redis in one turn of the event loop with one system call: ioredis makes one of each command, which took
+ * an eighth of a worker's time. The order stays, and nothing waits longer than the turn lasts.
+ */
+function gatherWrites(redis: Redis): void {
+  redis.on('connect', () => {
+    const { stream } = redis;
+    const write = stream.write.bind(stream);
+    let corked = false;
+    stream.write = ((...args: Parameters<typeof write>) => {
+      if (!corked) {
+        corked = true;
+        stream.cork();
+        process.nextTick(() => {
+          corked = false;
+          stream.uncork();
+        });
+      }
+      return write(...args);
+    }) as typeof write;
+  });
 }
 
 function connectCluster(urls: readonly string[], onError: (error: Error) => void, options: RedisOptions): Redis {
