@@ -7,6 +7,7 @@ import { shardKeys } from '../src/queues/keys.ts';
 import { createResources } from '../src/queues/resources.ts';
 import { refOf } from '../src/queues/run-record.ts';
 import { benchSealer, installForBench, startUnderMeasurement } from './bench-engine.ts';
+import { copyParked } from './parked-copies.ts';
 import type { World } from './world.ts';
 
 /** Milliseconds from a launch to its output, as in the prototype's figures. */
@@ -29,6 +30,7 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
   const feed = (keys: readonly string[]) => engine.feed(bucket, keys);
   const output = (taskId: string) => void feed([`out/${taskId}`]);
   let second: ChildProcess | undefined;
+  let copies = 0;
 
   const inBatches = async (keys: readonly string[]) => {
     let next = 0;
@@ -118,6 +120,12 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
       await inBatches(Array.from({ length: n }, (_, i) => `in/park-${i}`));
       await all;
       await new Promise((resolve) => setTimeout(resolve, 1000));
+    },
+
+    /** Puts `n` copies of a parked run beside it. */
+    parkCopies: async (n: number): Promise<void> => {
+      await copyParked(redis, copies, n);
+      copies += n;
     },
 
     /** Parks `n` tasks in groups of 200; answers with how many there are. */

@@ -9,7 +9,11 @@ import { join } from 'node:path';
 /** Milliseconds for a server to listen. */
 const START_MS = 10_000;
 /** The settings of docker/redis.conf; the rows name the durability: on disk once a second. */
-const SETTINGS = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--hash-max-listpack-value', '512'];
+const SETTINGS = [
+  ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''],
+  ...['--hash-max-listpack-value', '512', '--hash-max-listpack-entries', '1024'],
+];
+
 export interface World {
   /** Path of Redis' socket. */
   readonly socket: string;

@@ -138,13 +138,15 @@ async function decideObject(
   const metadata = readMetadata(head.metadata);
   if (metadata.faults.length > 0) await note(metadata.faults.join(' '));
   // An output may start the next workflow: deliver first, then accept; both may be repeated.
-  const depth =
-    metadata.taskId === undefined ? 0 : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, note);
+  const delivered =
+    metadata.taskId === undefined ? undefined : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, note);
   if (!metadata.run && metadata.code === undefined) {
     if (metadata.taskId === undefined && metadata.faults.length === 0)
       return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
     return await deps.runs.account(resource.id, event);
   }
+  const before = delivered === undefined ? undefined : await deps.runs.depth(delivered);
+  const depth = before === undefined ? 0 : before + 1;
   if (depth > MAX_DEPTH) {
     await note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
     return await deps.runs.account(resource.id, event);
@@ -152,7 +154,7 @@ async function decideObject(
   await start(deps, resource, event, head, metadata, depth);
 }
 
-/** Answers with the depth of a run that this same object would start. */
+/** Answers with the run that the object is an output of, and thus led to a run that this same object would start; undefined: it is none. */
 async function deliver(
   deps: EventDeps,
   resource: Resource,
@@ -160,7 +162,7 @@ async function deliver(
   head: ObjectHead,
   metadata: ObjectMetadata & { taskId: string },
   note: (reason: string) => Promise<void>,
-): Promise<number> {
+): Promise<string | undefined> {
   const output: OutputRef = {
     key: event.key,
     version_id: event.versionId,
@@ -178,9 +180,7 @@ async function deliver(
   }
   if (result === 'foreign' || result === 'gone') await note(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
   if (result === 'unlaunched') await note(`ld_task_id names ${metadata.taskId}, which was never launched`);
-  const ref = refOf(metadata.taskId);
-  const before = ref === undefined || result === 'foreign' || result === 'gone' ? undefined : await deps.runs.depth(ref.runId);
-  return before === undefined ? 0 : before + 1;
+  return result === 'foreign' || result === 'gone' ? undefined : refOf(metadata.taskId)?.runId;
 }
 
 /** When the event's file was saved (ms), where that is longer ago than half of the hour by which the sweep looks back, and within its memory. */

@@ -15,7 +15,7 @@ const GRANT_TTL_MS = 500;
  * Seconds' worth of tokens that may be saved up. We take nine tenths of what the platform allows: in any stretch of time of more than nine
  * times this, what was saved up and what comes in stay within the platform's own count.
  */
-const BURST_S = 0.5;
+const BURST_S = 0.4;
 const MIN_BURST = 5;
 /** Part of the budget that looking at dyno lists may take. */
 const POLL_SHARE = 0.2;

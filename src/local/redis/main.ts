@@ -30,7 +30,7 @@ const server = spawn(
     // "in Redis" means on disk within a second; nothing is ever thrown away
     ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--maxmemory-policy', 'noeviction', '--loglevel', 'warning'],
     // as in docker/redis.conf
-    ...['--hash-max-listpack-value', '512'],
+    ...['--hash-max-listpack-value', '512', '--hash-max-listpack-entries', '1024'],
   ],
   { stdio: ['ignore', 'inherit', 'inherit'] },
 );
