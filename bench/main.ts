@@ -1,6 +1,6 @@
 // `npm run bench`: figures with their bars, as medians of several rounds on this machine, compared with plain BullMQ
-// in the same run. `-- --quick` (two minutes), `-- --full` (with a million parked runs), `-- --json`, `-- --check`
-// (exit status 1 when a bar is missed).
+// in the same run. `-- --quick` (two minutes), `-- --full` (with a million parked runs and the peers), `-- --peers` (with DBOS, Restate,
+// graphile-worker and BullMQ on the same two steps), `-- --json`, `-- --check` (exit status 1 when a bar is missed).
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { apiRows } from './api-bench.ts';
@@ -9,11 +9,18 @@ import { budgetRows } from './budget-bench.ts';
 import { dynoRows } from './dynos-bench.ts';
 import { type EngineBench, startEngineBench } from './engine-bench.ts';
 import { localRows } from './local-bench.ts';
+import { peerRows } from './peers-bench.ts';
 import { barText, median, percentile, type Row, verdictOf } from './rows.ts';
 import { inWorld, type World } from './world.ts';
 
 const { values: options } = parseArgs({
-  options: { quick: { type: 'boolean' }, full: { type: 'boolean' }, json: { type: 'boolean' }, check: { type: 'boolean' } },
+  options: {
+    quick: { type: 'boolean' },
+    full: { type: 'boolean' },
+    peers: { type: 'boolean' },
+    json: { type: 'boolean' },
+    check: { type: 'boolean' },
+  },
 });
 const note = (line: string) => console.error(line);
 
@@ -36,6 +43,7 @@ const quick = {
   idleMs: 30_000,
   stored: 20_000,
   puts: 20,
+  peers: { rounds: 3, runs: 300, idleMs: 10_000 },
 };
 const usual = {
   rounds: 5,
@@ -49,6 +57,7 @@ const usual = {
   idleMs: 45_000,
   stored: 100_000,
   puts: 100,
+  peers: { rounds: 5, runs: 1_000, idleMs: 30_000 },
 };
 const size = options.quick ? quick : options.full ? { ...usual, parked: [...usual.parked, 1_000_000] } : usual;
 
@@ -62,6 +71,7 @@ const rows: Row[] = [
   ...(await inWorld(async (world) => await apiRows(world, size.stored))),
   ...(await localRows({ puts: size.puts, note })),
   ...(await dynoRows({ starts: size.puts, note })),
+  ...(options.peers || options.full ? await inWorld(async (world) => await peerRows(world, size.peers, note)) : []),
 ];
 report(rows);
 
