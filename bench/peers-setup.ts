@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const PEERS = fileURLToPath(new URL('peers', import.meta.url));
+const PEERS = fileURLToPath(new URL('peers', import.meta.url));
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Where Debian's and Homebrew's packages put PostgreSQL's programs. */
 const POSTGRES_FOLDERS = ['/usr/lib/postgresql', '/opt/homebrew/opt', '/usr/local/opt'];
