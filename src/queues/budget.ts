@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
-import { ACCOUNTS_KEY, budgetKey } from './keys.ts';
+import { ACCOUNTS_KEY, budgetKey, pausedKey } from './keys.ts';
 import { defineScripts, run as runScript, type ScriptName } from './scripts.ts';
 
 /** Heroku counts calls per account; all launches go through the account of the add-on's own token. */
@@ -73,6 +73,12 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
   const outstanding = new Map<string, number>();
   const releases = new Set<Promise<void>>();
 
+  const enlist = async (account: string): Promise<void> => {
+    if (known.has(account)) return;
+    await redis.sadd(ACCOUNTS_KEY, account);
+    known.add(account);
+  };
+
   const call = async (name: ScriptName, account: string, args: readonly (string | number)[]): Promise<unknown> =>
     await runScript(redis, name, [budgetKey(account)], [perHour, burst, ...args]);
 
@@ -82,10 +88,7 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
   return {
     /** Asks for a launch. `granted`: make it at once, or release it. `queued`: the task is rung when its turn comes. */
     request: async ({ account, resource, task, concurrency }: LaunchRequest): Promise<'granted' | 'queued'> => {
-      if (!known.has(account)) {
-        await redis.sadd(ACCOUNTS_KEY, account);
-        known.add(account);
-      }
+      await enlist(account);
       const reply = await call('budget-request', account, [task, resource, concurrency]);
       const [answer, count] = Array.isArray(reply) ? reply : [];
       outstanding.set(resource, Number(count));
@@ -139,17 +142,19 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
     /** Calls that the bucket holds at most: what the platform still allows is of interest only below that. */
     burst,
 
-    /** Accounts that ever launched. */
-    accounts: async (): Promise<readonly string[]> => await redis.smembers(ACCOUNTS_KEY),
+    /** Accounts that ever launched, or were to; those that this process knows also after Redis has lost them. */
+    accounts: async (): Promise<readonly string[]> => [...new Set([...(await redis.smembers(ACCOUNTS_KEY)), ...known])],
 
     /** Holds all launches of a resource. Answers whether it was not paused before. */
-    pause: async (account: string, resource: string): Promise<boolean> => Number(await call('budget-pause', account, [resource, 1])) === 1,
+    pause: async (account: string, resource: string): Promise<boolean> => {
+      await enlist(account);
+      return Number(await call('budget-pause', account, [resource, 1])) === 1;
+    },
 
     /** Lets the launches of a resource go on. Answers whether it was paused. */
     resume: async (account: string, resource: string): Promise<boolean> => Number(await call('budget-pause', account, [resource, 0])) === 1,
 
-    isPaused: async (account: string, resource: string): Promise<boolean> =>
-      (await redis.sismember(`${budgetKey(account)}:paused`, resource)) === 1,
+    isPaused: async (account: string, resource: string): Promise<boolean> => (await redis.sismember(pausedKey(account), resource)) === 1,
 
     /**
      * Launches of the resource that wait or run, about: as the last answer to this process told, and what was announced here since.

@@ -129,6 +129,11 @@ export function budgetKey(account: string): string {
   return `{afb}:budget:${account}`;
 }
 
+/** SET of the resources that take nothing from an account's budget at the moment; lua/budget.lua spells it, too. */
+export function pausedKey(account: string): string {
+  return `${budgetKey(account)}:paused`;
+}
+
 /** BullMQ prefix and queue of what is done to whole resources: provision, rotate, deprovision. One slot: it is little. */
 export const ADDON_PREFIX = '{af:addon}';
 export const ADDON_QUEUE = 'resource';

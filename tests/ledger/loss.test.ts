@@ -1,8 +1,11 @@
 // Redis is emptied or rolled back under load.
 import { afterEach, expect, it } from 'vitest';
+import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { STORE_KEY, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
 import { openAccount, readLedger } from '../../src/queues/ledger.ts';
+import { createSealer } from '../../src/queues/secrets.ts';
+import { createWebhooks } from '../../src/queues/webhooks.ts';
 import { isFinal } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
@@ -92,6 +95,35 @@ it('emptied, with a watermark: every version is accounted for, what had ended st
   expect(view.reexecuted).toBeGreaterThanOrEqual(open.length);
   expect(view.reexecuted).toBeLessThanOrEqual(open.length + late.length + 1);
 }, 120_000);
+
+it('emptied: a resource that was paused is paused, and its webhooks are there', async () => {
+  const { redis, engine, ledger } = await start();
+  const budget = createBudget({ redis: engine.redis, perHour: 1_000, log: { debug() {}, info() {}, warn() {}, error() {} } });
+  const webhooks = createWebhooks({
+    redis: engine.redis,
+    sealer: createSealer(Buffer.alloc(32, 1)),
+    shards: 1,
+    now: Date.now,
+    onError: () => {},
+  });
+  ends.push(webhooks.close);
+  await budget.pause(ADDON_ACCOUNT, engine.resource);
+  const { secret: _secret, ...webhook } = await webhooks.add(engine.resource, 'https://customer.example/hook');
+  const held = engine.upload([task('ok')]);
+  await until('a backup with both', () => {
+    const text = engine.cloud.objects.get(`${ARCHIVE_BUCKET}/resources/${engine.resource}.json`)?.body ?? '';
+    return text.includes(webhook.id) && text.includes('paused');
+  });
+
+  await redis.wipe();
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+
+  expect(await webhooks.list(engine.resource)).toEqual([webhook]);
+  await until('the run, held back', async () => (await engine.show(held))?.steps[0]?.tasks[0]?.state === 'waiting');
+  expect(engine.cloud.postsOf(held)).toHaveLength(0);
+  await budget.resume(ADDON_ACCOUNT, engine.resource);
+  expect((await engine.ended(held, 30_000)).state).toBe('succeeded');
+}, 60_000);
 
 it('emptied, without a watermark: nothing runs again by itself', async () => {
   const { redis, engine, ledger, archived, release } = await start();
