@@ -37,6 +37,8 @@ export interface TaskDeps extends OverdueDeps {
   readonly nudge: () => void;
   /** A new token, unique per call. */
   readonly token: () => string;
+  /** Milliseconds since 1970 by this machine's clock, which may be wrong and by which BullMQ promotes what was parked. */
+  readonly now: () => number;
   /** Milliseconds of a clock that never jumps. */
   readonly monotonic: () => number;
   readonly random: () => number;
@@ -54,6 +56,8 @@ export interface Activation {
   readonly heard: { cancel: boolean; output: boolean };
   /** The connection on which Redis was whole when the launch was prepared. */
   whole: number | undefined;
+  /** Milliseconds that this machine's clock was ahead of Redis' at the last decision; what the answer took to come is in it. */
+  ahead: number;
   /** What the launch budget said; `granted` until the grant was used or given back. */
   budget: EnterOptions['budget'];
 }

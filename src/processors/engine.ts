@@ -226,6 +226,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       for (const { polling } of loops) polling.nudge();
     },
     token: options.id,
+    now: options.now,
     monotonic: options.monotonic,
     random: options.random,
     failpoint,

@@ -14,6 +14,9 @@ import { lookOnceMore } from './overdue.ts';
 /** Milliseconds until the dyno list, which did not answer, is asked again for a launch of unknown fate. */
 const UNSEEN_MS = 2_000;
 
+/** Milliseconds that a clock may be ahead of Redis' without being wrong; a busy process hears Redis' answers as late as that. */
+const WRONG_CLOCK_MS = 1_000;
+
 /** The processor of the task queue. `close` ends its listening. */
 export function createTaskProcessor(deps: TaskDeps) {
   const active = new Map<string, Activation>();
@@ -41,6 +44,7 @@ export function createTaskProcessor(deps: TaskDeps) {
       token,
       heard: { cancel: false, output: false },
       whole: undefined,
+      ahead: 0,
       budget: '',
     };
     active.set(ref.id, activation);
@@ -76,6 +80,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
       budget: activation.budget,
       ...(verdict === undefined ? {} : { verdict }),
     });
+    activation.ahead = deps.now() - decision.now;
     verdict = undefined;
     if (decision.action !== 'launch') await giveBack(deps, activation);
     switch (decision.action) {
@@ -143,7 +148,11 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
   }
 }
 
-async function park(deps: TaskDeps, { ref, job, token }: Activation, decision: Decision, retry: boolean): Promise<never> {
+/**
+ * Parks until the decision's time by Redis' clock. Where this machine's clock is ahead, BullMQ would promote the task here at once, and again and
+ * again until it is due: it is parked for as much longer. To workers whose clock is right it is overdue then, which the sweep notices.
+ */
+async function park(deps: TaskDeps, { ref, job, token, ahead }: Activation, decision: Decision, retry: boolean): Promise<never> {
   const shard = Number(/^r(\d+)-/.exec(ref.runId)?.[1] ?? 0);
   const parking = deps.parkings[shard];
   if (parking === undefined) throw new Failure('internal', `Task ${ref.id} names a shard that this process does not serve.`);
@@ -153,7 +162,7 @@ async function park(deps: TaskDeps, { ref, job, token }: Activation, decision: D
     token,
     runId: ref.runId,
     task: `${ref.step}.${ref.index}`,
-    ms: decision.ms,
+    ms: decision.ms >= 0 && ahead > WRONG_CLOCK_MS ? decision.ms + ahead : decision.ms,
     now: decision.now,
     seen: decision.seen,
     retry,
