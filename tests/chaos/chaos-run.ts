@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 import type { Evidence } from './checker/evidence.ts';
 import { collect, leftoversOf } from './collect.ts';
 import { createDice, seedOf } from './dice.ts';
-import { type Arena, FAULTS, loseCredentials, RECOVERY_MS, rearm, removeJobs } from './nemesis.ts';
+import { type Arena, FAULTS, kill, loseCredentials, RECOVERY_MS, rearm, removeJobs } from './nemesis.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
 import type { Slot } from './workers.ts';
 import { createWorkload, type Workload } from './workload.ts';
@@ -16,9 +16,14 @@ import { startWorld, type World } from './world.ts';
 
 /** Milliseconds between two things that tenants do, on the average. */
 const PACE_MS = 350;
-/** Live runs at which the driver waits: the machine has two processors. With `--ci` it is the workers' starts that take their time. */
+/** Live runs at which the driver waits: the machine has two processors. */
 const MOST_LIVE = 120;
+/** The same where many workers are to die: it is their starts that take the processors. */
+const PACE_OF_KILLS_MS = 900;
+const MOST_LIVE_OF_KILLS = 60;
 const MOST_LIVE_CI = 30;
+/** Milliseconds that a worker lives on the average when many are to die. */
+const LIFE_MS = 4_000;
 /** Milliseconds that all runs may take to end after the last fault; messages of dead receivers are hidden for 30 s. */
 const CALM_MS = 600_000;
 /** Milliseconds after which `--ci` gives up on the failpoints that are left. */
@@ -59,7 +64,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     folder: options.folder,
     seed,
     main: options.main,
-    slots: 3,
+    slots: options.ci ? 3 : 4,
     onWorkerEnd: (slot, how) => {
       const byFault = arena.killing.delete(slot.name);
       // one that died otherwise was killed by a fault that notes it itself
@@ -74,6 +79,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     dice,
     live: () => live,
     killing: new Set(),
+    spared: new Set(),
     note: (fault, detail, from, until, kills = 0) => {
       killed += kills;
       world.ledger.note({ kind: 'fault', t: from, until, fault, live, kills, detail });
@@ -99,7 +105,12 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     }
     beat = now;
   });
-  const working = work(workload, () => live < (options.ci ? MOST_LIVE_CI : MOST_LIVE), createDice(seedOf(seed, 'pace')), stop.signal);
+  const [pace, most] = options.ci
+    ? [PACE_MS, MOST_LIVE_CI]
+    : options.kills === undefined
+      ? [PACE_MS, MOST_LIVE]
+      : [PACE_OF_KILLS_MS, MOST_LIVE_OF_KILLS];
+  const working = work(workload, { pace, mayGoOn: () => live < most, dice: createDice(seedOf(seed, 'pace')) }, stop.signal);
   // what breaks it is thrown where it is waited for, when everything has been ended
   working.catch(() => stop.abort());
 
@@ -146,7 +157,7 @@ async function breakThings(
   // whoever died is started again, and whoever froze goes on
   const keeping = every(150, stop.signal, async () => {
     for (const slot of world.slots) {
-      if (slot.child === undefined && dice.chance(0.5)) {
+      if (slot.child === undefined && !arena.spared.has(slot.name) && dice.chance(0.5)) {
         const how = rearm(arena);
         slot.start(how);
         const now = Date.now();
@@ -156,6 +167,16 @@ async function breakThings(
       } else if (slot.failpoint.endsWith('SIGSTOP') && isFrozen(slot) && dice.chance(0.08)) slot.signal('SIGCONT');
     }
   });
+  // many deaths do not wait for one another
+  const fates = createDice(seedOf(options.seed, 'killer'));
+  const killing =
+    options.kills === undefined
+      ? Promise.resolve()
+      : every(100, stop.signal, async () => {
+          for (const slot of world.slots)
+            if (slot.ready && !arena.spared.has(slot.name) && arena.live() > 0 && fates.chance(100 / LIFE_MS))
+              await kill(arena, 'F1', slot);
+        });
   const kinds = Object.keys(FAULTS);
   const drawn = Object.entries(FAULTS).flatMap(([name, [share]]) => Array.from({ length: share }, () => name));
   const first = [...kinds].sort(() => dice.roll() - 0.5);
@@ -178,7 +199,7 @@ async function breakThings(
     }
   } finally {
     stop.abort();
-    await keeping;
+    await Promise.all([keeping, killing]);
   }
   return [...kinds, 'F2', 'F14', 'F15'];
 }
@@ -302,11 +323,15 @@ async function unaccountedOf(world: World, since: number): Promise<readonly stri
 }
 
 /** The tenants at work: all kinds of things once, and then whatever the dice say. */
-async function work(workload: Workload, mayGoOn: () => boolean, dice: ReturnType<typeof createDice>, signal: AbortSignal): Promise<void> {
+async function work(
+  workload: Workload,
+  { pace, mayGoOn, dice }: { pace: number; mayGoOn: () => boolean; dice: ReturnType<typeof createDice> },
+  signal: AbortSignal,
+): Promise<void> {
   await workload.opening();
   while (!signal.aborted) {
     if (mayGoOn()) await workload.step();
-    await pause(dice.between(PACE_MS / 2, PACE_MS * 1.5), undefined, { signal }).catch(() => {});
+    await pause(dice.between(pace / 2, pace * 1.5), undefined, { signal }).catch(() => {});
   }
 }
 

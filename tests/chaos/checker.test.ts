@@ -193,7 +193,7 @@ function sound(): Draft {
     ];
   };
   const evidence: Evidence = {
-    settings: { seed: 1, adoptAfter: 12_000, notAfter: 1_000, launchesPerHour: 18_000, faults: ['F1'], secrets: ['secret 1'] },
+    settings: { seed: 1, adoptAfter: 12_000, notAfter: 1_000, launchesPerHour: 18_000, faults: ['F1', 'F6'], secrets: ['secret 1'] },
     runs: [good.run, bad.run, stopped.run, ...chain.map(({ run }) => run)],
     ledger: [
       ...[good, bad, stopped, ...chain].flatMap(({ ledger }) => ledger),
@@ -231,6 +231,8 @@ function sound(): Draft {
       { kind: 'access', t: T0 + 98, bucket: A, own: false, allowed: false },
       { kind: 'fault', t: T0 + 200_000, until: T0 + 200_000, fault: 'F1', live: 0, kills: 0, detail: 'nobody was there' },
       { kind: 'fault', t: T0 + 5, until: T0 + 6, fault: 'F1', live: 3, kills: 1, detail: 'killed worker-1' },
+      { kind: 'fault', t: T0 + 150_000, until: T0 + 150_001, fault: 'F6', live: 1, kills: 1, detail: 'redis was rolled back' },
+      { kind: 'loss', t: T0 + 150_000, until: T0 + 150_001, seen: true, noticed: true },
     ],
     resources: [
       {
@@ -375,6 +377,9 @@ const plants: Record<string, (draft: Draft) => void> = {
     draft.alive.push('d8');
     ledgerIn(draft, 'dyno', ({ dyno, what }) => dyno === 'd6' && what === 'stopped').t = T0 + 1_000;
   },
+  LOSS: (draft) => {
+    ledgerIn(draft, 'loss', () => true).noticed = false;
+  },
   CAUSE: (draft) => {
     ledgerIn(draft, 'post', ({ task }) => task === 'r0-bad.0.1').answer = 'accepted';
   },
@@ -415,10 +420,17 @@ describe('the checker', () => {
     const intent = runIn(draft, 'r0-good').history.findIndex(([, what, task]) => what === 'intent' && task === '0.0');
     runIn(draft, 'r0-good').history.splice(intent, 1);
     expect(verdicts(draft)['I6']).toBe('violated');
-    draft.ledger.push({ kind: 'loss', t: T0 + 30, until: T0 + 60 });
+    const loss = { kind: 'loss' as const, t: T0 + 30, until: T0 + 60, seen: true, noticed: true };
+    draft.ledger.push(loss);
     expect(verdicts(draft)['I6']).toBe('held');
     draft.ledger.push(ledgerIn(draft, 'post', ({ task }) => task === 'r0-good.0.0'));
     expect(verdicts(draft)['I6']).toBe('violated');
+    // that a loss is noticed which nobody saw is not promised
+    loss.seen = false;
+    expect(verdicts(draft)['I6']).toBe('held');
+    expect(check(draft).find(({ id }) => id === 'I6')?.exercised).toMatchObject({
+      'launched twice after a loss that nobody could notice': 1,
+    });
   });
 
   it('knows the numbers of a later epoch', () => {

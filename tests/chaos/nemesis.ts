@@ -1,6 +1,7 @@
 // What goes wrong: each fault is done, noted with how much live work it met, and undone.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Queue } from 'bullmq';
+import { STORE_KEY } from '../../src/queues/keys.ts';
 import { FAILPOINTS } from '../../src/schema/failpoint.ts';
 import type { Dice } from './dice.ts';
 import type { ProxyMode } from './fault-proxy.ts';
@@ -20,6 +21,8 @@ export interface Arena {
   live(): number;
   /** Names of workers that a fault is killing: their death is noted by the fault. */
   readonly killing: Set<string>;
+  /** Names of workers that no fault may touch. */
+  readonly spared: Set<string>;
   note(fault: string, detail: string, from: number, until: number, kills?: number): void;
 }
 
@@ -87,18 +90,21 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       arena.note('F5', `redis: ${way}`, from, Date.now() + RECOVERY_MS, way === 'kill' ? 1 : 0);
     },
   ],
-  /** Redis comes back as it was a while ago, perhaps with half a command at its end. */
+  /**
+   * Redis comes back as it was a while ago. One worker sees what is lost and lives: what nobody saw nobody can miss
+   * (docs/guarantees.md, "Not promised").
+   */
   F6: [
     1,
     async (arena) => {
-      const { world, dice } = arena;
-      if (running(arena) === undefined) return;
-      const from = Date.now();
-      const rollBack = await world.redisServer.remember();
-      await pause(dice.between(800, 3_000));
-      await rollBack();
-      world.ledger.note({ kind: 'loss', t: from, until: Date.now() });
-      arena.note('F6', 'redis was rolled back', from, Date.now() + RECOVERY_MS, 1);
+      const witness = running(arena);
+      if (witness === undefined) return;
+      arena.spared.add(witness.name);
+      try {
+        await rollBackBefore(arena, witness);
+      } finally {
+        arena.spared.delete(witness.name);
+      }
     },
   ],
   /** A failover: Redis takes no writes and then does again. */
@@ -205,12 +211,12 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
 
 /** A worker that runs, chosen by the dice. */
 function running(arena: Arena): Slot | undefined {
-  const ready = arena.world.slots.filter((slot) => slot.ready);
+  const ready = arena.world.slots.filter((slot) => slot.ready && !arena.spared.has(slot.name));
   return ready.length === 0 ? undefined : arena.dice.pick(ready);
 }
 
-async function kill(arena: Arena, fault: string): Promise<void> {
-  const slot = running(arena);
+/** SIGKILL of a worker; noted when it is gone. */
+export async function kill(arena: Arena, fault: string, slot = running(arena)): Promise<void> {
   if (slot === undefined) return;
   const from = Date.now();
   const gone = slot.gone();
@@ -218,6 +224,47 @@ async function kill(arena: Arena, fault: string): Promise<void> {
   slot.signal('SIGKILL');
   await gone;
   arena.note(fault, `killed ${slot.name}`, from, Date.now() + RECOVERY_MS, 1);
+}
+
+/** Milliseconds that whoever is to see a loss may take to start, and to notice it. */
+const WITNESS_MS = 60_000;
+
+/** Takes Redis back to before what the witness sees. */
+async function rollBackBefore(arena: Arena, witness: Slot): Promise<void> {
+  const { world, dice } = arena;
+  if (witness.failpoint !== '') {
+    await kill(arena, 'F1', witness);
+    witness.start();
+  }
+  const stands = async () => {
+    const [beat, epoch] = await world.redis.hmget(STORE_KEY, 'beat', 'epoch');
+    return { beat: Number(beat), epoch: Number(epoch) };
+  };
+  const reached = async (what: () => Promise<boolean>) => {
+    for (const end = Date.now() + WITNESS_MS; Date.now() < end; await pause(100))
+      if (witness.child !== undefined && (await what())) return true;
+    return false;
+  };
+  /** After a start of Redis nobody counts on for a while, and nobody launches. */
+  const countedOn = async () => {
+    const { beat } = await stands();
+    return await reached(async () => witness.ready && (await stands()).beat > beat + world.slots.length);
+  };
+  if (!(await countedOn())) return;
+  // half a rewritten file is no older Redis but none
+  await world.redis.config('SET', 'auto-aof-rewrite-percentage', '0');
+  const rewritten = () => world.redis.info('persistence').then((info) => /aof_rewrite_in_progress:0/.test(info));
+  if (!(await reached(rewritten))) return;
+  const from = Date.now();
+  const { epoch } = await stands();
+  const rollBack = await world.redisServer.remember();
+  await pause(dice.between(800, 3_000));
+  const seen = await countedOn();
+  await rollBack();
+  const until = Date.now();
+  const noticed = await reached(async () => (await stands()).epoch > epoch);
+  world.ledger.note({ kind: 'loss', t: from, until, seen: seen && witness.child !== undefined, noticed });
+  arena.note('F6', 'redis was rolled back', from, until + RECOVERY_MS, 1);
 }
 
 async function bad(arena: Arena, fault: string, proxy: Slot['redis'], what: string): Promise<void> {

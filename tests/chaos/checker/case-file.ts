@@ -45,6 +45,8 @@ export interface CaseFile {
   faulty(from: number, to: number): boolean;
   /** Whether what was recorded between two moments may have been lost with Redis. */
   lost(from: number, to: number): boolean;
+  /** Whether it was lost and no worker that had seen it lived on: that this is noticed is not promised. */
+  lostUnseen(from: number, to: number): boolean;
   /** Whether the machine was too busy between two moments to say anything about deadlines. */
   busy(from: number, to: number): boolean;
 }
@@ -96,6 +98,7 @@ export function openCase(evidence: Evidence): CaseFile {
     of,
     faulty: (from, to) => faults.some((fault) => fault.t <= to && fault.until >= from),
     lost: (from, to) => losses.some((loss) => loss.t <= to && loss.until >= from),
+    lostUnseen: (from, to) => losses.some((loss) => !loss.seen && loss.t <= to && loss.until >= from),
     busy: (from, to) => lags.some((lag) => lag.t - 2_000 <= to && lag.until + 2_000 >= from),
   };
 }

@@ -23,7 +23,7 @@ import {
   retriesBounded,
   stopsOnlyClosed,
 } from './launching.ts';
-import { everyRunEnds, faultsMetWork, foldsToRecord, noSecretLeaves, nothingLeft, workResumes } from './progress.ts';
+import { everyRunEnds, faultsMetWork, foldsToRecord, lossNoticed, noSecretLeaves, nothingLeft, workResumes } from './progress.ts';
 import type { Finding } from './verdict.ts';
 
 /** All invariants, in the order of reliability.md's list. */
@@ -59,6 +59,7 @@ export function check(evidence: Evidence): readonly Finding[] {
     loopsEnd,
     stopsOnlyClosed,
     failuresHaveCauses,
+    lossNoticed,
     faultsMetWork,
   ].map((invariant) => invariant(file));
 }

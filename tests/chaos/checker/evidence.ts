@@ -43,8 +43,8 @@ export type LedgerEntry =
   | { kind: 'cancel'; t: number; run: string; answer: string }
   /** The recorder itself came too late: the machine was too busy to say anything about deadlines. */
   | { kind: 'lag'; t: number; until: number }
-  /** What Redis answered between `t` and `until` may be gone. */
-  | { kind: 'loss'; t: number; until: number }
+  /** What Redis answered between `t` and `until` may be gone. `seen`: a worker that saw it lived on. `noticed`: another epoch was begun. */
+  | { kind: 'loss'; t: number; until: number; seen: boolean; noticed: boolean }
   /** Something was broken from `t` to `until`. `live`: runs that had not ended then. */
   | { kind: 'fault'; t: number; until: number; fault: string; live: number; kills: number; detail: string };
 

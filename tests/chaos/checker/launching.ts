@@ -24,13 +24,22 @@ export function onePostPerAttempt(file: CaseFile): Finding {
     for (const { n, posts, intent } of task.attempts) {
       // a refused launch frees its attempt: it may be asked for again
       const taken = posts.filter(({ answer }) => answer === 'accepted' || answer === 'unknown');
-      if (posts.length > 0) i.holds('attempts launched', taken.length <= 1, () => `${task.id}/${n} was launched ${taken.length} times`);
+      // docs/guarantees.md, "Not promised"
+      if (taken.length > 1 && taken.slice(0, -1).every((post) => file.lostUnseen(post.t - SENT_MS, post.t)))
+        i.saw('launched twice after a loss that nobody could notice');
+      else if (posts.length > 0)
+        i.holds('attempts launched', taken.length <= 1, () => `${task.id}/${n} was launched ${taken.length} times`);
       if (posts.some(({ answer }) => answer === 'unknown')) i.saw('launches of unknown fate');
       const first = posts[0];
       if (first !== undefined && (intent === undefined || intent > first.t) && !forgotten(file, first))
         i.wrong(`${task.id}/${n} was posted before its intent was recorded`);
       const last = posts.at(-1);
-      if (last !== undefined && taken.length > 0 && !taken.includes(last))
+      if (
+        last !== undefined &&
+        taken.length > 0 &&
+        !taken.includes(last) &&
+        !file.lostUnseen((taken[0]?.t ?? 0) - SENT_MS, taken[0]?.t ?? 0)
+      )
         i.wrong(`${task.id}/${n} was posted again after a launch that was not refused`);
     }
   }

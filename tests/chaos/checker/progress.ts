@@ -46,6 +46,15 @@ export function faultsMetWork(file: CaseFile): Finding {
   return i.done();
 }
 
+export function lossNoticed(file: CaseFile): Finding {
+  const rolledBack = file.evidence.settings.faults.includes('F6');
+  const i = look('LOSS', 'a loss of Redis that a living worker saw begins another epoch', rolledBack ? ['losses seen'] : []);
+  for (const { t, seen, noticed } of file.of('loss'))
+    if (seen) i.holds('losses seen', noticed, () => `the loss at ${t} was not noticed`);
+    else i.saw('losses that nobody could notice');
+  return i.done();
+}
+
 export function foldsToRecord(file: CaseFile): Finding {
   const i = look('I22', 'folding a history gives its record, and its times never run back', ['runs', 'tasks']);
   for (const run of file.runs) {
