@@ -8,7 +8,7 @@ import { until } from '../support/until.ts';
 import type { Evidence } from './checker/evidence.ts';
 import { collect, leftoversOf } from './collect.ts';
 import { createDice, seedOf } from './dice.ts';
-import { type Arena, FAULTS, kill, loseCredentials, RECOVERY_MS, rearm, removeJobs } from './nemesis.ts';
+import { type Arena, FAULTS, freeLocks, kill, loseCredentials, RECOVERY_MS, rearm, removeJobs } from './nemesis.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
 import type { Slot } from './workers.ts';
 import { createWorkload, type Workload } from './workload.ts';
@@ -64,7 +64,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     folder: options.folder,
     seed,
     main: options.main,
-    slots: options.ci ? 3 : 4,
+    slots: 4,
     onWorkerEnd: (slot, how) => {
       const byFault = arena.killing.delete(slot.name);
       // one that died otherwise was killed by a fault that notes it itself
@@ -265,6 +265,7 @@ async function reachAll(deps: {
       led = Date.now();
       if (some('sweep.')) await removeJobs(arena);
       if (rotating) await loseCredentials(arena);
+      if (some('archive.', 'sweep.', 'ledger.')) await freeLocks(arena);
       if (arena.live() < 2 * MOST_LIVE_CI)
         for (const shape of new Set(left().flatMap((point) => LEADS[point] ?? []))) await workload.want(shape);
     }

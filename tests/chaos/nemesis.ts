@@ -1,7 +1,7 @@
 // What goes wrong: each fault is done, noted with how much live work it met, and undone.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Queue } from 'bullmq';
-import { STORE_KEY } from '../../src/queues/keys.ts';
+import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
 import { FAILPOINTS } from '../../src/schema/failpoint.ts';
 import type { Dice } from './dice.ts';
 import type { ProxyMode } from './fault-proxy.ts';
@@ -287,6 +287,11 @@ export async function loseCredentials({ world }: Arena): Promise<void> {
     await world.redis.hdel(`af:resource:${id}`, 's:credentials');
   }
   await world.redis.del('af:lock:resources:');
+}
+
+/** Lets the locks of workers that died run out at once: the archive's takes half a minute, and nothing else waits for it. */
+export async function freeLocks({ world }: Arena): Promise<void> {
+  for (const what of ['archive', 'sweep', 'sweep-buckets']) await world.redis.del(shardKeys(0).lock(what));
 }
 
 /** Removes some parked or waiting jobs of tasks, as somebody with bull-board may; answers how many. */
