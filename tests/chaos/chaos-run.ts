@@ -22,6 +22,8 @@ const MOST_LIVE = 120;
 const PACE_OF_KILLS_MS = 900;
 const MOST_LIVE_OF_KILLS = 60;
 const MOST_LIVE_CI = 30;
+/** Live runs before the first fault. */
+const FIRST_LIVE = 5;
 /** Milliseconds that a worker lives on the average when many are to die. */
 const LIFE_MS = 4_000;
 /** Milliseconds that all runs may take to end after the last fault; messages of dead receivers are hidden for 30 s. */
@@ -69,7 +71,8 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
       const byFault = arena.killing.delete(slot.name);
       // one that died otherwise was killed by a fault that notes it itself
       if (calm || byFault || how !== 'SIGKILL' || slot.passed === undefined || slot.failpoint.endsWith('SIGSTOP')) return;
-      reached.add(slot.passed);
+      // one that met no work is reached once more
+      if (live > 0) reached.add(slot.passed);
       const now = Date.now();
       arena.note(options.ci ? `F2 ${slot.passed}` : 'F2', `died at ${slot.passed}`, now, now + RECOVERY_MS, 1);
     },
@@ -115,6 +118,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
   working.catch(() => stop.abort());
 
   try {
+    await until('work to break', () => live >= FIRST_LIVE, BOOT_MS);
     const faults = options.ci
       ? await reachAll({ arena, workload, points: toReach, reached, say })
       : await breakThings(arena, options, () => killed, say);
