@@ -3,11 +3,12 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { readLedger } from '../../src/queues/ledger.ts';
-import { FAILPOINTS } from '../../src/schema/failpoint.ts';
+import { ADDON_FAILPOINTS, FAILPOINTS } from '../../src/schema/failpoint.ts';
 import { until } from '../support/until.ts';
 import type { Evidence } from './checker/evidence.ts';
 import { collect, leftoversOf } from './collect.ts';
 import { createDice, seedOf } from './dice.ts';
+import { createFrontDoor } from './front-door.ts';
 import { type Arena, FAULTS, freeLocks, kill, loseCredentials, RECOVERY_MS, rearm, removeJobs } from './nemesis.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
 import type { Slot } from './workers.ts';
@@ -48,7 +49,11 @@ export interface ChaosOptions {
   readonly kills: number | undefined;
   /** Every failpoint once instead of random faults. */
   readonly ci: boolean;
+  /** The main.ts of workers and of the web process. */
   readonly main: string;
+  readonly webMain: string;
+  /** Of the half of the workers that run an earlier version, and the failpoints that it knows. */
+  readonly earlier: { readonly main: string; readonly commit: string; readonly failpoints: readonly string[] } | undefined;
   readonly say: (line: string) => void;
 }
 
@@ -60,12 +65,14 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
   let calm = false;
   let killed = 0;
   const reached = new Set<string>();
-  const toReach = Object.keys(FAILPOINTS);
+  const toReach = Object.keys({ ...FAILPOINTS, ...ADDON_FAILPOINTS });
 
   const world: World = await startWorld({
     folder: options.folder,
     seed,
     main: options.main,
+    webMain: options.webMain,
+    earlierMain: options.earlier?.main,
     slots: 4,
     onWorkerEnd: (slot, how) => {
       const byFault = arena.killing.delete(slot.name);
@@ -83,14 +90,21 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     live: () => live,
     killing: new Set(),
     spared: new Set(),
+    points: (slot) => toReach.filter((point) => !slot.earlier || options.earlier?.failpoints.includes(point)),
     note: (fault, detail, from, until, kills = 0) => {
       killed += kills;
       world.ledger.note({ kind: 'fault', t: from, until, fault, live, kills, detail });
     },
   };
   const workload = createWorkload(world, seed);
-  for (const slot of world.slots) slot.start();
-  await until('the first workers', () => world.slots.every((slot) => slot.ready), BOOT_MS);
+  const door = createFrontDoor(world, seed);
+  for (const slot of [...world.slots, world.web]) slot.start();
+  try {
+    await until('the first processes', () => [...world.slots, world.web].every((slot) => slot.ready), BOOT_MS);
+  } catch (error) {
+    await world.stop();
+    throw error;
+  }
   const began = Date.now();
   const stop = new AbortController();
   const watching = every(100, stop.signal, async () => {
@@ -116,6 +130,12 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
   const working = work(workload, { pace, mayGoOn: () => live < most, dice: createDice(seedOf(seed, 'pace')) }, stop.signal);
   // what breaks it is thrown where it is waited for, when everything has been ended
   working.catch(() => stop.abort());
+  const visiting = door.run(stop.signal);
+  visiting.catch(() => stop.abort());
+  const holding = every(150, stop.signal, async () => {
+    if (world.web.child === undefined) world.web.start();
+    await Promise.resolve();
+  });
 
   try {
     await until('work to break', () => live >= FIRST_LIVE, BOOT_MS);
@@ -124,21 +144,28 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
       : await breakThings(arena, options, () => killed, say);
     calm = true;
     stop.abort();
-    await Promise.all([working, watching]);
+    await Promise.all([working, watching, holding]);
     const calmAt = Date.now();
     say(
       `calm after ${Math.round((calmAt - began) / 1000)} s: ${killed} kills, ${workload.uploads} uploads, waiting for ${live} runs to end`,
     );
-    await calmDown(world);
+    await calmDown(arena);
+    await visiting;
     await quiet(world, say);
-    await workload.epilogue();
+    await Promise.all([workload.epilogue(), door.epilogue()]);
     const drained = await quiet(world, say);
     // what is read now must not move any more
-    for (const slot of world.slots) {
+    for (const slot of [...world.slots, world.web]) {
       slot.signal('SIGKILL');
       await slot.gone();
     }
-    return await collect(world, { seed, faults, phases: { began, calm: calmAt, quiet: Date.now() }, drained });
+    return await collect(world, {
+      seed,
+      faults,
+      earlier: options.earlier?.commit,
+      phases: { began, calm: calmAt, quiet: Date.now() },
+      drained,
+    });
   } finally {
     stop.abort();
     pulse.abort();
@@ -162,7 +189,7 @@ async function breakThings(
   const keeping = every(150, stop.signal, async () => {
     for (const slot of world.slots) {
       if (slot.child === undefined && !arena.spared.has(slot.name) && dice.chance(0.5)) {
-        const how = rearm(arena);
+        const how = rearm(arena, slot);
         slot.start(how);
         const now = Date.now();
         if (how.skewMs !== undefined) arena.note('F14', `${slot.name} is ${how.skewMs} ms off`, now, now);
@@ -237,6 +264,7 @@ async function reachAll(deps: {
   const end = Date.now() + MOST_MS;
   let told = Date.now();
   let led = 0;
+  let news: Promise<void> | undefined;
   // one worker is spared, so that there is always something to do and to die at
   const [spared, ...others] = world.slots;
   while (left().length > 0 && Date.now() < end) {
@@ -253,8 +281,9 @@ async function reachAll(deps: {
       // each dies at what the others do not, so that none dies where one has died already
       const taken = new Set(victims.flatMap((other) => (other === slot || other.child === undefined ? [] : pointsOf(other))));
       const open = rotating ? rotation.filter((point) => !reached.has(point)) : left();
-      const free = open.filter((point) => !taken.has(point));
-      const armed = rotating || free.length === 0 ? open : everyOther(free);
+      const known = open.filter((point) => arena.points(slot).includes(point));
+      const free = known.filter((point) => !taken.has(point));
+      const armed = rotating || free.length === 0 ? known : everyOther(free);
       if (slot.child !== undefined) {
         // what it waits for may have been somebody else's last
         if (pointsOf(slot).some((point) => !reached.has(point))) continue;
@@ -265,6 +294,10 @@ async function reachAll(deps: {
       slot.start({ failpoint: armed.map((point) => `${point}:1`).join(',') });
     }
     world.platform.favourUnknown(some('adopt.', 'task.lost'));
+    if (news === undefined)
+      news = FAULTS['F13']?.[1](arena).finally(() => {
+        news = undefined;
+      });
     if (Date.now() - led > LEAD_MS) {
       led = Date.now();
       if (some('sweep.')) await removeJobs(arena);
@@ -279,9 +312,10 @@ async function reachAll(deps: {
     }
     await pause(100);
   }
+  await news;
   world.platform.favourUnknown(false);
   say(`${reached.size} of ${points.length} failpoints killed a worker`);
-  return points.map((point) => `F2 ${point}`);
+  return [...points.map((point) => `F2 ${point}`), 'F13'];
 }
 
 /** Half of the points, of every part of the way one. */
@@ -289,17 +323,21 @@ const everyOther = (points: readonly string[]) => (points.length < 4 ? points : 
 
 const pointsOf = (slot: Slot): readonly string[] => slot.failpoint.split(',').flatMap((one) => one.split(':')[0] || []);
 
-/** Everything works again: three fresh workers and nothing in their way. */
-async function calmDown(world: World): Promise<void> {
+/** Everything works again: fresh workers and nothing in their way; of an earlier version alone where there is one: it was rolled back. */
+async function calmDown({ world, note }: Arena): Promise<void> {
+  const mixed = world.slots.some(({ earlier }) => earlier);
   world.tap.set(NO_STORE_FAULTS);
   world.platform.behave();
   await world.redis.config('SET', 'maxmemory', '0');
-  for (const slot of world.slots) {
+  world.front.set('pass');
+  for (const slot of [...world.slots, world.web]) {
     for (const proxy of [slot.redis, slot.store, slot.heroku]) proxy.set('pass');
     slot.signal('SIGKILL');
     await slot.gone();
+    if (slot !== world.web && mixed && !slot.earlier) continue;
     slot.start();
   }
+  if (mixed) note('F4', 'the later version was rolled back', Date.now(), Date.now());
   await world.setEvents({});
 }
 

@@ -232,6 +232,22 @@ function sound(): Draft {
       { kind: 'fault', t: T0 + 200_000, until: T0 + 200_000, fault: 'F1', live: 0, kills: 0, detail: 'nobody was there' },
       { kind: 'fault', t: T0 + 5, until: T0 + 6, fault: 'F1', live: 3, kills: 1, detail: 'killed worker-1' },
       { kind: 'fault', t: T0 + 150_000, until: T0 + 150_001, fault: 'F6', live: 1, kills: 1, detail: 'redis was rolled back' },
+      { kind: 'install', t: T0 + 1, resource: 'g1', status: 202, text: 'soon' },
+      { kind: 'install', t: T0 + 2, resource: 'g1', status: 202, text: 'soon' },
+      { kind: 'bucket', t: T0 + 3, bucket: 'ld-private-g1' },
+      { kind: 'told', t: T0 + 4, resource: 'g1', what: 'provisioned' },
+      { ...post('r0-guest.0.0', 1, T0 + 50, 'accepted', 'dg'), app: 'app-g' } as LedgerEntry,
+      { kind: 'remove', t: T0 + 60, resource: 'g1', status: 204 },
+      { kind: 'remove', t: T0 + 61, resource: 'g1', status: 410 },
+      { kind: 'dead', t: T0 + 90, resource: 'g1', status: 403 },
+      { kind: 'knock', t: T0 + 91, route: 'GET /v1/runs', caller: 'removed', status: 401 },
+      { kind: 'knock', t: T0 + 91, route: 'GET /v1/runs', caller: 'own', status: 200 },
+      { kind: 'knock', t: T0 + 91, route: 'GET /v1/runs', caller: 'own', status: 503 },
+      { kind: 'sign_on', t: T0 + 92, form: 'good', token: 's1', status: 303, session: true },
+      { kind: 'sign_on', t: T0 + 93, form: 'good', token: 's1', status: 403, session: false },
+      { kind: 'sign_on', t: T0 + 94, form: 'old', token: 's2', status: 403, session: false },
+      { kind: 'event', t: T0 + 95, forged: false, status: 204 },
+      { kind: 'event', t: T0 + 96, forged: true, status: 401 },
       { kind: 'loss', t: T0 + 150_000, until: T0 + 150_001, seen: true, noticed: true },
     ],
     resources: [
@@ -253,12 +269,14 @@ function sound(): Draft {
         quarantine: [{ t: T0 + 100, entry: { reason: 'foreign', bucket: 'ld-private-b', key: 'out/x', version_id: 'f1' } }],
       },
     ],
+    guests: [{ id: 'g1', app: 'app-g', state: 'removed', keys: [], buckets: [] }],
     nobody: [{ t: T0 + 3, entry: { reason: 'no json', body: 'no json' } }],
     leftovers: [],
     phases: { began: T0, calm: T0 + 100_000, quiet: T0 + 200_000 },
     drained: true,
     leaks: [],
     searched: 100,
+    starts: { own: 2, earlier: 0 },
     alive: ['d1', 'd3', 'd5'],
   };
   // a copy that the test may change
@@ -344,7 +362,7 @@ const plants: Record<string, (draft: Draft) => void> = {
   },
   I20: (draft) => {
     for (let n = 0; n < 100; n += 1)
-      draft.ledger.push({ kind: 'post', t: T0 + 300_000 + n, task: `t${n}`, attempt: 1, app: 'a', answer: 'accepted' });
+      draft.ledger.push({ kind: 'post', t: T0 + 300_000 + n, task: `t${n}`, attempt: 1, app: 'app-a', answer: 'accepted' });
   },
   I21: (draft) => {
     runIn(draft, 'r0-good').history.push([T0 + 15_130, 'up', '1.0', 1, '']);
@@ -377,6 +395,21 @@ const plants: Record<string, (draft: Draft) => void> = {
     draft.alive.push('d8');
     ledgerIn(draft, 'dyno', ({ dyno, what }) => dyno === 'd6' && what === 'stopped').t = T0 + 1_000;
   },
+  I26: (draft) => {
+    ledgerIn(draft, 'dead', () => true).status = 200;
+  },
+  I28: (draft) => {
+    ledgerIn(draft, 'knock', ({ caller }) => caller === 'removed').status = 200;
+  },
+  I29: (draft) => {
+    ledgerIn(draft, 'sign_on', ({ t }) => t === T0 + 93).session = true;
+  },
+  I32: (draft) => {
+    draft.guests[0]?.keys.push('af:something:g1');
+  },
+  NEWS: (draft) => {
+    ledgerIn(draft, 'event', ({ forged }) => forged).status = 204;
+  },
   LOSS: (draft) => {
     ledgerIn(draft, 'loss', () => true).noticed = false;
   },
@@ -403,7 +436,7 @@ describe('the checker', () => {
   });
 
   it('calls everything vacuous when nothing happened', () => {
-    const nothing = { ...sound(), runs: [], ledger: [], nobody: [], resources: [], searched: 0 };
+    const nothing = { ...sound(), runs: [], ledger: [], nobody: [], resources: [], guests: [], searched: 0 };
     expect(new Set(Object.values(verdicts(nothing)))).toEqual(new Set(['vacuous']));
   });
 
@@ -431,6 +464,26 @@ describe('the checker', () => {
     expect(check(draft).find(({ id }) => id === 'I6')?.exercised).toMatchObject({
       'launched twice after a loss that nobody could notice': 1,
     });
+  });
+
+  it('looks at the launches of resources that are gone, and at nothing that was done after they went', () => {
+    const draft = sound();
+    const guest = ledgerIn(draft, 'post', ({ app }) => app === 'app-g');
+    draft.ledger.push({ ...guest, t: T0 + 55 });
+    expect(verdicts(draft)).toMatchObject({ I6: 'violated', I11: 'held' });
+    draft.ledger.pop();
+    guest.t = T0 + 30_000;
+    expect(verdicts(draft)).toMatchObject({ I6: 'held', I11: 'violated' });
+    draft.guests = [];
+    expect(verdicts(draft)['I6']).toBe('violated');
+  });
+
+  it('says of two versions side by side only what was seen of both', () => {
+    const draft = sound();
+    draft.settings.earlier = 'abc1234';
+    expect(verdicts(draft)['I23']).toBe('vacuous');
+    draft.starts.earlier = 3;
+    expect(verdicts(draft)['I23']).toBe('held');
   });
 
   it('knows the numbers of a later epoch', () => {

@@ -1,6 +1,7 @@
 // Gathers the evidence when all is quiet: Redis as it stands, the ledger, and what logs and files hold.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { auditKey, resourceKey } from '../../src/queues/keys.ts';
 import type { Evidence, RunEvidence } from './checker/evidence.ts';
 import { ADOPT_MARGIN_MS, LAUNCHES_PER_HOUR, type World } from './world.ts';
 
@@ -11,7 +12,7 @@ const LAUNCH_DEADLINE_MS = 10_000;
 /** Reads everything that the checker is told. */
 export async function collect(
   world: World,
-  told: { seed: number; faults: readonly string[]; phases: Evidence['phases']; drained: boolean },
+  told: { seed: number; faults: readonly string[]; earlier: string | undefined; phases: Evidence['phases']; drained: boolean },
 ): Promise<Evidence> {
   const runs: RunEvidence[] = [];
   for (const key of await world.redis.keys('{af*}:run:*')) {
@@ -33,6 +34,11 @@ export async function collect(
     const issued = await world.resources.secret(id, 'credentials');
     if (issued !== undefined) secrets.push(issued.secretAccessKey, issued.sessionToken);
   }
+  const guests = await guestsOf(world);
+  for (const { id } of guests)
+    for (const vars of world.platform.heroku.addon(id)?.configs ?? [])
+      secrets.push(vars['LD_AWS_SECRET_ACCESS_KEY'] ?? '', vars['LD_AWS_SESSION_TOKEN'] ?? '');
+  secrets.push(...world.platform.heroku.hooks().map(({ secret }) => secret));
   const { leaks, searched } = await searchFor(world, secrets);
   return {
     settings: {
@@ -41,20 +47,41 @@ export async function collect(
       notAfter: NOT_AFTER_MS,
       launchesPerHour: LAUNCHES_PER_HOUR,
       faults: told.faults,
+      ...(told.earlier === undefined ? {} : { earlier: told.earlier }),
       // the words themselves are no part of what is kept
       secrets: secrets.map((_, n) => `secret ${n + 1}`),
     },
     ledger: world.ledger.entries,
     runs,
     resources,
+    guests,
     nobody: await quarantineOf(world, '-'),
     leftovers: await leftoversOf(world),
     phases: told.phases,
     drained: told.drained,
     leaks,
     searched,
+    starts: world.starts,
     alive: world.platform.alive(),
   };
+}
+
+/** What is left of those who came and went: a tombstone and the audit log may be. */
+async function guestsOf(world: World): Promise<Evidence['guests']> {
+  const buckets = await world.buckets();
+  return await Promise.all(
+    world.guests.map(async ({ id, app }) => {
+      const keys = await world.redis.keys(`*${id}*`);
+      const state = (await world.redis.hget(resourceKey(id), 'state')) ?? 'unknown';
+      return {
+        id,
+        app,
+        state,
+        keys: keys.filter((key) => key !== resourceKey(id) && key !== auditKey(id) && !key.startsWith('{af:addon}:')),
+        buckets: buckets.filter((name) => name.includes(id)),
+      };
+    }),
+  );
 }
 
 async function quarantineOf(world: World, resource: string) {

@@ -4,6 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createDice, type Dice, seedOf } from './dice.ts';
+import { createDynoNews, type NewsFaults, USUAL_NEWS } from './dyno-news.ts';
+import { createHerokuSide, type HerokuSide } from './heroku-side.ts';
 import type { Ledger } from './ledger.ts';
 
 /**
@@ -53,6 +55,9 @@ export interface StubDyno {
 
 export interface DynoPlatform {
   readonly port: number;
+  readonly heroku: HerokuSide;
+  /** How badly events of dynos come from now on. */
+  setNews(faults: NewsFaults): void;
   /** Ids of dynos that run. */
   alive(): readonly string[];
   /** All POSTs are accepted at once from now on. */
@@ -153,6 +158,8 @@ export async function startDynoPlatform(deps: {
   let number = 0;
   let behaves = false;
   let fates = FATES;
+  const heroku = createHerokuSide({ ledger });
+  const news = createDynoNews({ seed: deps.seed, ledger, hooksOf: heroku.hooksOf, all: heroku.hooks });
 
   const later = (ms: number, what: () => void) => {
     const timer = setTimeout(() => {
@@ -167,7 +174,9 @@ export async function startDynoPlatform(deps: {
     dyno.alive = false;
     ledger.note({ kind: 'dyno', dyno: dyno.id, what: 'ended', status });
     say(dyno, `Process exited with status ${status}`);
-    say(dyno, `State changed from ${dyno.state} to ${status === 0 ? 'complete' : 'crashed'}`);
+    const state = status === 0 ? 'complete' : 'crashed';
+    say(dyno, `State changed from ${dyno.state} to ${state}`);
+    news.tell({ ...dyno, state }, 'destroy');
     // ended ones are asked for their log for a while
     later(120_000, () => dynos.delete(dyno.id));
   };
@@ -176,6 +185,7 @@ export async function startDynoPlatform(deps: {
     dyno.state = 'up';
     ledger.note({ kind: 'dyno', dyno: dyno.id, what: 'up' });
     say(dyno, 'State changed from starting to up');
+    news.tell(dyno, 'update');
   };
   const output = async (env: Env, bucket: string, key: string, metadata: Record<string, string>, tries = 0): Promise<void> => {
     try {
@@ -205,6 +215,7 @@ export async function startDynoPlatform(deps: {
     };
     dynos.set(dyno.id, dyno);
     say(dyno, `Starting process with command \`${body.command}\``);
+    news.tell(dyno, 'create');
     const [word = '', ...words] = body.command.split(' # ')[0]?.split(' ') ?? [];
     const life = LIVES[word];
     if (life === undefined) throw new Error(`no dyno lives as ${word}`);
@@ -272,6 +283,8 @@ export async function startDynoPlatform(deps: {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const text = Buffer.concat(chunks).toString();
+    const told = heroku.answer(request.method ?? '', `/${path.join('/')}`, text);
+    if (told !== undefined) return answer(response, told.status, told.body);
     const body = text === '' ? {} : JSON.parse(text);
     const [kind, app = '', what, id = '', actions] = path;
     if (kind === 'logs') {
@@ -305,9 +318,12 @@ export async function startDynoPlatform(deps: {
 
   return {
     port,
+    heroku,
+    setNews: news.set,
     alive: () => [...dynos.values()].flatMap((dyno) => (dyno.alive ? [dyno.id] : [])),
     behave: () => {
       behaves = true;
+      news.set(USUAL_NEWS);
     },
     favourUnknown: (wanted) => {
       fates = wanted ? UNKNOWN_FATES : FATES;
@@ -317,6 +333,7 @@ export async function startDynoPlatform(deps: {
     },
     close: async () => {
       for (const timer of timers) clearTimeout(timer);
+      await news.close();
       const closed = once(server, 'close');
       server.close();
       server.closeAllConnections();

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { createConnection, createServer, type NetConnectOpts, type Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 
 /** What the proxy does with bytes. `deaf`: nothing passes and nobody is told. `lossy`: requests arrive, answers are lost and the connection with them. */
 export type ProxyMode = 'pass' | 'refuse' | 'deaf' | 'lossy' | { readonly delayMs: number };
@@ -12,6 +13,26 @@ export interface FaultProxy {
   /** Ends every connection that is open now. */
   cut(): void;
   close(): Promise<void>;
+}
+
+const delayOf = (mode: ProxyMode): number => (typeof mode === 'object' ? mode.delayMs : 0);
+
+/** Writes what it is given after a delay (ms), and never before what it was given earlier: late bytes are no faults, disordered ones would be. */
+export function inOrder(to: Writable): (data: Buffer, delay: number) => void {
+  const waiting: { readonly data: Buffer; readonly due: number }[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const flush = () => {
+    timer = undefined;
+    for (let first = waiting[0]; first !== undefined && first.due <= performance.now(); first = waiting[0]) {
+      waiting.shift();
+      if (to.writable) to.write(first.data);
+    }
+    if (waiting[0] !== undefined) timer = setTimeout(flush, Math.max(1, waiting[0].due - performance.now()));
+  };
+  return (data, delay) => {
+    waiting.push({ data, due: performance.now() + delay });
+    if (timer === undefined) flush();
+  };
 }
 
 /** Stands between one worker and one service, on a free port or a unix socket. */
@@ -39,15 +60,14 @@ export async function startFaultProxy(target: NetConnectOpts, listenOn: { port: 
         end();
       });
     }
-    const carry = (to: Socket, data: Buffer) => {
-      if (mode === 'deaf') return;
-      if (typeof mode === 'object') setTimeout(() => to.writable && to.write(data), mode.delayMs);
-      else if (to.writable) to.write(data);
-    };
-    client.on('data', (data) => carry(service, data));
+    const toService = inOrder(service);
+    const toClient = inOrder(client);
+    client.on('data', (data) => {
+      if (mode !== 'deaf') toService(data, delayOf(mode));
+    });
     service.on('data', (data) => {
       if (mode === 'lossy') end();
-      else carry(client, data);
+      else if (mode !== 'deaf') toClient(data, delayOf(mode));
     });
   });
   if ('path' in listenOn) server.listen(listenOn.path);

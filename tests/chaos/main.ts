@@ -1,13 +1,16 @@
 // `npm run chaos -- --minutes N --seed S`: real workers under faults, and a verdict on every invariant. The last line is
 // JSON; the exit status is 0 only when nothing is violated and nothing vacuous. `--ci`: a worker dies once at every failpoint.
+// `--before COMMIT`: half of the workers are of an earlier version. `--bundle`: workers start from a bundle of their sources.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { bundleEngine } from './bundle-engine.ts';
 import { runChaos } from './chaos-run.ts';
 import { check } from './checker/check.ts';
 import { verdictOf } from './checker/verdict.ts';
+import { checkOutEarlier } from './earlier-engine.ts';
 import { reportOf, tableOf } from './report.ts';
 
 const { values: options } = parseArgs({
@@ -16,6 +19,8 @@ const { values: options } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     ci: { type: 'boolean', default: false },
     kills: { type: 'string' },
+    before: { type: 'string' },
+    bundle: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     report: { type: 'string' },
     engine: { type: 'string', default: fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url)) },
@@ -33,15 +38,25 @@ if (!Number.isSafeInteger(seed) || !(minutes > 0) || (kills !== undefined && !(k
 
 const folder = await mkdtemp(join(tmpdir(), 'af-chaos-'));
 const began = Date.now();
+const earlier = options.before === undefined ? undefined : await checkOutEarlier(options.before, folder);
 const evidence = await runChaos({
   folder,
   seed,
   minutes,
   kills,
   ci: options.ci,
-  main: resolve(options.engine),
+  earlier:
+    earlier === undefined
+      ? undefined
+      : {
+          ...earlier,
+          main: options.bundle ? await bundleEngine(join(folder, 'engine-before'), earlier.root) : join(earlier.root, 'src/cli/main.ts'),
+        },
+  webMain: resolve(options.engine),
+  main: options.bundle ? await bundleEngine(join(folder, 'engine')) : resolve(options.engine),
   say: (line) => console.error(line),
 });
+earlier?.remove();
 const findings = check(evidence);
 const count = (verdict: string) => findings.filter((finding) => verdictOf(finding) === verdict).length;
 const summary = {

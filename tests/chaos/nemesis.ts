@@ -2,8 +2,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
-import { FAILPOINTS } from '../../src/schema/failpoint.ts';
 import type { Dice } from './dice.ts';
+import { USUAL_NEWS } from './dyno-news.ts';
 import type { ProxyMode } from './fault-proxy.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
 import type { Slot, StartOptions } from './workers.ts';
@@ -23,14 +23,16 @@ export interface Arena {
   readonly killing: Set<string>;
   /** Names of workers that no fault may touch. */
   readonly spared: Set<string>;
+  /** The failpoints that a worker knows. */
+  points(slot: Slot): readonly string[];
   note(fault: string, detail: string, from: number, until: number, kills?: number): void;
 }
 
 /** How a worker is started again: mostly with a bomb in it, sometimes with a wrong clock or little memory. */
-export function rearm(arena: Arena): StartOptions {
+export function rearm(arena: Arena, slot: Slot): StartOptions {
   const { dice } = arena;
   const roll = dice.roll();
-  const points = Object.keys(FAILPOINTS);
+  const points = arena.points(slot);
   if (roll < 0.6) return { failpoint: [1, 2, 3].map(() => `${dice.pick(points)}:${dice.between(1, 4)}`).join(',') };
   if (roll < 0.7)
     return {
@@ -182,6 +184,22 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       const slot = running(arena);
       if (slot === undefined) return;
       await bad(arena, 'F12', slot.heroku, `${slot.name} to the platform`);
+    },
+  ],
+  /** What Heroku tells of dynos comes late, twice, in disorder, not at all or from a forger; whom it tells dies, or cannot be reached. */
+  F13: [
+    2,
+    async (arena) => {
+      const { world, dice } = arena;
+      const from = Date.now();
+      world.platform.setNews({ late: 0.4, twice: 0.4, lost: 0.2, forged: 0.4 });
+      const way = dice.pick(['news', 'kill', 'front', 'redis']);
+      if (way === 'kill' && world.web.ready) await kill(arena, 'F1', world.web);
+      else if (way === 'front') await bad(arena, 'F8', world.front, 'from outside to the web process');
+      else if (way === 'redis') await bad(arena, 'F8', world.web.redis, 'the web process to redis');
+      await pause(dice.between(1_500, 4_000));
+      world.platform.setNews(USUAL_NEWS);
+      arena.note('F13', `events of dynos: ${way}`, from, Date.now() + RECOVERY_MS);
     },
   ],
   /** Credentials are gone and config vars changed by somebody: the next worker to start rotates. */

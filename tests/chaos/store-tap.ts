@@ -112,6 +112,8 @@ export async function startStoreTap(deps: {
     let changed = answer;
     if (target === 'ReceiveMessage') changed = await noteReceive(answer, request);
     if (isPut && answer.status === 200) notePut(request, object, answer, began, body);
+    const bucket = request.method === 'PUT' && answer.status === 200 ? /^\/([^/?]+)\/?$/.exec(request.url ?? '')?.[1] : undefined;
+    if (bucket !== undefined) ledger.note({ kind: 'bucket', bucket });
     if (target === 'DeleteMessageBatch' && dice.chance(active.partialDelete)) changed = oneFailed(answer);
     if ((target === 'ReceiveMessage' || target === 'DeleteMessageBatch') && dice.chance(active.lostAnswer)) {
       request.socket.destroy();

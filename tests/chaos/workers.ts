@@ -1,4 +1,4 @@
-// The workers of a chaos run: real processes, each behind fault proxies of its own.
+// The processes of a chaos run, workers and the web process: real ones, each behind fault proxies of its own.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -9,6 +9,8 @@ const SKEW = fileURLToPath(new URL('./skewed-clock.mjs', import.meta.url));
 
 export interface Slot {
   readonly name: string;
+  /** An earlier version runs here. */
+  readonly earlier: boolean;
   readonly redis: FaultProxy;
   readonly store: FaultProxy;
   readonly heroku: FaultProxy;
@@ -22,6 +24,8 @@ export interface Slot {
   readonly ready: boolean;
   /** When it said so, in ms since 1970; undefined while it has not. */
   readonly readyAt: number | undefined;
+  /** Where it listens, as it said; undefined for a worker. */
+  readonly port: number | undefined;
   start(how?: StartOptions): void;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the signal or status that ended the process; at once when none runs. */
@@ -36,16 +40,20 @@ export interface StartOptions {
   readonly node?: readonly string[];
 }
 
-/** Opens a place for one worker after the other. `main`: the engine's main.ts. Throws when a proxy cannot listen. */
+/** Opens a place for one process of `command` after the other. `main`: the engine's main.ts. Throws when a proxy cannot listen. */
 export async function openSlot(deps: {
   name: string;
+  command: 'worker' | 'web';
   main: string;
+  earlier: boolean;
   folder: string;
   redisSocket: string;
   storePort: number;
   herokuPort: number;
   env: Readonly<Record<string, string>>;
   onOutput: (text: string) => void;
+  /** Told when a process says that it works. */
+  onReady: (slot: Slot) => void;
   /** Told when a process ended, with the signal or status. */
   onEnd: (slot: Slot, how: string) => void;
 }): Promise<Slot & { close(): Promise<void> }> {
@@ -63,15 +71,18 @@ export async function openSlot(deps: {
     AUTOFILES_SQS_ENDPOINT: endpoint,
     AUTOFILES_STS_ENDPOINT: endpoint,
     HEROKU_API_URL: `http://127.0.0.1:${heroku.port}`,
+    HEROKU_ID_URL: `http://127.0.0.1:${heroku.port}`,
   };
   let child: ChildProcess | undefined;
   let failpoint = '';
   let passed: string | undefined;
   let readyAt: number | undefined;
+  let port: number | undefined;
   let ended: Promise<string> = Promise.resolve('');
 
   const slot = {
     name: deps.name,
+    earlier: deps.earlier,
     redis,
     store,
     heroku,
@@ -90,18 +101,27 @@ export async function openSlot(deps: {
     get readyAt() {
       return readyAt;
     },
+    get port() {
+      return port;
+    },
     start: (how: StartOptions = {}) => {
       failpoint = how.failpoint ?? '';
       passed = undefined;
       readyAt = undefined;
       const skewed = how.skewMs === undefined ? [] : ['--import', SKEW];
-      const next = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...skewed, ...(how.node ?? []), deps.main, 'worker'], {
-        env: { PATH: process.env['PATH'], ...env, AUTOFILES_FAILPOINT: failpoint, CHAOS_SKEW_MS: String(how.skewMs ?? 0) },
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      });
+      const next = spawn(
+        process.execPath,
+        ['--disable-warning=ExperimentalWarning', ...skewed, ...(how.node ?? []), deps.main, deps.command],
+        {
+          env: { PATH: process.env['PATH'], ...env, AUTOFILES_FAILPOINT: failpoint, CHAOS_SKEW_MS: String(how.skewMs ?? 0) },
+          stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        },
+      );
       child = next;
-      next.once('message', () => {
+      next.once('message', (message) => {
         readyAt = Date.now();
+        port = Number(Object(message).port) || undefined;
+        deps.onReady(slot);
       });
       for (const stream of [next.stdout, next.stderr]) {
         stream?.on('data', (data: Buffer) => {

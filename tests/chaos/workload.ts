@@ -56,8 +56,8 @@ export function createWorkload(world: World, seed: number): Workload {
   if (a === undefined || b === undefined) throw new RangeError('two tenants are needed');
   const shapes = Object.entries(SHAPES).flatMap(([name, [share]]) => Array.from({ length: share }, () => name));
   const live: string[] = [];
-  /** Runs of the first tenant, for the second to steal. */
-  const prey: string[] = [];
+  /** For the second tenant to steal. */
+  const prey = world.firstRuns;
   const old: string[] = [];
   let uploads = 0;
 

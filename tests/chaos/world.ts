@@ -8,18 +8,20 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import { ListBucketsCommand, PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { DeleteMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
-import { createClients, createLog } from '../../src/cli/wiring.ts';
+import { createClients, createLog, hookParts } from '../../src/cli/wiring.ts';
 import type { ChaosSettings } from '../../src/local/store/chaos.ts';
 import { provision } from '../../src/processors/provision.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
+import { createTokens } from '../../src/queues/tokens.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { createDice, seedOf } from './dice.ts';
 import { type Put, startDynoPlatform } from './dyno-platform.ts';
+import { startFaultProxy } from './fault-proxy.ts';
 import { openLedger } from './ledger.ts';
 import { startStoreTap } from './store-tap.ts';
 import { openSlot, type Slot } from './workers.ts';
@@ -29,6 +31,13 @@ const STORE = here('../../src/local/store/main.ts');
 const NODE_ARGS = ['--disable-warning=ExperimentalWarning'];
 const root = { accessKeyId: 'AKIACHAOSROOT', secretAccessKey: 'canary-root-secret' };
 const QUEUE = 'events';
+/** What Heroku and operators prove themselves with. */
+export const PAPERS = {
+  partner: 'canary-partner-password',
+  operator: 'canary-operator-password',
+  salt: 'canary-salt-of-sign-on-forms',
+  client: 'canary-oauth-client-secret',
+};
 
 /** Settings that make faults noticed soon; the margin of a lost launch is added to what the engine waits anyway. */
 export const ADOPT_MARGIN_MS = 1_000;
@@ -37,6 +46,8 @@ export const LAUNCHES_PER_HOUR = 36_000;
 const QUICK = {
   AUTOFILES_LOCK_MS: '3000',
   AUTOFILES_POLL_MS: '100',
+  // an event that never came is made up for soon
+  AUTOFILES_HOOKED_POLL_MS: '1000',
   AUTOFILES_SWEEP_MS: '500',
   AUTOFILES_GRACE_MS: '500',
   AUTOFILES_ADOPT_MARGIN_MS: String(ADOPT_MARGIN_MS),
@@ -45,17 +56,20 @@ const QUICK = {
   AUTOFILES_LEDGER_MS: '3000',
   AUTOFILES_LATE_MS: '8000',
   LOG_LEVEL: 'info',
-  // a killed worker is back soon
-  NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/autofiles', import.meta.url)),
 };
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
 
-/** Starts it all in a folder. `main`: the main.ts of the engine under test. */
+/**
+ * Starts it all in a folder. `main`: of the workers under test. `webMain`: of the web process, which has files beside its code.
+ * `earlierMain`: of the half of the workers that run an earlier version.
+ */
 export async function startWorld(deps: {
   folder: string;
   seed: number;
   main: string;
+  webMain: string;
+  earlierMain: string | undefined;
   slots: number;
   onWorkerEnd: (slot: Slot, how: string) => void;
 }) {
@@ -97,33 +111,40 @@ export async function startWorld(deps: {
   const endpoint = `http://127.0.0.1:${tap.clean}`;
   const sqs = new SQSClient({ endpoint, region: 'us-east-1', credentials: root });
   const dynoClients = new Map<string, S3Client>();
+  const clientWith = (vars: Readonly<Record<string, string>>): S3Client => {
+    const accessKeyId = vars['LD_AWS_ACCESS_KEY_ID'] ?? root.accessKeyId;
+    const credentials = {
+      accessKeyId,
+      secretAccessKey: vars['LD_AWS_SECRET_ACCESS_KEY'] ?? root.secretAccessKey,
+      ...(vars['LD_AWS_SESSION_TOKEN'] === undefined ? {} : { sessionToken: vars['LD_AWS_SESSION_TOKEN'] }),
+    };
+    const client =
+      dynoClients.get(accessKeyId) ?? new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, maxAttempts: 1, credentials });
+    dynoClients.set(accessKeyId, client);
+    return client;
+  };
+  /** The status of an answer of S3; throws what is no answer. */
+  const statusOf = async (sent: Promise<unknown>): Promise<number> => {
+    try {
+      await sent;
+      return 200;
+    } catch (error) {
+      const status = error instanceof S3ServiceException ? (error.$metadata.httpStatusCode ?? 0) : 0;
+      if (status < 400 || status >= 500) throw error;
+      return status;
+    }
+  };
   const dynoPut: Put = async (env, Bucket, Key, Metadata) => {
-    const accessKeyId = env['LD_AWS_ACCESS_KEY_ID'];
-    if (accessKeyId === undefined) {
+    if (env['LD_AWS_ACCESS_KEY_ID'] === undefined) {
       await clients.store.put(Bucket, Key, 'proof', { metadata: Metadata });
       return undefined;
     }
-    const client =
-      dynoClients.get(accessKeyId) ??
-      new S3Client({
-        endpoint,
-        region: 'us-east-1',
-        forcePathStyle: true,
-        maxAttempts: 1,
-        credentials: {
-          accessKeyId,
-          secretAccessKey: env['LD_AWS_SECRET_ACCESS_KEY'] ?? '',
-          sessionToken: env['LD_AWS_SESSION_TOKEN'] ?? '',
-        },
-      });
-    dynoClients.set(accessKeyId, client);
-    try {
-      await client.send(new PutObjectCommand({ Bucket, Key, Body: 'proof', Metadata }));
-      return true;
-    } catch (error) {
-      if (error instanceof S3ServiceException && error.$metadata.httpStatusCode === 403) return false;
-      throw error;
-    }
+    const client = clientWith(env);
+    const status = await statusOf(client.send(new PutObjectCommand({ Bucket, Key, Body: 'proof', Metadata })));
+    // the bucket of a guest that is leaving: nothing is promised about what its last dynos write
+    if (status !== 200 && !tenants.some(({ bucket }) => bucket === Bucket)) return undefined;
+    if (status !== 200 && status !== 403) throw new Error(`S3 answered ${status} to a dyno`);
+    return status === 200;
   };
   const platform = await startDynoPlatform({
     seed,
@@ -131,16 +152,28 @@ export async function startWorld(deps: {
     put: dynoPut,
     buckets: () => tenants.map(({ bucket }) => bucket),
   });
+  // Heroku's way to the web process, which has another port each time it starts
+  const webAt = { host: '127.0.0.1', port: 1 };
+  const front = await startFaultProxy(webAt, { port: 0 });
+  const address = `http://127.0.0.1:${front.port}`;
   const token = 'canary-heroku-token';
   const masterKey = Buffer.from('canary-master-key-of-32-bytes-ab').toString('base64');
   const shared = {
     ...QUICK,
+    // a killed worker is back soon
+    NODE_COMPILE_CACHE: join(folder, 'compiled'),
     AUTOFILES_MODE: 'local',
     AUTOFILES_ACCESS_KEY_ID: root.accessKeyId,
     AUTOFILES_SECRET_ACCESS_KEY: root.secretAccessKey,
     AUTOFILES_QUEUE_NAME: QUEUE,
     AUTOFILES_HEROKU_TOKEN: token,
     AUTOFILES_MASTER_KEY: masterKey,
+    AUTOFILES_PUBLIC_URL: address,
+    AUTOFILES_HTTP_PORT: '0',
+    AUTOFILES_ADDON_PASSWORD: PAPERS.partner,
+    AUTOFILES_OPERATOR_PASSWORD: PAPERS.operator,
+    AUTOFILES_SSO_SALT: PAPERS.salt,
+    AUTOFILES_OAUTH_CLIENT_SECRET: PAPERS.client,
   };
   const config = readConfig({
     ...shared,
@@ -162,24 +195,42 @@ export async function startWorld(deps: {
     region: 'us-east-1',
     plan: 'test',
   }));
-  for (const tenant of tenants) await provision({ ...clients, resources, queueName: QUEUE, log }, tenant);
+  for (const tenant of tenants) await provision({ ...clients, resources, queueName: QUEUE, ...hookParts(address), log }, tenant);
+  const makeTokens = createTokens({ redis, now: Date.now });
+  const tokenOf = async ({ id }: { id: string }, scope: 'read' | 'write') =>
+    (await makeTokens.make({ resource: id, scope, name: scope, by: 'chaos' })).token;
+  const [first, second] = tenants;
+  if (first === undefined || second === undefined) throw new RangeError('two tenants are needed');
+  const tokens = { own: await tokenOf(first, 'write'), viewer: await tokenOf(first, 'read'), other: await tokenOf(second, 'write') };
   const { url: queueUrl } = await clients.queue.create(QUEUE);
 
+  const starts = { own: 0, earlier: 0 };
+  const open = (name: string, command: 'worker' | 'web', main: string, earlier = false) =>
+    openSlot({
+      name,
+      command,
+      main,
+      earlier,
+      folder,
+      redisSocket: redisServer.socket,
+      storePort: tap.faulty,
+      herokuPort: platform.port,
+      env: shared,
+      onOutput: (text) => appendFileSync(logFile, text),
+      onReady: (slot) => {
+        if (slot.port !== undefined) webAt.port = slot.port;
+        else if (slot.earlier) starts.earlier += 1;
+        else starts.own += 1;
+      },
+      onEnd: deps.onWorkerEnd,
+    });
   const slots = await Promise.all(
-    Array.from({ length: deps.slots }, (_, n) =>
-      openSlot({
-        name: `worker-${n + 1}`,
-        main: deps.main,
-        folder,
-        redisSocket: redisServer.socket,
-        storePort: tap.faulty,
-        herokuPort: platform.port,
-        env: shared,
-        onOutput: (text) => appendFileSync(logFile, text),
-        onEnd: deps.onWorkerEnd,
-      }),
-    ),
+    Array.from({ length: deps.slots }, (_, n) => {
+      const earlier = n % 2 === 1 && deps.earlierMain !== undefined;
+      return open(`worker-${n + 1}`, 'worker', earlier ? (deps.earlierMain ?? deps.main) : deps.main, earlier);
+    }),
   );
+  const web = await open('web', 'web', deps.webMain);
 
   const killStore = async () => {
     const child = store;
@@ -187,6 +238,20 @@ export async function startWorld(deps: {
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;
+  };
+
+  const guests: { readonly id: string; readonly app: string; readonly bucket: string }[] = [];
+  const firstRuns: string[] = [];
+  /** Asks again while the store is away. */
+  const insist = async <T>(what: () => Promise<T>): Promise<T> => {
+    for (let tries = 0; ; tries += 1) {
+      try {
+        return await what();
+      } catch (error) {
+        if (tries > 100) throw error;
+        await pause(100);
+      }
+    }
   };
 
   return {
@@ -202,22 +267,40 @@ export async function startWorld(deps: {
     clients,
     tenants,
     slots,
+    starts,
+    /** The web process, and the way to it from outside. */
+    web,
+    front,
+    address,
+    tokens,
     queueUrl,
-    secrets: [root.secretAccessKey, token, masterKey],
+    secrets: [root.secretAccessKey, token, masterKey, ...Object.values(PAPERS), ...Object.values(tokens)],
 
     /** Puts a message of one's own into the event queue. */
     send: async (body: string) => {
-      for (let tries = 0; ; tries += 1) {
-        try {
-          await sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body }));
-          return;
-        } catch (error) {
-          // the store is killed now and then; a message that came twice is one of the things that happen
-          if (tries > 100) throw error;
-          await pause(100);
-        }
-      }
+      // the store is killed now and then; a message that came twice is one of the things that happen
+      await insist(() => sqs.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: body })));
     },
+
+    /** Resources that come and go. */
+    guests,
+    /** Runs of the first tenant, oldest first. */
+    firstRuns,
+
+    /** Uploads a workflow of one task into a bucket that may be gone before it runs. */
+    work: async (Bucket: string, cmd: string) => {
+      const Body = JSON.stringify({ run: [{ cmd, timeout: 300, no_output: cmd === 'serve' }] });
+      const put = new PutObjectCommand({ Bucket, Key: `in/${randomUUID()}`, Body, Metadata: { ld_run: 'true' } });
+      await insist(() => statusOf(clientWith({}).send(put)));
+    },
+
+    /** What S3 answers to whoever writes into a bucket with the credentials of these config vars. */
+    tryKeys: async (vars: Readonly<Record<string, string>>, Bucket: string): Promise<number> =>
+      await insist(() => statusOf(clientWith(vars).send(new PutObjectCommand({ Bucket, Key: 'trespass', Body: 'x' })))),
+
+    /** Names of all buckets. */
+    buckets: async (): Promise<readonly string[]> =>
+      ((await insist(() => clientWith({}).send(new ListBucketsCommand({})))).Buckets ?? []).flatMap(({ Name }) => Name ?? []),
 
     /** How the store treats its events from now on. */
     setEvents: async (settings: ChaosSettings) => {
@@ -228,7 +311,8 @@ export async function startWorld(deps: {
     startStore,
 
     stop: async () => {
-      await Promise.all(slots.map((slot) => slot.close()));
+      await Promise.all([...slots, web].map((slot) => slot.close()));
+      await front.close();
       redis.disconnect();
       sqs.destroy();
       for (const client of dynoClients.values()) client.destroy();

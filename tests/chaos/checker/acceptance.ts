@@ -66,11 +66,14 @@ export function acknowledgedAfterDecided(file: CaseFile): Finding {
     'messages of outputs deleted',
   ]);
   const decided = decisions(file);
+  // the records of removed resources are gone, and what was decided with them
+  const kept = new Set(file.evidence.resources.map(({ bucket }) => bucket));
   const received = new Map(file.of('receive').map((one) => [one.message, one]));
   for (const { message, t, ok } of file.of('delete')) {
     if (!ok) continue;
     const handed = received.get(message);
     for (const record of handed?.records ?? []) {
+      if (!kept.has(record.bucket)) continue;
       const put = file.puts.get(identity(record));
       const isRun = put?.run === true || put?.code !== undefined;
       // what is merely ignored is counted and not named; I4 counts it

@@ -66,6 +66,8 @@ export function openCase(evidence: Evidence): CaseFile {
   const of = <K extends LedgerEntry['kind']>(kind: K) => (byKind.get(kind) ?? []) as unknown as readonly Of<K>[];
   const puts = new Map(of('put').map((put) => [identity(put), put]));
   const documents = new Map(of('upload').flatMap((upload) => (upload.document === undefined ? [] : [[identity(upload), upload.document]])));
+  // an upload whose answer was late is sent again by its client: two versions, of which the driver knows one
+  const documentsOfKeys = new Map(of('upload').map(({ bucket, key, document }) => [JSON.stringify([bucket, key]), document]));
   const posts = Map.groupBy(of('post'), ({ task }) => task);
   const dynos = new Map<string, { up?: number; ended?: number; status?: number; stopped?: number }>();
   for (const { dyno, what, t, status } of of('dyno')) {
@@ -80,7 +82,10 @@ export function openCase(evidence: Evidence): CaseFile {
   }
   const runs = evidence.runs.map((run) => {
     const trigger = triggerOf(run);
-    const document = documents.get(identity(trigger)) ?? puts.get(identity(trigger))?.code;
+    const document =
+      documents.get(identity(trigger)) ??
+      puts.get(identity(trigger))?.code ??
+      documentsOfKeys.get(JSON.stringify([trigger.bucket, trigger.key]));
     const readable = run.record['state'] !== 'rejected' && document !== undefined;
     return openRun(run, readable ? planOf(document) : [], posts);
   });

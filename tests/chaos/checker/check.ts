@@ -13,6 +13,7 @@ import { credentialWall, freshEnough } from './access.ts';
 import { openCase } from './case-file.ts';
 import { endedOnce, failuresHaveCauses, groupEndsTogether, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
 import type { Evidence } from './evidence.ts';
+import { deadAfterRemoval, everyRouteGuarded, installedOnce, newsProven, signOnsProven } from './front-door.ts';
 import {
   budgetKept,
   noOldFence,
@@ -23,7 +24,16 @@ import {
   retriesBounded,
   stopsOnlyClosed,
 } from './launching.ts';
-import { everyRunEnds, faultsMetWork, foldsToRecord, lossNoticed, noSecretLeaves, nothingLeft, workResumes } from './progress.ts';
+import {
+  everyRunEnds,
+  faultsMetWork,
+  foldsToRecord,
+  lossNoticed,
+  noSecretLeaves,
+  nothingLeft,
+  versionsMixed,
+  workResumes,
+} from './progress.ts';
 import type { Finding } from './verdict.ts';
 
 /** All invariants, in the order of reliability.md's list. */
@@ -52,11 +62,17 @@ export function check(evidence: Evidence): readonly Finding[] {
     budgetKept,
     noOldFence,
     foldsToRecord,
+    ...(evidence.settings.earlier === undefined ? [] : [versionsMixed]),
     nothingLeft,
     freshEnough,
+    deadAfterRemoval,
     credentialWall,
+    everyRouteGuarded,
+    signOnsProven,
     noSecretLeaves,
     loopsEnd,
+    installedOnce,
+    newsProven,
     stopsOnlyClosed,
     failuresHaveCauses,
     lossNoticed,

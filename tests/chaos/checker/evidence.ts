@@ -41,6 +41,21 @@ export type LedgerEntry =
   /** A dyno wrote with the credentials that it was given, into its `own` bucket or into another one. */
   | { kind: 'access'; t: number; bucket: string; own: boolean; allowed: boolean }
   | { kind: 'cancel'; t: number; run: string; answer: string }
+  /** An event of a dyno was sent to the web process. `status`: how it was answered, 0 when it was not. */
+  | { kind: 'event'; t: number; forged: boolean; status: number }
+  /** Heroku was told that an add-on stands, or is gone. */
+  | { kind: 'told'; t: number; resource: string; what: 'provisioned' | 'deprovisioned' }
+  /** Heroku asked us for a resource, or to remove it, and this was the answer. */
+  | { kind: 'install'; t: number; resource: string; status: number; text: string }
+  | { kind: 'remove'; t: number; resource: string; status: number }
+  /** A bucket was made. */
+  | { kind: 'bucket'; t: number; bucket: string }
+  /** Credentials of a resource that is gone were tried on a bucket. */
+  | { kind: 'dead'; t: number; resource: string; status: number }
+  /** Somebody knocked at a route of the web process. */
+  | { kind: 'knock'; t: number; route: string; caller: string; status: number }
+  /** A sign-on form was sent. `form`: what is wrong with it; `session`: whether it began one. `token`: what it proves itself with. */
+  | { kind: 'sign_on'; t: number; form: string; token: string; status: number; session: boolean }
   /** The recorder itself came too late: the machine was too busy to say anything about deadlines. */
   | { kind: 'lag'; t: number; until: number }
   /** What Redis answered between `t` and `until` may be gone. `seen`: a worker that saw it lived on. `noticed`: another epoch was begun. */
@@ -60,6 +75,8 @@ export interface Evidence {
     readonly launchesPerHour: number;
     /** Faults that were to be injected. */
     readonly faults: readonly string[];
+    /** Half of the workers were of this commit. */
+    readonly earlier?: string;
     /** Words that must not stand anywhere that others read. */
     readonly secrets: readonly string[];
   };
@@ -73,6 +90,14 @@ export interface Evidence {
     /** Quarantined events with when they were set aside. */
     readonly quarantine: readonly { readonly t: number; readonly entry: Readonly<Record<string, string>> }[];
   }[];
+  /** Resources that came and went while things broke, as they stand at the end. */
+  readonly guests: readonly {
+    readonly id: string;
+    readonly app: string;
+    readonly state: string;
+    readonly keys: readonly string[];
+    readonly buckets: readonly string[];
+  }[];
   /** The same for what belongs to nobody. */
   readonly nobody: readonly { readonly t: number; readonly entry: Readonly<Record<string, string>> }[];
   /** Keys of jobs, watches, stops and live runs that are left although everything ended. */
@@ -84,6 +109,8 @@ export interface Evidence {
   /** Secrets found, and in what; how many bytes were searched. */
   readonly leaks: readonly string[];
   readonly searched: number;
+  /** How often a worker of either version said that it works. */
+  readonly starts: { readonly own: number; readonly earlier: number };
   /** Dynos that were alive at the end. */
   readonly alive: readonly string[];
 }

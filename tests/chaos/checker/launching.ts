@@ -44,7 +44,16 @@ export function onePostPerAttempt(file: CaseFile): Finding {
     }
   }
   const known = new Set(tasksOf(file).map(({ id }) => id));
-  for (const { task } of file.of('post')) if (!known.has(task)) i.wrong(`a dyno was launched for ${task}, which is no task of any run`);
+  const guests = new Set(file.evidence.guests.map(({ app }) => app));
+  const strangers = file.of('post').filter(({ task }) => !known.has(task));
+  // the records of a resource that was removed are gone; its launches count all the same
+  for (const { task, app } of strangers) if (!guests.has(app)) i.wrong(`a dyno was launched for ${task}, which is no task of any run`);
+  for (const [attempt, posts] of Map.groupBy(strangers, (post) => `${post.task}/${post.attempt}`)) {
+    const taken = posts.filter(({ answer }) => answer === 'accepted' || answer === 'unknown');
+    i.holds('attempts launched', taken.length <= 1 || taken.slice(0, -1).every(({ t }) => file.lostUnseen(t - SENT_MS, t)), () => {
+      return `${attempt} of a removed resource was launched ${taken.length} times`;
+    });
+  }
   i.saw(
     'workers killed',
     file.faults.reduce((sum, { kills }) => sum + kills, 0),
@@ -146,8 +155,21 @@ export function retriesBounded(file: CaseFile): Finding {
 }
 
 export function nothingAfterTheEnd(file: CaseFile): Finding {
-  const i = look('I11', 'after a cancel, a failure or the end nothing is begun', ['cancelled runs', 'failed runs', 'ended runs']);
+  const i = look('I11', 'after a cancel, a failure, the end or the removal of its resource nothing is begun', [
+    'cancelled runs',
+    'failed runs',
+    'ended runs',
+    'removed resources',
+  ]);
   const { notAfter } = file.evidence.settings;
+  for (const { id, app } of file.evidence.guests) {
+    const removed = file.of('remove').find(({ resource, status }) => resource === id && (status === 204 || status === 410));
+    if (removed === undefined) continue;
+    i.saw('removed resources');
+    for (const { t, task, app: of } of file.of('post'))
+      if (of === app && t > removed.t + notAfter + 500 + (file.busy(removed.t, t) ? BUSY_MS : 0) && !file.lost(removed.t - SENT_MS, t))
+        i.wrong(`${task} was posted ${t - removed.t} ms after the removal of ${id}`);
+  }
   for (const run of file.runs) {
     const cancel = run.history.find(([, what, task]) => task === '' && (what === 'cancelling' || what === 'cancelled'));
     const failing = run.history.find(([, what]) => what === 'failing');
@@ -208,8 +230,11 @@ export function budgetKept(file: CaseFile): Finding {
   const perSecond = file.evidence.settings.launchesPerHour / 3_600;
   // what may be saved up is one second's worth, five at least
   const most = Math.max(5, perSecond) + (perSecond * (WINDOW_MS + LATE_MS)) / 1_000;
+  // those who come and go have accounts of their own
+  const apps = new Set(file.evidence.resources.map(({ app }) => app));
   const moments = file
     .of('post')
+    .filter(({ app }) => apps.has(app))
     .map(({ t }) => t)
     .sort((a, b) => a - b);
   let first = 0;

@@ -55,6 +55,16 @@ export function lossNoticed(file: CaseFile): Finding {
   return i.done();
 }
 
+/** What all the other invariants say then holds for both versions. */
+export function versionsMixed(file: CaseFile): Finding {
+  const { earlier } = file.evidence.settings;
+  const kinds = ['starts of this version', 'starts of the earlier version'];
+  const i = look('I23', `half of the workers were of ${earlier ?? 'no'} other version, and all of them after the faults`, kinds);
+  i.saw('starts of this version', file.evidence.starts.own);
+  i.saw('starts of the earlier version', file.evidence.starts.earlier);
+  return i.done();
+}
+
 export function foldsToRecord(file: CaseFile): Finding {
   const i = look('I22', 'folding a history gives its record, and its times never run back', ['runs', 'tasks']);
   for (const run of file.runs) {
