@@ -29,8 +29,8 @@ const FIRST_LIVE = 5;
 const LIFE_MS = 4_000;
 /** Milliseconds that all runs may take to end after the last fault; messages of dead receivers are hidden for 30 s. */
 const CALM_MS = 600_000;
-/** Milliseconds after which `--ci` gives up on the failpoints that are left. */
-const MOST_MS = 420_000;
+/** Milliseconds after which `--ci` gives up on the failpoints that are left: many times what a free machine takes. */
+const MOST_MS = 900_000;
 /** Milliseconds between two things that the tenants are led to do, so that a failpoint that was not reached is. */
 const LEAD_MS = 1_500;
 /** Milliseconds that a machine may take to start the first workers. */

@@ -194,7 +194,7 @@ export function createFrontDoor(world: World, seed: number) {
   };
 
   return {
-    /** Until the signal: one guest after the other, and people all the while. Resolves when the last guest is gone. */
+    /** Until the signal: three guests at a time, and people all the while. Resolves when the last guest is gone. */
     run: async (signal: AbortSignal): Promise<void> => {
       const visiting = async () => {
         while (!signal.aborted) {
@@ -208,7 +208,7 @@ export function createFrontDoor(world: World, seed: number) {
           await pause(dice.between(100, 500), undefined, { signal }).catch(() => {});
         }
       };
-      await Promise.all([visiting(), visiting(), walking()]);
+      await Promise.all([visiting(), visiting(), visiting(), walking()]);
     },
     /** Everything once, while nothing is broken. */
     epilogue: async (): Promise<void> => {
