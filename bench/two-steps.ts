@@ -2,6 +2,7 @@
 // for an event that comes from outside 25 ms later, then the run's end. A peer says how it accepts runs and events; this drives it.
 import { setTimeout as after } from 'node:timers/promises';
 import { createDynoPlatform } from '../src/clients/heroku.ts';
+import { createObjectStore } from '../src/clients/s3.ts';
 
 /** Milliseconds from a launch to its event: what engine-bench.ts takes for outputs. */
 const EVENT_AFTER_MS = 25;
@@ -28,8 +29,11 @@ export interface Ground {
   readonly ended: () => void;
 }
 
-/** What the bench asks of a peer's process, and what it answers. */
-export type Asked = { readonly runs: number };
+/**
+ * What the bench asks of a peer's process, and what it answers. `looks`: each run's file and each event's object is looked at first, with our S3
+ * client, as whoever gives a peer S3's events has to.
+ */
+export type Asked = { readonly runs: number; readonly looks: boolean };
 export type Answered = { readonly ready: true } | { readonly perSecond: number } | { readonly error: string };
 
 /** Serves the bench until it disconnects. `make` gets the stub's address and the store's: `argv` of the process. */
@@ -39,11 +43,21 @@ export async function servePeer(make: (ground: Ground, where: { readonly store: 
     if (process.connected) process.send?.(what);
   };
   const heroku = createDynoPlatform({ baseUrl: endpoint, token: 't', userAgent: 'bench', now: Date.now });
+  const objects = createObjectStore({
+    endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'AKIABENCH', secretAccessKey: 'secret' },
+  });
+  let looks = false;
+  const look = async (key: string) => {
+    if (looks && (await objects.head('bench', key, 'v')) === undefined) throw new Error(`no object ${key}`);
+  };
   const order = { env: {}, size: 'Basic', timeToLive: 14_400 };
   let fail: (error: unknown) => void = () => {};
   let onEnd = () => {};
   const happen = async (token: string) => {
     await after(EVENT_AFTER_MS);
+    await look(`out/${token}`);
     await peer.event(token);
   };
   const ground: Ground = {
@@ -76,6 +90,7 @@ export async function servePeer(make: (ground: Ground, where: { readonly store: 
       while (next < runs) {
         const batch = ids.slice(next, next + BATCH);
         next += BATCH;
+        await Promise.all(batch.map((id) => look(`in/${id}`)));
         await peer.start(batch);
       }
     };
@@ -83,6 +98,7 @@ export async function servePeer(make: (ground: Ground, where: { readonly store: 
     return runs / ((performance.now() - began) / 1000);
   };
   process.on('message', (asked: Asked) => {
+    looks = asked.looks;
     round(asked.runs).then(
       (perSecond) => tell({ perSecond }),
       (error: unknown) => tell({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
