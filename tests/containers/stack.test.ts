@@ -1,31 +1,21 @@
 // docker/Dockerfile and the stack around it, as an operator runs it: a workflow goes through, also when a container is killed,
 // the network is cut, or the image is replaced while runs are in flight.
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { getContainerRuntimeClient, type StartedTestContainer } from 'testcontainers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { until } from '../support/until.ts';
+import { build } from './build.ts';
 import { type Stack, startStack } from './stack.ts';
 
 const run = promisify(execFile);
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const IMAGE = 'autofiles:containers-test';
 const NEXT_IMAGE = 'autofiles:containers-test-next';
 /** Megabytes: Debian's Node base is most of it. */
 const LARGEST_IMAGE_MB = 300;
 
 const write = (workMs: number) => ({ cmd: 'write', timeout: 60, retries: 0, options: [`WORK_MS=${workMs}`] });
-
-/** testcontainers' builder has no `--network host`, which a machine without a container registry's network needs. */
-async function build(tag: string, ...more: string[]): Promise<void> {
-  await run('docker', ['build', '--network', 'host', '-f', 'docker/Dockerfile', '-t', tag, ...more, '.'], {
-    cwd: ROOT,
-    env: { ...process.env, DOCKER_BUILDKIT: '0' },
-    maxBuffer: 50_000_000,
-  });
-}
 
 describe('the stack in containers', () => {
   let stack: Stack;
