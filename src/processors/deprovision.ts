@@ -53,6 +53,8 @@ export async function deprovision(deps: DeprovisionDeps, id: string): Promise<vo
   failpoint('deprovision.closed');
   await removeBucket(deps, resource);
   failpoint('deprovision.removed');
+  // an event that was read before the removal began may have been accepted after everything was cancelled
+  await drain(deps, resource);
   await deps.tokens.revokeAll(id);
   await deps.sessions.endAll(id);
   await deps.purge.purge(id);
@@ -91,12 +93,16 @@ async function stopDynos(deps: DeprovisionDeps, resource: Resource): Promise<voi
   if (failed[0] !== undefined) throw failed[0].reason;
 }
 
-/** Waits until the cancelled runs have ended by themselves, and stops what a launch in flight started meanwhile. */
+/** Cancels what came late, waits until the cancelled runs have ended by themselves, and stops what a launch in flight started meanwhile. */
 async function drain(deps: DeprovisionDeps, resource: Resource): Promise<void> {
   const until = deps.now() + DRAIN_MS;
+  const cancelled = new Set<string>();
   for (;;) {
     const { runs } = await deps.purge.open(resource.id);
     if (runs.length === 0) break;
+    const late = runs.filter((run) => !cancelled.has(run));
+    await Promise.all(late.map((run) => deps.runs.cancel(run, 'deprovision')));
+    for (const run of late) cancelled.add(run);
     if (deps.now() > until) {
       deps.log.warn({ resource: resource.id, runs: runs.length }, 'runs did not wind up in time, their records are purged');
       break;
