@@ -1,4 +1,5 @@
 // Finds out when Redis has lost data, puts back what the archive has of it, and has everything else decided again.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ObjectStore } from '../clients/ports.ts';
 import type { Hold } from '../queues/locks.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
@@ -28,10 +29,24 @@ const PAGE = 200;
  * back up to two seconds later.
  */
 const SETTLE_S = 5;
+/** The same for a process that started after Redis did: those that were there before need five of them. */
+const VOUCH_S = 2 * SETTLE_S;
+/** Milliseconds that a process which ends waits for its turn to leave a last witness, and between two tries. */
+const LAST_WITNESS_MS = 1_000;
+const TRY_MS = 50;
 /** Work that repairs what was lost: nobody must wait for its lock of before the loss. Two at a time do no harm. */
 const LOCKS = ['sweep', 'sweep-buckets', 'archive'];
 /** Runs that are looked up in the archive at the same time. */
 const AT_ONCE = 16;
+
+/** Stands for the start of a server that has no name for it. */
+const NAMELESS = '';
+
+/** A start of Redis, and for how many seconds it has been up. */
+interface Server {
+  readonly start: string;
+  readonly seconds: number;
+}
 
 /** What decides differently after a loss of Redis. */
 export interface Recall {
@@ -72,29 +87,39 @@ export interface EpochDeps {
 /** Beats until stopped. */
 export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } {
   let highest = 0;
-  let current: { epoch: number; since: number } | undefined;
+  let current: { epoch: number; since: number; server: Server | undefined } | undefined;
   let witnessed = Number.NEGATIVE_INFINITY;
   /** The start of Redis that was found whole last. */
   let known: string | undefined;
   /** Breaks of the connection before the last look that found Redis, or made it, whole. */
   let wholeAfter = -1;
 
-  /** `seen`: what this process saw before it was alone. undefined: another process is at it. */
-  const check = async (seen: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
+  /** A process that has just started knows nothing, and does not count before it does: what it finds is what others left. */
+  const fresh = () => known === undefined;
+  const read = async () => await (fresh() ? deps.epochs.peek() : deps.epochs.beat());
+
+  /**
+   * `seen`: what this process saw before it was alone. undefined: another process is at it, or may be about to.
+   */
+  const check = async (seen: StoreState, turnedBack: boolean, server: Server | undefined): Promise<StoreState | undefined> => {
     const hold = await deps.watch.hold('epoch', ALONE_MS);
     if (hold === undefined) return undefined;
     try {
       const witness = await deps.marks.witness();
       // asked after the witness was read: what was seen before may be older than a witness of another process, or than the
       // recovery that it has just made
-      const found = await deps.epochs.beat();
+      const found = await read();
       const behind = turnedBack && found.epoch === seen.epoch;
       if (witness === undefined) {
         await deps.epochs.raise(found.epoch ?? 1, found.beat, found.since);
-        await deps.marks.setWitness({ epoch: found.epoch ?? 1, beat: found.beat, since: found.since });
+        await note({ epoch: found.epoch ?? 1, beat: found.beat, since: found.since }, server);
       } else if (found.epoch === undefined || behind || found.beat < witness.beat || found.epoch < witness.epoch) {
-        await begin(found, witness, hold);
-      } else await deps.marks.setWitness({ epoch: found.epoch, beat: found.beat, since: found.since });
+        await begin(found, witness, hold, server);
+      } else if (fresh() && !vouchedFor(witness, found, server)) {
+        // whoever was there before the start of Redis may still come back and tell
+        if (server !== undefined && server.seconds < VOUCH_S) return undefined;
+        await begin(found, witness, hold, server);
+      } else await note({ epoch: found.epoch, beat: found.beat, since: found.since }, server);
       witnessed = deps.now();
       return await deps.epochs.beat();
     } finally {
@@ -102,17 +127,21 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
   };
 
+  const note = async (witness: Omit<Witness, 'format' | 'server'>, server: { readonly start: string } | undefined): Promise<void> => {
+    await deps.marks.setWitness({ ...witness, ...(server === undefined ? {} : { server: server.start }) });
+  };
+
   /**
    * Puts back what was lost and begins the next epoch. The witness says first that this is under way, so that whoever has to go on
    * with it begins the same epoch, and last that it is done, before anything may be launched in it.
    */
-  const begin = async (found: StoreState, witness: Witness, hold: Hold): Promise<void> => {
+  const begin = async (found: StoreState, witness: Witness, hold: Hold, server: Server | undefined): Promise<void> => {
     const goesOn = witness.recovering === true && (found.epoch ?? 0) < witness.epoch;
     const epoch = goesOn ? witness.epoch : Math.max(witness.epoch, found.epoch ?? 0) + 1;
     const beat = Math.max(witness.beat, highest, found.beat) + AHEAD;
     const since = await deps.clock();
     deps.log.error({ epoch, found: found.beat, expected: Math.max(witness.beat, highest), goesOn }, 'Redis has lost data');
-    if (!goesOn) await deps.marks.setWitness({ epoch, beat: witness.beat, since, recovering: true });
+    if (!goesOn) await note({ epoch, beat: witness.beat, since, recovering: true }, server);
     const renewing = startLoop({ name: 'epoch-lock', every: ALONE_MS / 4, log: deps.log, turn: hold.renew });
     try {
       await recover(deps, epoch);
@@ -120,7 +149,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       await renewing.stop();
     }
     if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
-    await deps.marks.setWitness({ epoch, beat, since });
+    await note({ epoch, beat, since }, server);
     await deps.epochs.raise(epoch, beat, since);
     await deps.epochs.free(LOCKS);
     await deps.onRaised();
@@ -128,10 +157,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
 
   const look = async (): Promise<void> => {
     const breaks = deps.epochs.breaks();
-    const server = breaks === wholeAfter ? undefined : await deps.epochs.server();
+    const server = breaks === wholeAfter ? current?.server : await deps.epochs.server();
     const restarted = server !== undefined && known !== undefined && server.start !== known;
     const settling = restarted && server.seconds < SETTLE_S;
-    const found = settling ? await deps.epochs.peek() : await deps.epochs.beat();
+    const found = settling ? await deps.epochs.peek() : await read();
     const turnedBack = settling ? found.beat < highest : found.beat <= highest;
     if (settling && !turnedBack && found.epoch !== undefined) return;
     // a process that has seen no witness yet knows nothing: for it, all may be lost
@@ -139,7 +168,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     let state: StoreState | undefined = found;
     if (doubtful || deps.now() - witnessed >= WITNESS_MS) {
       try {
-        state = await check(found, turnedBack);
+        state = await check(found, turnedBack, server);
       } catch (error) {
         // a witness that cannot be written now is written later; what is lost comes back first
         if (doubtful) throw error;
@@ -150,8 +179,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
     if (state.epoch === undefined) return;
     highest = Math.max(highest, state.beat);
-    current = { epoch: state.epoch, since: state.since };
-    known = server?.start ?? known;
+    current = { epoch: state.epoch, since: state.since, server };
+    known = server?.start ?? known ?? NAMELESS;
     wholeAfter = breaks;
   };
   let looking: Promise<void> | undefined;
@@ -165,8 +194,31 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
 
   const loop = startLoop({ name: 'epoch', every: BEAT_MS, log: deps.log, turn: lookOnce });
 
+  /** Tells whoever starts next where this process left off, so that it need not take a new start of Redis for a loss. */
+  const leave = async (): Promise<void> => {
+    const state = current;
+    if (state === undefined || !whole()) return;
+    for (const until = deps.now() + LAST_WITNESS_MS; deps.now() < until; await sleep(TRY_MS)) {
+      const hold = await deps.watch.hold('epoch', ALONE_MS);
+      if (hold === undefined) continue;
+      try {
+        const { epoch, beat, since } = await deps.epochs.beat();
+        // another process knows of a loss that this one does not
+        if (epoch !== state.epoch || (await deps.marks.witness())?.recovering === true) return;
+        await note({ epoch, beat, since }, state.server);
+        return;
+      } finally {
+        await hold.release();
+      }
+    }
+  };
+
   return {
-    ...loop,
+    nudge: loop.nudge,
+    stop: async () => {
+      await loop.stop();
+      await leave().catch((error: unknown) => deps.log.info({ error: messageOf(error) }, 'no last witness of the epoch written'));
+    },
     recall: {
       settled: async (anew = false) => {
         if (!whole() || anew) await lookOnce();
@@ -179,6 +231,11 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       restore: async (runId) => await restoreRun(deps, runId),
     },
   };
+}
+
+/** Whether it is known that Redis, as it is found, has all that it had: nobody started it since the witness, or nobody counted. */
+function vouchedFor(witness: Witness, found: StoreState, server: Server | undefined): boolean {
+  return server === undefined || witness.server === undefined || witness.server === server.start || witness.beat === found.beat;
 }
 
 /** The resources come back; of the runs that Redis still has those that had ended end, the others may do their work again. */

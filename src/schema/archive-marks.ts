@@ -24,6 +24,8 @@ const Witness = Type.Object({
   /** Redis had counted so far. */
   beat: Type.Integer({ minimum: 0 }),
   since: Time,
+  /** Which start of Redis that was, by its own name; absent where it has none (a cluster), and in witnesses from before. */
+  server: Type.Optional(Type.String()),
   /** The epoch has not begun: what was lost with the one before is being put back, and nothing was launched in it. */
   recovering: Type.Optional(Type.Boolean()),
 });

@@ -1,5 +1,5 @@
 // A loss of Redis is noticed by every worker at once; one of them puts things right, once.
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { startEpoch } from '../../src/processors/epoch.ts';
@@ -20,8 +20,8 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function start() {
-  const redis = await startRedis();
+async function start(options: Parameters<typeof startRedis>[0] = {}) {
+  const redis = await startRedis(options);
   const cloud = new ScriptedCloud('bucket', {});
   ends.push(redis.stop, () => cloud.close());
   const raised: string[] = [];
@@ -51,7 +51,7 @@ async function start() {
       log: { debug: say, info: say, warn: say, error: say },
     });
     ends.push(epoch.stop);
-    return { ...epoch.recall, connection, watch };
+    return { ...epoch.recall, connection, watch, stop: epoch.stop };
   };
   const witness = () => JSON.parse(cloud.objects.get(`${ARCHIVE_BUCKET}/store.json`)?.body ?? 'null');
   return { redis, cloud, worker, raised, said, witness };
@@ -80,6 +80,7 @@ it('a worker that was held up takes the witness of another one for no loss', asy
   const gate = gateBefore(() => late.watch.hold);
   const late: ReturnType<typeof worker> = worker('late', { hold: gate.hold });
   await gate.waiting;
+  await until('beats that it did not see', async () => Number(await first.connection.hget(STORE_KEY, 'beat')) > 2);
   const third = worker('third');
   await until('a witness of what came after', async () => third.whole() !== undefined && witness().beat > 2);
   gate.open();
@@ -196,4 +197,55 @@ it('a recovery that broke off goes on in the same epoch', async () => {
   await until('all is whole', () => raised.length > 0 && one.whole() !== undefined);
   expect(said.filter((text) => text.endsWith('turn failed'))).toHaveLength(3);
   expect(await one.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+});
+
+describe('when the last worker has ended and Redis started anew', () => {
+  it('a worker that starts takes what it finds for a loss where nobody can tell that it is none', async () => {
+    const { redis, cloud, worker, raised } = await start();
+    let dead = false;
+    const store: Partial<ObjectStore> = {
+      put: async (...args) => (dead ? await Promise.reject(new Error('killed')) : await cloud.store.put(...args)),
+    };
+    const last = worker('last', { store });
+    await until('it is sure', () => last.whole() !== undefined);
+    // no witness is written of what comes now: the last one is younger than half a minute
+    const rollBack = await redis.remember();
+    const beat = async () => Number(await last.connection.hget(STORE_KEY, 'beat'));
+    const before = await beat();
+    await until('beats that are lost', async () => (await beat()) >= before + 2);
+    dead = true;
+    await last.stop();
+    last.connection.disconnect();
+    await rollBack();
+
+    const fresh = worker('fresh');
+    await until('the fresh one is sure', () => fresh.whole() !== undefined, 30_000);
+    expect(raised).toEqual(['fresh']);
+    expect(await fresh.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+  });
+
+  it('workers that start go on where those before them say that they left off', async () => {
+    const { redis, worker, raised } = await start({ fsync: 'always' });
+    const before = ['one', 'two'].map((name) => worker(name));
+    await until('both are sure', () => before.every(({ whole }) => whole() !== undefined));
+    await Promise.all(before.map(async ({ stop }) => await stop()));
+    for (const { connection } of before) connection.disconnect();
+    await redis.crashAndRestart();
+
+    const after = ['three', 'four'].map((name) => worker(name));
+    await until('they are sure', () => after.every(({ whole }) => whole() !== undefined));
+    expect(raised).toEqual([]);
+    expect(await after[0]?.connection.hget(STORE_KEY, 'epoch')).toBe('1');
+  });
+
+  it('a worker that starts leaves it to one that was there before', async () => {
+    const { redis, worker, raised } = await start({ fsync: 'always' });
+    const old = worker('old');
+    await until('it is sure', () => old.whole() !== undefined);
+    await redis.crashAndRestart();
+    const fresh = worker('fresh');
+    await until('both are sure', () => old.whole() !== undefined && fresh.whole() !== undefined, 30_000);
+    expect(raised).toEqual([]);
+    expect(await old.connection.hget(STORE_KEY, 'epoch')).toBe('1');
+  });
 });
