@@ -1,10 +1,12 @@
 // The servers that peers keep their state in, each the bench's own: in a temporary folder, on loopback, as its maker ships it, gone afterwards.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { chown, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ifInterrupted } from './interrupted.ts';
 
 /** Milliseconds for a server to be ready. */
 const START_MS = 30_000;
@@ -84,12 +86,17 @@ async function started(
   ready: (signal: AbortSignal) => Promise<void>,
 ): Promise<PeerStore> {
   const gone = once(server, 'exit');
+  const forget = ifInterrupted(() => {
+    server.kill(end);
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
   const stop = async () => {
     if (server.exitCode === null && server.signalCode === null) {
       server.kill(end);
       await gone;
     }
     await rm(folder, { recursive: true, force: true });
+    forget();
   };
   try {
     const early = gone.then(([code]) => {

@@ -1,10 +1,12 @@
 // What an engine under measurement needs around it: a Redis of its own, and the stub of S3 and Heroku as a process of its own.
 import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ifInterrupted } from './interrupted.ts';
 
 /** Milliseconds for a server to listen. */
 const START_MS = 10_000;
@@ -28,6 +30,10 @@ export async function inWorld<T>(work: (world: World) => Promise<T>): Promise<T>
   const redis = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--dir', folder, '--loglevel', 'warning', ...SETTINGS], {
     stdio: 'ignore',
   });
+  const ended = ifInterrupted(() => {
+    redis.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  });
   const stub = fork(new URL('stub.ts', import.meta.url), {
     execArgv: ['--disable-warning=ExperimentalWarning'],
   });
@@ -42,6 +48,7 @@ export async function inWorld<T>(work: (world: World) => Promise<T>): Promise<T>
     redis.kill('SIGKILL');
     await gone;
     await rm(folder, { recursive: true, force: true });
+    ended();
   }
 }
 
