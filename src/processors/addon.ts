@@ -6,7 +6,7 @@ import type { Locks } from '../queues/locks.ts';
 import { type ResourceJobs, readResourceJob, retryDelay } from '../queues/resource-jobs.ts';
 import type { Resource } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
-import { ALARM_MS, isDue, rotate } from './credentials.ts';
+import { credentialAlarm, isDue, rotate } from './credentials.ts';
 import { type DeprovisionDeps, deprovision } from './deprovision.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { type AddonDeps, provisionAddon } from './provision.ts';
@@ -58,6 +58,8 @@ export async function startAddonWorker(deps: AddonWorkerDeps): Promise<{ stop():
     deps.log.warn({ job: job?.name, jobId: job?.id, error: messageOf(error) }, 'resource job not done yet'),
   );
   await worker.waitUntilReady();
+  // resources that had no credentials when this process looked last
+  const without = new Set<string>();
   const loop = startLoop({
     name: 'resources',
     every: deps.lookMs,
@@ -68,7 +70,7 @@ export async function startAddonWorker(deps: AddonWorkerDeps): Promise<{ stop():
       try {
         for (const resource of await deps.resources.list()) {
           if (signal.aborted) return;
-          await look(deps, resource).catch((error: unknown) =>
+          await look(deps, resource, without).catch((error: unknown) =>
             deps.log.error({ resource: resource.id, error: messageOf(error) }, 'resource not looked at'),
           );
         }
@@ -87,7 +89,7 @@ export async function startAddonWorker(deps: AddonWorkerDeps): Promise<{ stop():
 }
 
 /** Brings back jobs that Redis lost, orders rotations that are due, and raises the alarm when they do not happen. */
-async function look(deps: AddonWorkerDeps, resource: Resource): Promise<void> {
+async function look(deps: AddonWorkerDeps, resource: Resource, without: Set<string>): Promise<void> {
   const { id, state } = resource;
   if (await deps.resources.rewrap(id)) deps.log.info({ resource: id }, 'wrapped the data key by the current master key');
   if (state === 'provisioning' || state === 'deprovisioning') {
@@ -98,12 +100,12 @@ async function look(deps: AddonWorkerDeps, resource: Resource): Promise<void> {
   const held = await deps.resources.secret(id, 'credentials');
   const pending = await deps.resources.secret(id, 'pending');
   if (pending !== undefined || isDue(id, held, deps.now())) await deps.jobs.add({ kind: 'rotate', resource: id });
-  const left = (held?.expiresAt ?? 0) - deps.now();
-  if (left < ALARM_MS)
-    deps.log.error(
-      { resource: id, leftMinutes: Math.floor(left / 60_000) },
-      'ALARM: the credentials end in less than two hours and were not rotated',
-    );
+  const alarm = credentialAlarm(held, without.has(id), deps.now());
+  if (held === undefined) without.add(id);
+  else without.delete(id);
+  if (alarm === undefined) return;
+  const { text, ...more } = alarm;
+  deps.log.error({ resource: id, ...more }, text);
 }
 
 async function rotateOne(deps: AddonWorkerDeps, id: string, before: number | undefined): Promise<void> {

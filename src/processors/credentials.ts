@@ -80,3 +80,19 @@ async function tell(deps: CredentialDeps, resource: Resource, credentials: Resou
     await deps.addons.setConfig(resource.id, vars);
   } else await deps.platform.setConfigVars(resource.app, vars);
 }
+
+/**
+ * What an operator is called for: credentials that end within two hours, or none although the look before this one ordered them already
+ * (`missed`). Undefined when all is well, and while the first ones are being made.
+ */
+export function credentialAlarm(
+  held: ResourceCredentials | undefined,
+  missed: boolean,
+  now: number,
+): { readonly text: string; readonly leftMinutes?: number } | undefined {
+  if (held === undefined)
+    return missed ? { text: 'ALARM: the resource has no credentials, and its rotation does not give it any' } : undefined;
+  const left = held.expiresAt - now;
+  if (left >= ALARM_MS) return undefined;
+  return { text: 'ALARM: the credentials end in less than two hours and were not rotated', leftMinutes: Math.floor(left / 60_000) };
+}
