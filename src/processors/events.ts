@@ -122,9 +122,15 @@ async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: numbe
     return await quarantine('the event is older than 15 days, too old to know whether it was handled');
   }
   const head = await deps.store.head(event.bucket, event.key, event.versionId);
-  if (head === undefined) return await deps.runs.decide(0, resource.id, 'ignored', undefined, version);
+  if (head === undefined) return await ignoreGone(deps, resource, version);
   const note = (reason: string) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place });
   await decideObject(deps, resource, { ...event, versionId: event.versionId }, head, note);
+}
+
+/** For an object that is not there any more. It may have gone with its bucket: a resource that was removed keeps no account. */
+async function ignoreGone(deps: EventDeps, resource: Resource, version: VersionRef): Promise<void> {
+  if (await deps.resources.gone(resource.id)) return;
+  await deps.runs.decide(0, resource.id, 'ignored', undefined, version);
 }
 
 async function decideObject(
@@ -231,7 +237,7 @@ async function start(
     );
   }
   const text = metadata.code ?? (await deps.store.text(event.bucket, event.key, event.versionId, MAX_DOCUMENT_BYTES));
-  if (text === undefined) return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
+  if (text === undefined) return await ignoreGone(deps, resource, event);
   const parsed = parseWorkflow(text);
   if (!parsed.ok) return await reject('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
   const { workflow, plan } = parsed;

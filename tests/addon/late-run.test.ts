@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { type DeprovisionDeps, deprovision } from '../../src/processors/deprovision.ts';
+import { decideAtLast, type EventDeps } from '../../src/processors/events.ts';
 import { createAudit } from '../../src/queues/audit.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createPurge } from '../../src/queues/purge.ts';
@@ -19,7 +20,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-it('is cancelled before its record goes, and nothing of it is left', async () => {
+async function start() {
   const server = await startRedis();
   const redis = connect({ socket: server.socket }, () => {});
   const cloud = new ScriptedCloud('bucket', {});
@@ -29,11 +30,16 @@ it('is cancelled before its record goes, and nothing of it is left', async () =>
     () => cloud.close(),
   );
   const id = randomUUID();
-  const now = Date.now;
-  const resources = createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now });
+  const open = () => createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now: Date.now });
+  const resources = open();
   await resources.put({ id, app: '', bucket: `ld-private-${id}`, region: 'us-east-1', plan: 'basic' });
+  return { redis, cloud, id, resources, open, runs: createRuns({ redis }) };
+}
+
+it('is cancelled before its record goes, and nothing of it is left', async () => {
+  const { redis, cloud, id, resources, runs } = await start();
   await resources.change(id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
-  const runs = createRuns({ redis });
+  const now = Date.now;
   const late = seedId('late');
   const cancelled: string[] = [];
   const never = () => Promise.reject(new Error('not asked for here'));
@@ -70,4 +76,35 @@ it('is cancelled before its record goes, and nothing of it is left', async () =>
   expect(cancelled).toEqual([late]);
   expect(await redis.keys(`*${late}*`)).toEqual([]);
   expect(await resources.stateOf(id)).toBe('removed');
+});
+
+it('an event that comes when the bucket is gone is not accounted for by a process that does not know so yet', async () => {
+  const { redis, cloud, id, resources, open, runs } = await start();
+  const elsewhere = open();
+  await elsewhere.ofBucket(`ld-private-${id}`);
+  const resource = await resources.get(id);
+  if (resource === undefined) throw new Error('no resource');
+  await resources.change(id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
+  await resources.bury(resource);
+  const before = await redis.keys(`*${id}*`);
+  const deps: EventDeps = {
+    runs,
+    resources: elsewhere,
+    store: cloud.store,
+    planners: [],
+    place: () => seedId('late'),
+    outstanding: () => 0,
+    runsPerMinute: 1_000,
+    now: Date.now,
+    failpoint: () => {},
+    telemetry: { eventDecided: () => {} },
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+  };
+  expect((await elsewhere.ofBucket(`ld-private-${id}`))?.id).toBe(id);
+  await decideAtLast(
+    deps,
+    { bucket: `ld-private-${id}`, key: 'out/x', versionId: 'v1', eventName: 'ObjectCreated:Put', size: 1, time: Date.now() },
+    1,
+  );
+  expect(await redis.keys(`*${id}*`)).toEqual(before);
 });
