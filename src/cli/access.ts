@@ -79,6 +79,24 @@ export function bucketOf(variables: Variables) {
   };
 }
 
+/**
+ * The app's own bucket to write to: with the app's own credentials where the variables have them, as in `.autofiles/env`, else with those that the
+ * service gives at this moment, so that AUTOFILES_URL and AUTOFILES_TOKEN are enough. AWS_ENDPOINT_URL_S3 where S3 is not AWS' own.
+ */
+export async function writableBucketOf(variables: Variables): Promise<ReturnType<typeof bucketOf>> {
+  if (variables['LD_S3_BUCKET'] !== undefined) return bucketOf(variables);
+  const api = apiOf(variables);
+  const [{ bucket, region }, credentials] = await Promise.all([api.resource(), api.credentials()]);
+  return bucketOf({
+    ...variables,
+    LD_S3_BUCKET: bucket,
+    LD_REGION: region,
+    LD_AWS_ACCESS_KEY_ID: credentials.AccessKeyId,
+    LD_AWS_SECRET_ACCESS_KEY: credentials.SecretAccessKey,
+    LD_AWS_SESSION_TOKEN: credentials.Token,
+  });
+}
+
 function need(variables: Variables, name: string): string {
   const value = variables[name];
   if (value === undefined || value === '')

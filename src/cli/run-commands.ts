@@ -32,10 +32,10 @@ export function registerRunCommands(program: Command, deps: { env: NodeJS.Proces
       if (options.workflow !== undefined && options.run)
         throw new Failure('request_invalid', 'Found --workflow and --run, expected one: --run says that the file itself is the workflow.');
       const { readUpload, awaitRun, watchRun } = await import('./put.ts');
-      const { apiOf, bucketOf, findAccess } = await import('./access.ts');
+      const { apiOf, findAccess, writableBucketOf } = await import('./access.ts');
       const upload = await readUpload(file, options);
       const access = await findAccess(deps.env, options.app, deps.exampleApp);
-      const { bucket, store } = bucketOf(access);
+      const { bucket, store } = await writableBucketOf(access);
       const { versionId } = await store.put(bucket, upload.key, upload.body, { metadata: upload.metadata });
       store.close();
       const starts = Object.keys(upload.metadata).length > 0;

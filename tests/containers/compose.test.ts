@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { parseEnv, promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { apiOf } from '../../src/cli/access.ts';
-import { createObjectStore } from '../../src/clients/s3.ts';
 import { freePort } from '../../src/local/dynos/free-port.ts';
 import { until } from '../support/until.ts';
 import { build, ROOT } from './build.ts';
@@ -40,6 +39,20 @@ const healthy = async (service: string) => {
     .split('\n')
     .every((state) => state === 'healthy');
 };
+/** A command as docker/README.md has it. */
+const autofiles = async (...args: string[]) => {
+  const { stdout } = await run(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/cli/main.ts', ...args], {
+    cwd: ROOT,
+    env: {
+      PATH: process.env['PATH'],
+      AUTOFILES_URL: `http://127.0.0.1:${webPort}`,
+      AUTOFILES_TOKEN: own('AUTOFILES_API_TOKEN'),
+      AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${storePort}`,
+    },
+  });
+  return stdout;
+};
+const put = async (key: string) => await autofiles('put', 'examples/node-starter/workflows/starter.json', '--run', '--key', key);
 const ended = async (key: string) =>
   await until(
     `the end of a run of ${key}`,
@@ -73,21 +86,25 @@ it.skipIf(found === undefined)(
       expect((await containers(service)).length, service).toBe(count);
       await until(`${service} to be healthy`, () => healthy(service), 180_000);
     }
-    const objects = createObjectStore({
-      endpoint: `http://127.0.0.1:${storePort}`,
-      region: 'us-east-1',
-      credentials: { accessKeyId: own('AUTOFILES_ACCESS_KEY_ID'), secretAccessKey: own('AUTOFILES_SECRET_ACCESS_KEY') },
-    });
-    const upload = async (key: string) => {
-      const workflow = readFileSync(join(ROOT, 'examples/node-starter/workflows/starter.json'), 'utf8');
-      await until(
-        `${key} to be uploaded`,
-        async () => (await objects.put(own('AUTOFILES_BUCKET'), key, workflow, { metadata: { ld_run: 'true' } })).versionId,
-      );
-    };
-    await upload('in/first.json');
+    await until(
+      'the resource and its credentials',
+      async () =>
+        await api()
+          .credentials()
+          .then(Boolean, () => false),
+      60_000,
+    );
+    await put('in/first.json');
     const first = await ended('in/first.json');
     expect(first.state).toBe('succeeded');
+
+    // the dashboard, over plain HTTP: a cookie that a browser keeps there
+    const link = await autofiles('open');
+    const opened = await fetch(link.trim(), { redirect: 'manual' });
+    const [cookie = ''] = opened.headers.getSetCookie();
+    expect(cookie).not.toMatch(/;\s*secure/i);
+    const page = await fetch(`http://127.0.0.1:${webPort}/runs`, { headers: { cookie: cookie.split(';', 1)[0] ?? '' } });
+    expect(await page.text()).toContain(first.id);
 
     await compose(['down']);
     await compose(['up', '-d']);
@@ -100,7 +117,7 @@ it.skipIf(found === undefined)(
       120_000,
     );
     expect(again.state).toBe('succeeded');
-    await upload('in/second.json');
+    await put('in/second.json');
     expect((await ended('in/second.json')).state).toBe('succeeded');
   },
   600_000,

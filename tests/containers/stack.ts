@@ -68,7 +68,7 @@ export async function startStack(image: string) {
     await start(
       new Hardened(of)
         .withCommand(['web'])
-        .withEnvironment({ ...engineEnvironment, AUTOFILES_HTTP_PORT: '8080' })
+        .withEnvironment({ ...engineEnvironment, AUTOFILES_HTTP_HOST: '0.0.0.0', AUTOFILES_HTTP_PORT: '8080' })
         .withExposedPorts(8080)
         .withWaitStrategy(Wait.forLogMessage(/web started/)),
       'web',

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { exampleApp, type LocalCloud, startLocalCloud } from '../support/local-cloud.ts';
@@ -88,6 +89,16 @@ describe('examples/node-starter', { timeout: 150_000 }, () => {
     const put = await cloud.autofiles('put', jpeg, '--workflow', 'workflows/process-image.json', '--wait', '--json');
     expect(put.status).toBe(0);
     expect(JSON.parse(JSON.parse(put.stdout).steps[0].tasks[0].output.state)).toEqual({ format: 'jpeg', width: 1600, height: 1067 });
+  });
+
+  it('saves a file for somebody who has no more than the address, a token and the name of S3', async () => {
+    const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+    const args = ['--disable-warning=ExperimentalWarning', main, 'put', 'workflows/starter.json', '--run', '--key', 'in/far', '--wait'];
+    const mine = /^(AUTOFILES_URL|AUTOFILES_TOKEN|AWS_ENDPOINT_URL_S3)$/;
+    const without = Object.fromEntries(Object.keys(cloud.variables).flatMap((name) => (mine.test(name) ? [] : [[name, undefined]])));
+    const put = await cloud.run(process.execPath, args, without);
+    expect({ status: put.status, stderr: put.stderr }).toEqual({ status: 0, stderr: '' });
+    expect(await cloud.ended('in/far')).toMatchObject({ state: 'succeeded' });
   });
 
   it('gives an output for an empty picture, under any name', async () => {
