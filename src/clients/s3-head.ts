@@ -95,7 +95,9 @@ function answered(request: ReturnType<typeof httpRequest>, signal: AbortSignal):
     connecting = setTimeout(abort, CONNECT_TIMEOUT_MS);
     socket.once('connect', () => clearTimeout(connecting));
   });
+  let answer: IncomingMessage | undefined;
   request.once('response', (response) => {
+    answer = response;
     response.resume();
     resolve(response);
   });
@@ -104,7 +106,8 @@ function answered(request: ReturnType<typeof httpRequest>, signal: AbortSignal):
     clearTimeout(late);
     clearTimeout(connecting);
     signal.removeEventListener('abort', abort);
-    reject(new Error('closed without an answer'));
+    // an Error that nobody sees would cost as much as the rest: it takes a stack trace
+    if (answer === undefined) reject(new Error('closed without an answer'));
   });
   if (signal.aborted) abort();
   else signal.addEventListener('abort', abort, { once: true });
