@@ -2,6 +2,7 @@
 // that decision stands in Redis and the bell was rung.
 import type { MessageVerdict, ObjectHead, ObjectStore, QueueMessage } from '../clients/ports.ts';
 import type { Planner } from '../queues/planner.ts';
+import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import { type OutputRef, refOf, type Trigger } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
@@ -94,7 +95,7 @@ export async function decideAtLast(deps: EventDeps, event: ObjectCreated, receiv
     await decide(deps, event, receiveCount);
     if (event.time !== undefined && !event.key.startsWith(OWN_PREFIX)) deps.telemetry.eventDecided(deps.now() - event.time);
   } catch (error) {
-    const outage = error instanceof Failure && error.retry;
+    const outage = (error instanceof Failure && error.retry) || isRedisOutage(error);
     if (outage || receiveCount < MAX_RECEIVES) throw error;
     const { bucket, key, versionId } = event;
     const owner = (await deps.resources.ofBucket(bucket))?.id ?? NOBODY;
