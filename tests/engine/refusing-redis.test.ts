@@ -53,7 +53,13 @@ it.each([
     resources,
     store: {
       ...cloud.store,
-      head: async () => ({ size: 4, etag: 'e', versionId: 'v1', modifiedAt: Date.now(), metadata: { ld_code: '{"run":[{"cmd":"work"}]}' } }),
+      head: async () => ({
+        size: 4,
+        etag: 'e',
+        versionId: 'v1',
+        modifiedAt: Date.now(),
+        metadata: { ld_code: '{"run":[{"cmd":"work"}]}' },
+      }),
     },
     planners: [planner],
     place: () => runId,
