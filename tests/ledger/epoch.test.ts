@@ -140,6 +140,37 @@ it('a worker that saw nothing of what was lost waits for those that did', async 
   expect(await seer.connection.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
+it('a worker that starts on a Redis that was rolled back does not count past what another one saw', async () => {
+  const { redis, cloud, worker, raised } = await start();
+  let dead = false;
+  const store: Partial<ObjectStore> = {
+    put: async (...args) => (dead ? await Promise.reject(new Error('killed')) : await cloud.store.put(...args)),
+  };
+  const proxy = await startRedisProxy(redis.socket);
+  ends.push(proxy.close);
+  const seer = worker('seer', { socket: proxy.socket });
+  const other = worker('other', { store });
+  await until('both are sure', () => seer.whole() !== undefined && other.whole() !== undefined);
+  const rollBack = await redis.remember();
+  const beat = async () => Number(await other.connection.hget(STORE_KEY, 'beat'));
+  const before = await beat();
+  await until('beats that are lost', async () => (await beat()) >= before + 4);
+  dead = true;
+  await other.stop();
+  // it comes back later than a worker that starts
+  proxy.hold();
+  await until('the seer to be held up', () => proxy.held() > 0);
+  await rollBack();
+  const fresh = worker('fresh');
+  const up = async () => Number(/uptime_in_seconds:(\d+)/.exec(await fresh.connection.info('server'))?.[1]);
+  await until('the fresh one had time to count', async () => (await up()) >= 3);
+  expect(fresh.whole()).toBeUndefined();
+  proxy.release();
+  await until('both are sure again', () => seer.whole() !== undefined && fresh.whole() !== undefined, 30_000);
+  expect(raised).toEqual(['seer']);
+  expect(await seer.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+});
+
 it('a recovery that takes long stays with the one that makes it, and nothing is whole before its end', async () => {
   const { redis, cloud, worker, raised, witness } = await start();
   let slow = false;
