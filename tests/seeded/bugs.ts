@@ -178,7 +178,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'epoch raised by what a worker saw before it froze',
     file: 'processors/epoch.ts',
-    from: 'const found = await deps.epochs.beat();\n      const behind',
+    from: 'const found = await read();\n      const behind',
     to: 'const found = seen;\n      const behind',
     caughtBy: 'tests/ledger/epoch.test.ts',
   },
