@@ -3,6 +3,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
+import { connect } from '../../src/queues/connection.ts';
 import { budgetKey, shardKeys } from '../../src/queues/keys.ts';
 import { treeOf } from '../../src/queues/tree.ts';
 import { readRun } from '../../src/queues/views.ts';
@@ -218,8 +219,11 @@ describe('resources', () => {
 
 describe('what is lost on the way', () => {
   it('a grant that nobody uses comes back with its token and its place', async () => {
-    const own = await setup();
-    const budget = createBudget({ redis: own.redis, perHour: 5 * PER_SECOND, log: own.options.log });
+    // no engine: it would hand out the grants of every account
+    const server = await startRedis();
+    const redis = connect({ socket: server.socket }, () => {});
+    cleanups.push(server.stop, async () => await Promise.resolve(redis.disconnect()));
+    const budget = createBudget({ redis, perHour: 5 * PER_SECOND, log: { debug() {}, info() {}, warn() {}, error() {} } });
     const of = (task: string) => ({ account: 'lone', resource: 'r', task, concurrency: 0 });
     const answers = [];
     for (let i = 0; i < 8; i += 1) answers.push(await budget.request(of(`r0-x.0.${i}`)));
