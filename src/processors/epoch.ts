@@ -62,6 +62,8 @@ export interface Recall {
    * on another one is not sent: the Redis that has it may be one that forgot that it was sent before.
    */
   whole(): number | undefined;
+  /** Which start of Redis that is; undefined where it has no name for it, and while it is not known to be whole. */
+  server(): string | undefined;
   /** Whether what is not there may still be on its way back. */
   recovering(): boolean;
   /** Puts a run back that the archive has as ended; answers whether it has it. */
@@ -226,6 +228,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
         return current.epoch;
       },
       whole: () => (whole() && current !== undefined ? wholeAfter : undefined),
+      server: () => (whole() ? current?.server?.start : undefined),
       epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
       recovering: () => current !== undefined && current.since > 0 && deps.now() - current.since < RECOVERY_MS,
       restore: async (runId) => await restoreRun(deps, runId),

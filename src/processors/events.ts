@@ -105,9 +105,24 @@ export async function decideAtLast(deps: EventDeps, event: ObjectCreated, receiv
   }
 }
 
+/** What is written beside a decision. */
+interface Beside {
+  /** Shows the owner what is wrong with the object. */
+  note(reason: string): Promise<void>;
+  /** Accounts for the version, where no run of its own does: last, and only on the Redis that has all of the decision. */
+  account(): Promise<void>;
+}
+
 async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: number): Promise<void> {
   if (event.key.startsWith(OWN_PREFIX)) return;
   await deps.recall?.settled();
+  const whole = deps.recall?.whole();
+  const server = deps.recall?.server();
+  // ioredis sends to the next Redis what the one before did not answer, and that one may have been rolled back to before what it did
+  const unbroken = () => {
+    if (deps.recall?.whole() !== whole)
+      throw new Failure('redis_unavailable', 'The connection broke while an event was decided; a part of the decision may be lost.');
+  };
   const resource = await deps.resources.ofBucket(event.bucket);
   const place = { bucket: event.bucket, key: event.key, version_id: event.versionId ?? '' };
   if (resource === undefined) {
@@ -124,8 +139,11 @@ async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: numbe
   }
   const head = await deps.store.head(event.bucket, event.key, event.versionId);
   if (head === undefined) return await ignoreGone(deps, resource, version);
-  const note = (reason: string) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place });
-  await decideObject(deps, resource, { ...event, versionId: event.versionId }, head, note);
+  await decideObject(deps, resource, { ...event, versionId: event.versionId }, head, {
+    note: (reason) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place }),
+    account: () => deps.runs.account(resource.id, version, server),
+  });
+  unbroken();
 }
 
 /** For an object that is not there any more. It may have gone with its bucket: a resource that was removed keeps no account. */
@@ -139,26 +157,28 @@ async function decideObject(
   resource: Resource,
   event: ObjectCreated & { versionId: string },
   head: ObjectHead,
-  note: (reason: string) => Promise<void>,
+  beside: Beside,
 ): Promise<void> {
   deps.failpoint('events.read');
   const metadata = readMetadata(head.metadata);
-  if (metadata.faults.length > 0) await note(metadata.faults.join(' '));
+  if (metadata.faults.length > 0) await beside.note(metadata.faults.join(' '));
   // An output may start the next workflow: deliver first, then accept; both may be repeated.
   const delivered =
-    metadata.taskId === undefined ? undefined : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, note);
+    metadata.taskId === undefined
+      ? undefined
+      : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, beside);
   if (!metadata.run && metadata.code === undefined) {
     if (metadata.taskId === undefined && metadata.faults.length === 0)
       return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
-    return await deps.runs.account(resource.id, event);
+    return await beside.account();
   }
   const before = delivered === undefined ? undefined : await deps.runs.depth(delivered);
   const depth = before === undefined ? 0 : before + 1;
   if (depth > MAX_DEPTH) {
-    await note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
-    return await deps.runs.account(resource.id, event);
+    await beside.note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
+    return await beside.account();
   }
-  await start(deps, resource, event, head, metadata, depth);
+  await start(deps, resource, event, head, metadata, depth, beside);
 }
 
 /** Answers with the run that the object is an output of, and thus led to a run that this same object would start; undefined: it is none. */
@@ -168,7 +188,7 @@ async function deliver(
   event: ObjectCreated & { versionId: string },
   head: ObjectHead,
   metadata: ObjectMetadata & { taskId: string },
-  note: (reason: string) => Promise<void>,
+  { note }: Pick<Beside, 'note'>,
 ): Promise<string | undefined> {
   const output: OutputRef = {
     key: event.key,
@@ -203,6 +223,7 @@ async function start(
   head: ObjectHead,
   metadata: ObjectMetadata,
   depth: number,
+  { account }: Pick<Beside, 'account'>,
 ): Promise<void> {
   const trigger: Trigger = {
     bucket: event.bucket,
@@ -222,7 +243,7 @@ async function start(
   if (redo !== undefined && (await deps.recall?.restore(runId))) return;
   const reject = async (code: 'workflow_invalid' | 'workflow_too_large' | 'workflow_conflict', detail: string) => {
     const result = await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap });
-    if (result === 'capped') await deps.runs.account(resource.id, event);
+    if (result === 'capped') await account();
     deps.log.info({ runId, key: event.key, code }, 'rejected a run');
   };
   if (metadata.run && metadata.code !== undefined) {
@@ -254,7 +275,7 @@ async function start(
     saved: longAgo(deps, event),
   });
   deps.log.info({ runId, key: event.key, result }, 'accepted a run');
-  if (result === 'capped') await deps.runs.account(resource.id, event);
+  if (result === 'capped') await account();
   if (result !== 'new' && result !== 'accepted') return;
   deps.failpoint('events.accepted');
   const outstanding = deps.outstanding(resource.id, plan.steps[0]?.tasks.length ?? 0);

@@ -1,6 +1,7 @@
 // What happens to a run as a whole, and the decisions that lead to none. Each function is one Lua script; who calls it
 // twice, late or out of order changes nothing that stands.
 import type { Redis } from 'ioredis';
+import { Failure } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Workflow, WorkflowPlan } from '../schema/workflow.ts';
 import { digestOf } from './identity.ts';
@@ -71,13 +72,13 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
     );
   };
 
-  const conclude = async (shard: number, resource: string, kind: string, entry: string, version: VersionRef | undefined) => {
+  const conclude = async (shard: number, resource: string, kind: string, entry: string, version: VersionRef | undefined, start = '') => {
     const k = shardKeys(shard);
-    await runScript(
+    return await runScript(
       redis,
       'quarantine',
       [k.decisions(resource), k.quarantine(resource), k.account(resource)],
-      ['', '', kind, entry, version === undefined ? '' : digestOf(version), ACCOUNT_MS],
+      ['', '', kind, entry, version === undefined ? '' : digestOf(version), ACCOUNT_MS, start],
     );
   };
 
@@ -165,10 +166,18 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       kind: 'ignored' | 'quarantined',
       entry?: unknown,
       version?: VersionRef,
-    ): Promise<void> => await conclude(shard, resource, kind, entry === undefined ? '' : JSON.stringify(entry), version),
+    ): Promise<void> => {
+      await conclude(shard, resource, kind, entry === undefined ? '' : JSON.stringify(entry), version);
+    },
 
-    /** Accounts for a version whose decision stands elsewhere but not under its own run id: an output, a run past the cap. */
-    account: async (resource: string, version: VersionRef): Promise<void> => await conclude(0, resource, '', '', version),
+    /**
+     * Accounts for a version whose decision stands elsewhere but not under its own run id: an output, a run past the cap. `start`: which start of
+     * Redis that was written to (store-epoch.ts). Throws Failure redis_unavailable when this is another one.
+     */
+    account: async (resource: string, version: VersionRef, start: string | undefined): Promise<void> => {
+      if ((await conclude(0, resource, '', '', version, start)) === 'changed')
+        throw new Failure('redis_unavailable', 'It was started anew while an event was decided, and may have lost a part of the decision.');
+    },
 
     /** How many runs in a row led to this one. undefined: no such run. */
     depth: async (runId: string): Promise<number | undefined> => {

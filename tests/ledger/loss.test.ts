@@ -1,5 +1,6 @@
 // Redis is emptied or rolled back under load.
 import { afterEach, expect, it } from 'vitest';
+import type { EngineOptions } from '../../src/processors/engine.ts';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { STORE_KEY, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
@@ -17,7 +18,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function start() {
+async function start(overrides: Partial<EngineOptions> = {}) {
   const redis = await startRedis();
   ends.push(redis.stop);
   let release = () => {};
@@ -36,7 +37,7 @@ async function start() {
         return await Promise.resolve(dyno.accept());
       },
     },
-    { ledgerMs: 100, lateMs: 300 },
+    { ledgerMs: 100, lateMs: 300, ...overrides },
   );
   ends.push(engine.stop);
   const ledger = () => readLedger(engine.redis, { id: engine.resource, bucket: engine.bucket }, 1);
@@ -260,3 +261,30 @@ it('rolled back: a run that was started by an output, and lost, is made again', 
   const attempts = engine.cloud.posts.map(({ taskId, attempt }) => `${taskId}/${attempt}`);
   expect(new Set(attempts).size).toBe(attempts.length);
 }, 120_000);
+
+it('rolled back between the two halves of a decision: an output that the Redis of before was told of is delivered again', async () => {
+  let armed = false;
+  const delivered = Promise.withResolvers<void>();
+  const { redis, engine, release, allAccounted } = await start({
+    failpoint: (name) => {
+      if (name !== 'events.delivered' || !armed) return;
+      armed = false;
+      // what follows is sent to the next Redis
+      process.kill(redis.pid, 'SIGKILL');
+      delivered.resolve();
+    },
+  });
+  const runId = engine.upload([{ cmd: 'held', timeout: 600 }]);
+  await until('the launch', async () => (await engine.show(runId))?.history.some(({ what }) => what === 'launched'));
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const remembered = await beats();
+  const rollBack = await redis.remember();
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+  armed = true;
+  release();
+  await delivered.promise;
+  await rollBack();
+  const run = await engine.ended(runId, 45_000);
+  expect(run.state).toBe('succeeded');
+  await allAccounted();
+}, 90_000);

@@ -65,6 +65,7 @@ export async function startRedis(options: { fsync?: 'always' | 'everysec' } = {}
   }
 
   async function crash() {
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;

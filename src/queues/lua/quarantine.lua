@@ -1,7 +1,10 @@
 -- A decision that leads to no run: counted, and when it is a quarantine also kept for the owner to see. With a digest the
 -- object version is accounted for: the sweep finds it decided. Digests of one hour stand in one string, eight bytes each.
 -- KEYS: decisions, quarantine, account
--- ARGV: (unused), (unused), kind (empty: only accounted), entry (JSON, empty when only counted), digest or empty, memory ms
+-- ARGV: (unused), (unused), kind (empty: only accounted), entry (JSON, empty when only counted), digest or empty, memory ms,
+--       which start of Redis the rest of the decision was written to, or empty
+-- Answers 'changed', and does nothing, on another start: this command was sent again to a Redis that may have lost that rest.
+if ARGV[7] ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[7] then return 'changed' end
 if ARGV[3] ~= '' then redis.call('HINCRBY', KEYS[1], ARGV[3], 1) end
 if ARGV[4] ~= '' then
   redis.call('ZADD', KEYS[2], 'NX', now, ARGV[4])
@@ -11,4 +14,4 @@ if ARGV[5] ~= '' then
   local hour = KEYS[3] .. ':' .. math.floor(now / 3600000)
   if redis.call('APPEND', hour, ARGV[5]) == #ARGV[5] then redis.call('PEXPIRE', hour, ARGV[6]) end
 end
-return 1
+return 'ok'
