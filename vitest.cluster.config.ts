@@ -4,8 +4,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/engine/**/*.test.ts'],
-    // these stand between the engine and one server's socket, or look at BullMQ's commands on one connection
-    exclude: ['tests/engine/pubsub.test.ts', 'tests/engine/bullmq-contract.test.ts'],
+    // these stand between the engine and one server's socket, look at BullMQ's commands on one connection, or make the one server refuse
+    exclude: ['tests/engine/pubsub.test.ts', 'tests/engine/bullmq-contract.test.ts', 'tests/engine/refusing-redis.test.ts'],
     env: { AUTOFILES_TEST_CLUSTER: '1' },
     testTimeout: 120_000,
     hookTimeout: 60_000,

@@ -221,7 +221,7 @@ describe('what is lost on the way', () => {
   it('a grant that nobody uses comes back with its token and its place', async () => {
     // no engine: it would hand out the grants of every account
     const server = await startRedis();
-    const redis = connect({ socket: server.socket }, () => {});
+    const redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
     cleanups.push(server.stop, async () => await Promise.resolve(redis.disconnect()));
     const budget = createBudget({ redis, perHour: 5 * PER_SECOND, log: { debug() {}, info() {}, warn() {}, error() {} } });
     const of = (task: string) => ({ account: 'lone', resource: 'r', task, concurrency: 0 });
