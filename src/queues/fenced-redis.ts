@@ -9,11 +9,6 @@ import { clusterOf } from './connection.ts';
 /** What a node of a cluster answers that is not, or not any more, the one for these keys. */
 const WRONG_NODE = /^(MOVED|ASK|READONLY|CLUSTERDOWN|TRYAGAIN|EXECABORT)\b/;
 
-/** Whether the connection broke, or its node failed over; what was under way is not sent again. */
-export function isOutage(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'MaxRetriesPerRequestError' || WRONG_NODE.test(error.message));
-}
-
 /**
  * A fenced connection of its own to where `key` is kept. In a cluster it goes to that key's node directly, since WATCH
  * belongs to one socket and nothing may be redirected behind it; each time it connects it asks which node that is.

@@ -4,8 +4,9 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { WorkflowPlan } from '../schema/workflow.ts';
-import { isOutage, openFenced } from './fenced-redis.ts';
+import { openFenced } from './fenced-redis.ts';
 import { QUEUE_STREAMS, QUEUES, type ShardKeys, shardKeys, shardPrefix } from './keys.ts';
+import { isRedisOutage } from './redis-outage.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
 import { lostTask, treeOf } from './tree.ts';
 
@@ -85,7 +86,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
         await loadScripts(redis).catch(deps.onError);
         await planBatch(batch, true);
         // One changed or damaged record spoils the whole MULTI: the others get a MULTI of their own.
-      } else if (batch.length > 1 && !isOutage(error)) for (const request of batch) await planBatch([request]);
+      } else if (batch.length > 1 && !isRedisOutage(error)) for (const request of batch) await planBatch([request]);
       else for (const request of batch) request.reject(asFailure(error));
     }
   };
@@ -193,5 +194,7 @@ function plannedArguments(keys: ShardKeys, runId: string): readonly string[] {
 
 /** What a caller can tell apart: Redis away is an outage, which passes. */
 function asFailure(error: unknown): unknown {
-  return isOutage(error) ? new Failure('redis_unavailable', 'The connection broke while a tree was being made.', { cause: error }) : error;
+  return isRedisOutage(error)
+    ? new Failure('redis_unavailable', 'The connection broke while a tree was being made.', { cause: error })
+    : error;
 }

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { type DeprovisionDeps, deprovision } from '../../src/processors/deprovision.ts';
-import { decideAtLast, type EventDeps } from '../../src/processors/events.ts';
+import { decideAtLast } from '../../src/processors/events.ts';
 import { createAudit } from '../../src/queues/audit.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createPurge } from '../../src/queues/purge.ts';
@@ -11,6 +11,7 @@ import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
 import { createSessions } from '../../src/queues/sessions.ts';
 import { createTokens } from '../../src/queues/tokens.ts';
+import { eventDeps } from '../support/event-deps.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ScriptedCloud } from '../support/scripted-cloud.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
@@ -87,19 +88,13 @@ it('an event that comes when the bucket is gone is not accounted for by a proces
   await resources.change(id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
   await resources.bury(resource);
   const before = await redis.keys(`*${id}*`);
-  const deps: EventDeps = {
+  const deps = eventDeps({
     runs,
     resources: elsewhere,
     store: cloud.store,
     planners: [],
     place: () => seedId('late'),
-    outstanding: () => 0,
-    runsPerMinute: 1_000,
-    now: Date.now,
-    failpoint: () => {},
-    telemetry: { eventDecided: () => {} },
-    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
-  };
+  });
   expect((await elsewhere.ofBucket(`ld-private-${id}`))?.id).toBe(id);
   await decideAtLast(
     deps,

@@ -2,12 +2,13 @@
 // eight times.
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
-import { decideAtLast, type EventDeps } from '../../src/processors/events.ts';
+import { decideAtLast } from '../../src/processors/events.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createPlanner } from '../../src/queues/planner.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
+import { eventDeps } from '../support/event-deps.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ScriptedCloud } from '../support/scripted-cloud.ts';
 import { seedId } from '../support/seed-runs.ts';
@@ -38,7 +39,7 @@ it.each([
   const runs = createRuns({ redis });
   const runId = seedId('file');
   let broken = true;
-  const deps: EventDeps = {
+  const deps = eventDeps({
     runs: {
       ...runs,
       accept: async (run) => {
@@ -63,13 +64,7 @@ it.each([
     },
     planners: [planner],
     place: () => runId,
-    outstanding: () => 0,
-    runsPerMinute: 1_000,
-    now: Date.now,
-    failpoint: () => {},
-    telemetry: { eventDecided: () => {} },
-    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
-  };
+  });
   const event = { bucket, key: 'in/a', versionId: 'v1', eventName: 'ObjectCreated:Put', size: 4, time: Date.now() };
   await expect(decideAtLast(deps, event, 20)).rejects.toThrow(error);
   expect(await redis.keys('*quarantine*')).toEqual([]);
