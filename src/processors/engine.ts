@@ -35,6 +35,7 @@ import { observedPlatform, observedRuns } from './observed.ts';
 import { createPlanProcessor } from './plan.ts';
 import { startPolling } from './poll.ts';
 import { retentionOf } from './retention.ts';
+import { sharedCall } from './shared-call.ts';
 import { startSweeping } from './sweep.ts';
 import { createTaskProcessor } from './task.ts';
 
@@ -159,13 +160,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
 
   // a thousand tasks whose dynos ended at the same time ask the queue once
-  let asking: Promise<boolean> | undefined;
-  const drained = () => {
-    asking ??= options.queue.drained(options.queueUrl).finally(() => {
-      asking = undefined;
-    });
-    return asking;
-  };
+  const drained = sharedCall(() => options.queue.drained(options.queueUrl));
 
   const layout = options.layout ?? unchanged(options.shards);
   const eventDeps = (): EventDeps => ({

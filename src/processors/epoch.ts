@@ -12,6 +12,7 @@ import type { Log } from '../schema/log.ts';
 import { readArchived } from './archive.ts';
 import type { ArchiveMarks } from './archive-marks.ts';
 import { type Loop, startLoop } from './loop.ts';
+import { sharedCall } from './shared-call.ts';
 
 /** Milliseconds between two beats: a loss that takes less than that from Redis may not be noticed as one. */
 const BEAT_MS = 250;
@@ -129,7 +130,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
   };
 
-  const note = async (witness: Omit<Witness, 'format' | 'server'>, server: { readonly start: string } | undefined): Promise<void> => {
+  const note = async (witness: Omit<Witness, 'format' | 'server'>, server: Server | undefined): Promise<void> => {
     await deps.marks.setWitness({ ...witness, ...(server === undefined ? {} : { server: server.start }) });
   };
 
@@ -185,13 +186,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     known = server?.start ?? known ?? NAMELESS;
     wholeAfter = breaks;
   };
-  let looking: Promise<void> | undefined;
-  const lookOnce = () => {
-    looking ??= look().finally(() => {
-      looking = undefined;
-    });
-    return looking;
-  };
+  const lookOnce = sharedCall(look);
   const whole = () => wholeAfter === deps.epochs.breaks();
 
   const loop = startLoop({ name: 'epoch', every: BEAT_MS, log: deps.log, turn: lookOnce });
