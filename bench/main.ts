@@ -144,13 +144,14 @@ async function parkedRows(world: World): Promise<Row[]> {
     await bench.parkRuns(Math.max(0, Math.min(count, MOST_PARKED) - parked));
     if (count > MOST_PARKED) await bench.parkCopies(count - Math.max(parked, MOST_PARKED));
     parked = count;
+    const copied = count > MOST_PARKED ? `, ${count - MOST_PARKED} of them copies` : '';
     found.push({
-      name: `Redis per waiting 2-step run (${count})`,
+      name: `Redis per waiting 2-step run (${count}${copied})`,
       value: ((await bench.usedMemory()) - empty) / count,
       unit: 'bytes',
       bar: { most: RUN_BYTES },
     });
-    found.push(...latencyRows(`, ${count} parked`, await bench.latencies(size.latencies)));
+    found.push(...latencyRows(`, ${count} parked${copied}`, await bench.latencies(size.latencies)));
   }
   found.push({
     name: `CPU of the worker with ${parked} parked, idle`,

@@ -1,8 +1,10 @@
 // More parked runs than this machine could park in the time: copies of one that the engine parked, key by key, under names of their own.
 // Redis, BullMQ, the sweep and whoever lists runs cannot tell them from others; only their dynos, trigger and document are the same workflow's.
 import type { Redis } from 'ioredis';
+import { shardKeys } from '../src/queues/keys.ts';
 import { Failure } from '../src/schema/failures.ts';
 
+const shard = shardKeys(0);
 /** Copies that one script makes: it keeps Redis for about 50 ms. */
 const AT_ONCE = 1_000;
 /** Stand for the template's run id, dyno id and file digest in what is copied. */
@@ -26,7 +28,7 @@ end`;
 
 /** Copies the last run that was parked in shard 0 `count` times; `from` counts on from one call to the next. Throws Failure internal without one. */
 export async function copyParked(redis: Redis, from: number, count: number): Promise<void> {
-  const runId = (await redis.zrevrange('{af0}:live', 0, 0))[0];
+  const runId = (await redis.zrevrange(shard.live, 0, 0))[0];
   if (runId === undefined) throw new Failure('internal', 'No run is parked that could be copied.');
   const template = JSON.stringify(await readTemplate(redis, runId));
   for (let done = 0; done < count; done += AT_ONCE) {
@@ -36,7 +38,7 @@ export async function copyParked(redis: Redis, from: number, count: number): Pro
 
 /** Everything that Redis has of the run: its own keys whole, and its entries in keys that it shares with others. */
 async function readTemplate(redis: Redis, runId: string): Promise<readonly (readonly string[])[]> {
-  const dyno = (await redis.hget(`{af0}:run:${runId}`, 'dy:0.0'))?.split('|')[0];
+  const dyno = (await redis.hget(shard.run(runId), 'dy:0.0'))?.split('|')[0];
   if (dyno === undefined) throw new Failure('internal', `Run ${runId} waits for no dyno.`);
   const found: string[][] = [];
   let file = FILE;

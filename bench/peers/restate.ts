@@ -1,5 +1,5 @@
-// Restate: one handler, `ctx.run` for each launch, an awakeable for its event; started and woken over its server's HTTP ingress, as any
-// outsider would. The server writes each entry of an invocation's journal to its log before it goes on.
+// Restate: one handler, `ctx.run` for each launch, an awakeable for its event; started and woken over its server's HTTP ingress, as
+// outsiders do. The server writes each entry of an invocation's journal to its log before it goes on.
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { createServer } from 'node:http2';

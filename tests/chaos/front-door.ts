@@ -2,6 +2,7 @@
 // they may and where they may not. Every answer is noted; what was not answered is asked again or left.
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import { resourceKey } from '../../src/queues/keys.ts';
 import { createDice, seedOf } from './dice.ts';
 import { PAPERS, type World } from './world.ts';
 
@@ -82,7 +83,7 @@ export function createFrontDoor(world: World, seed: number) {
     await reached(async () => [204, 410].includes(await release(guest)));
   };
 
-  const stateOf = async (guest: Guest) => (await world.redis.hget(`af:resource:${guest.id}`, 'state').catch(() => undefined)) ?? undefined;
+  const stateOf = async (guest: Guest) => (await world.redis.hget(resourceKey(guest.id), 'state').catch(() => undefined)) ?? undefined;
 
   /** What was good before its resource was removed must open nothing. */
   const tryOldKeys = async (guest: Guest, session: string | undefined): Promise<void> => {

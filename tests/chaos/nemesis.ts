@@ -1,7 +1,7 @@
 // What goes wrong: each fault is done, noted with how much live work it met, and undone.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Queue } from 'bullmq';
-import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { resourceKey, STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
 import type { Dice } from './dice.ts';
 import { USUAL_NEWS } from './dyno-news.ts';
 import type { ProxyMode } from './fault-proxy.ts';
@@ -302,7 +302,7 @@ async function bad(arena: Arena, fault: string, proxy: Slot['redis'], what: stri
 export async function loseCredentials({ world }: Arena): Promise<void> {
   for (const { id, app } of world.tenants) {
     world.platform.spoil(app);
-    await world.redis.hdel(`af:resource:${id}`, 's:credentials');
+    await world.redis.hdel(resourceKey(id), 's:credentials');
   }
   await world.redis.del('af:lock:resources:');
 }
