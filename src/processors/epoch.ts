@@ -1,17 +1,12 @@
 // Finds out when Redis has lost data, puts back what the archive has of it, and has everything else decided again.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ObjectStore } from '../clients/ports.ts';
 import type { Hold } from '../queues/locks.ts';
-import type { ResourceBackup } from '../queues/resource-backup.ts';
-import type { StoreEpoch, StoreState } from '../queues/store-epoch.ts';
+import type { StoreState } from '../queues/store-epoch.ts';
 import type { Watch } from '../queues/watch.ts';
 import type { Witness } from '../schema/archive-marks.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
-import { parseRunId } from '../schema/ids.ts';
-import type { Log } from '../schema/log.ts';
-import { readArchived } from './archive.ts';
-import type { ArchiveMarks } from './archive-marks.ts';
 import { type Loop, startLoop } from './loop.ts';
+import { type RecoveryDeps, recover, restoreRun } from './recovery.ts';
 import { sharedCall } from './shared-call.ts';
 
 /** Milliseconds between two beats: a loss that takes less than that from Redis may not be noticed as one. */
@@ -24,7 +19,6 @@ const RECOVERY_MS = 3_600_000;
 const AHEAD = 10_000;
 /** Milliseconds that a process which was killed keeps the others from raising the epoch; one that works holds on to it. */
 const ALONE_MS = 10_000;
-const PAGE = 200;
 /**
  * Seconds after a start of Redis in which nobody counts on: one worker may have seen nothing of what was lost and another one, which has, comes
  * back up to two seconds later.
@@ -37,8 +31,6 @@ const LAST_WITNESS_MS = 1_000;
 const TRY_MS = 50;
 /** Work that repairs what was lost: nobody must wait for its lock of before the loss. Two at a time do no harm. */
 const LOCKS = ['sweep', 'sweep-buckets', 'archive'];
-/** Runs that are looked up in the archive at the same time. */
-const AT_ONCE = 16;
 
 /** Stands for the start of a server that has no name for it. */
 const NAMELESS = '';
@@ -71,20 +63,13 @@ export interface Recall {
   restore(runId: string): Promise<boolean>;
 }
 
-export interface EpochDeps {
-  readonly epochs: StoreEpoch;
-  readonly backup: ResourceBackup;
-  readonly marks: ArchiveMarks;
-  readonly store: ObjectStore;
-  readonly archiveBucket: string;
-  readonly shards: number;
+export interface EpochDeps extends RecoveryDeps {
   readonly watch: Watch;
   /** Redis' time in milliseconds. */
   readonly clock: () => Promise<number>;
   readonly now: () => number;
   /** Redis has lost data; the resources are back. */
   readonly onRaised: () => Promise<void>;
-  readonly log: Log;
 }
 
 /** Beats until stopped. */
@@ -164,7 +149,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const restarted = server !== undefined && known !== undefined && server.start !== known;
     const settling = restarted && server.seconds < SETTLE_S;
     const found = settling ? await deps.epochs.peek() : await read();
-    const turnedBack = settling ? found.beat < highest : found.beat <= highest;
+    const turnedBack = (settling ? found.beat < highest : found.beat <= highest) || (restarted && foundLower(found, known, highest));
     if (settling && !turnedBack && found.epoch !== undefined) return;
     // a process that has seen no witness yet knows nothing: for it, all may be lost
     const doubtful = found.epoch === undefined || turnedBack || restarted || !Number.isFinite(witnessed);
@@ -180,7 +165,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       if (state === undefined && doubtful) return;
       state ??= found;
     }
-    if (state.epoch === undefined) return;
+    // after a break the connection sends again what was not answered: the count may be that of another start of Redis
+    if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;
     highest = Math.max(highest, state.beat);
     current = { epoch: state.epoch, since: state.since, server };
     known = server?.start ?? known ?? NAMELESS;
@@ -236,50 +222,7 @@ function vouchedFor(witness: Witness, found: StoreState, server: Server | undefi
   return server === undefined || witness.server === undefined || witness.server === server.start || witness.beat === found.beat;
 }
 
-/** The resources come back; of the runs that Redis still has those that had ended end, the others may do their work again. */
-async function recover(deps: EpochDeps, epoch: number): Promise<void> {
-  let resources = 0;
-  for await (const text of deps.marks.backups()) if (await deps.backup.restore(text)) resources += 1;
-  let restored = 0;
-  let redone = 0;
-  const putRight = async (runId: string): Promise<boolean> => {
-    if (await restoreRun(deps, runId)) return true;
-    if (await deps.epochs.redo(runId, epoch)) redone += 1;
-    return false;
-  };
-  for (let shard = 0; shard < deps.shards; shard += 1) {
-    let offset = 0;
-    for (;;) {
-      const page = await deps.epochs.live(shard, { offset, limit: PAGE });
-      const left = [...page];
-      let stay = 0;
-      // each run is looked up in the archive: one after the other, many would keep everything waiting for minutes
-      const work = async () => {
-        for (let runId = left.shift(); runId !== undefined; runId = left.shift()) {
-          if (await putRight(runId)) restored += 1;
-          else stay += 1;
-        }
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, work));
-      // what was restored is no longer among those that live
-      offset += stay;
-      if (page.length < PAGE) break;
-    }
-  }
-  deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
-}
-
-async function restoreRun(deps: Pick<EpochDeps, 'epochs' | 'store' | 'archiveBucket' | 'log'>, runId: string): Promise<boolean> {
-  if (parseRunId(runId) === undefined) return false;
-  try {
-    const archived = await readArchived(deps.store, deps.archiveBucket, runId);
-    if (archived === undefined) return false;
-    if (await deps.epochs.restore(archived)) deps.log.info({ runId }, 'restored an ended run from the archive');
-    return true;
-  } catch (error) {
-    // what cannot be trusted proves nothing
-    if (!(error instanceof Failure && error.code === 'archive_damaged')) throw error;
-    deps.log.error({ runId, error: messageOf(error) }, 'archived run not trusted');
-    return false;
-  }
+/** Whether Redis was found with fewer beats than `seen` at a start after `known`, the last that this process knows: others may have counted past it. */
+function foundLower({ starts }: StoreState, known: string | undefined, seen: number): boolean {
+  return starts.slice(starts.findIndex(({ start }) => start === known) + 1).some(({ beat }) => beat < seen);
 }

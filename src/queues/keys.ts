@@ -100,7 +100,10 @@ export function ledgerKey(resource: string): string {
 /** ZSET of resources by when their bucket is swept next (ms). */
 export const SWEEPS_KEY = 'af:ledger:due';
 
-/** HASH of the store as a whole: `epoch`, `since` (ms), and `beat`, a counter that only a loss of data can turn back. */
+/**
+ * HASH of the store as a whole: `epoch`, `since` (ms), `beat`, a counter that only a loss of data can turn back, and `starts`, the count at which
+ * each start of the server was found.
+ */
 export const STORE_KEY = 'af:store';
 
 /** HASH of an API token by the SHA-256 of its text. */

@@ -13,7 +13,12 @@ export interface StoreState {
   readonly epoch: number | undefined;
   /** Milliseconds by Redis' clock: when the epoch began; 0 for the first. */
   readonly since: number;
+  /** Starts of the server in this epoch and the count at which each was found, oldest first; the present one is missing until somebody counts. */
+  readonly starts: readonly { readonly start: string; readonly beat: number }[];
 }
+
+/** Starts of the server that are kept: a worker that is away for longer than that many takes what it finds for a loss. */
+const STARTS = 16;
 
 export type StoreEpoch = ReturnType<typeof createStoreEpoch>;
 
@@ -30,20 +35,12 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
 
     /** Counts on and answers with what stands. */
     beat: async (): Promise<StoreState> => {
-      const reply = await runScript(redis, 'beat', [STORE_KEY], ['', '']);
-      const [beat, epoch, since] = Array.isArray(reply) ? reply.map(String) : [];
-      return { beat: Number(beat), epoch: epoch === '' || epoch === undefined ? undefined : Number(epoch), since: Number(since) };
+      const reply = await runScript(redis, 'beat', [STORE_KEY], ['', '', STARTS]);
+      return stateOf(Array.isArray(reply) ? reply : []);
     },
 
     /** What stands, without counting: whoever saw more must be able to tell. */
-    peek: async (): Promise<StoreState> => {
-      const [beat, epoch, since] = await redis.hmget(STORE_KEY, 'beat', 'epoch', 'since');
-      return {
-        beat: Number(beat ?? 0),
-        epoch: epoch === null || epoch === undefined ? undefined : Number(epoch),
-        since: Number(since ?? 0),
-      };
-    },
+    peek: async (): Promise<StoreState> => stateOf(await redis.hmget(STORE_KEY, 'beat', 'epoch', 'since', 'starts')),
 
     /** Which start of the server this is, and for how many seconds it has been up; undefined for a cluster, which has many. */
     server: async (): Promise<{ readonly start: string; readonly seconds: number } | undefined> => {
@@ -131,6 +128,16 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
       }
       return oldest;
     },
+  };
+}
+
+function stateOf(fields: readonly unknown[]): StoreState {
+  const [beat, epoch, since, starts] = fields.map((field) => (field === null || field === undefined ? '' : String(field)));
+  return {
+    beat: Number(beat),
+    epoch: epoch === '' || epoch === undefined ? undefined : Number(epoch),
+    since: Number(since),
+    starts: [...(starts ?? '').matchAll(/(\S+)=(\d+)/g)].map(([, start = '', count]) => ({ start, beat: Number(count) })),
   };
 }
 

@@ -171,6 +171,35 @@ it('a worker that starts on a Redis that was rolled back does not count past wha
   expect(await seer.connection.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
+it('a worker that comes back late tells of a loss although others have long counted past what it saw', async () => {
+  const { redis, worker, raised } = await start();
+  const [away, blinded] = await Promise.all([startRedisProxy(redis.socket), startRedisProxy(redis.socket)]);
+  ends.push(away.close, blinded.close);
+  const seer = worker('seer', { socket: away.socket });
+  const blind = worker('blind', { socket: blinded.socket });
+  await until('both are sure', () => seer.whole() !== undefined && blind.whole() !== undefined);
+  blinded.hold();
+  await until('the blind one to be held up', () => blinded.held() > 0);
+  const rollBack = await redis.remember();
+  const eye = connect({ socket: redis.socket }, () => {});
+  ends.push(() => eye.disconnect());
+  const beat = async () => Number(await eye.hget(STORE_KEY, 'beat'));
+  const before = await beat();
+  await until('beats that only one sees', async () => (await beat()) >= before + 2);
+  away.hold();
+  await until('the seer to be held up', () => away.held() > 0);
+  const seen = await beat();
+  await rollBack();
+  blinded.release();
+  await until('the blind one counts on', async () => blind.whole() !== undefined && (await beat()) > seen + 4, 30_000);
+  expect(raised).toEqual([]);
+  away.release();
+  await until('the loss to be told', async () => (await eye.hget(STORE_KEY, 'epoch')) === '2', 30_000);
+  await until('both are sure again', () => seer.whole() !== undefined && blind.whole() !== undefined, 30_000);
+  expect(raised).toEqual(['seer']);
+  expect(await eye.hget(STORE_KEY, 'epoch')).toBe('2');
+});
+
 it('a recovery that takes long stays with the one that makes it, and nothing is whole before its end', async () => {
   const { redis, cloud, worker, raised, witness } = await start();
   let slow = false;

@@ -185,6 +185,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/epoch.test.ts',
   },
   {
+    name: 'a loss that others have counted past is forgotten',
+    file: 'processors/epoch.ts',
+    from: '|| (restarted && foundLower(found, known, highest))',
+    to: '',
+    caughtBy: 'tests/ledger/epoch.test.ts',
+  },
+  {
+    name: 'a beat sent again after a break counts as seen on the Redis before it',
+    file: 'processors/epoch.ts',
+    from: 'if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;',
+    to: 'if (state.epoch === undefined) return;',
+    caughtBy: 'tests/ledger/epoch.test.ts',
+  },
+  {
     name: 'epoch raised anew by each try to recover',
     file: 'processors/epoch.ts',
     from: 'witness.recovering === true &&',
@@ -207,7 +221,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   ),
   {
     name: 'ended runs run again after a loss of Redis',
-    file: 'processors/epoch.ts',
+    file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',
     to: 'if (archived !== undefined) return false;\n    if (archived === undefined) return false;',
     caughtBy: 'tests/ledger/loss.test.ts',

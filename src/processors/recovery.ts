@@ -1,0 +1,75 @@
+// What a Redis that has lost data gets back from the archive.
+import type { ObjectStore } from '../clients/ports.ts';
+import type { ResourceBackup } from '../queues/resource-backup.ts';
+import type { StoreEpoch } from '../queues/store-epoch.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import { parseRunId } from '../schema/ids.ts';
+import type { Log } from '../schema/log.ts';
+import { readArchived } from './archive.ts';
+import type { ArchiveMarks } from './archive-marks.ts';
+
+const PAGE = 200;
+/** Runs that are looked up in the archive at the same time. */
+const AT_ONCE = 16;
+
+export interface RecoveryDeps {
+  readonly epochs: StoreEpoch;
+  readonly backup: ResourceBackup;
+  readonly marks: ArchiveMarks;
+  readonly store: ObjectStore;
+  readonly archiveBucket: string;
+  readonly shards: number;
+  readonly log: Log;
+}
+
+/**
+ * Begins an epoch of the store: the resources come back; of the runs that Redis still has those that had ended end, the others may do their work
+ * again. May be done twice. Throws what the archive throws.
+ */
+export async function recover(deps: RecoveryDeps, epoch: number): Promise<void> {
+  let resources = 0;
+  for await (const text of deps.marks.backups()) if (await deps.backup.restore(text)) resources += 1;
+  let restored = 0;
+  let redone = 0;
+  const putRight = async (runId: string): Promise<boolean> => {
+    if (await restoreRun(deps, runId)) return true;
+    if (await deps.epochs.redo(runId, epoch)) redone += 1;
+    return false;
+  };
+  for (let shard = 0; shard < deps.shards; shard += 1) {
+    let offset = 0;
+    for (;;) {
+      const page = await deps.epochs.live(shard, { offset, limit: PAGE });
+      const left = [...page];
+      let stay = 0;
+      // each run is looked up in the archive: one after the other, many would keep everything waiting for minutes
+      const work = async () => {
+        for (let runId = left.shift(); runId !== undefined; runId = left.shift()) {
+          if (await putRight(runId)) restored += 1;
+          else stay += 1;
+        }
+      };
+      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      // what was restored is no longer among those that live
+      offset += stay;
+      if (page.length < PAGE) break;
+    }
+  }
+  deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
+}
+
+/** Puts a run back that the archive has as ended; answers whether it has it. Throws what the archive throws. */
+export async function restoreRun(deps: Pick<RecoveryDeps, 'epochs' | 'store' | 'archiveBucket' | 'log'>, runId: string): Promise<boolean> {
+  if (parseRunId(runId) === undefined) return false;
+  try {
+    const archived = await readArchived(deps.store, deps.archiveBucket, runId);
+    if (archived === undefined) return false;
+    if (await deps.epochs.restore(archived)) deps.log.info({ runId }, 'restored an ended run from the archive');
+    return true;
+  } catch (error) {
+    // what cannot be trusted proves nothing
+    if (!(error instanceof Failure && error.code === 'archive_damaged')) throw error;
+    deps.log.error({ runId, error: messageOf(error) }, 'archived run not trusted');
+    return false;
+  }
+}
