@@ -8,6 +8,7 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { type RecoveryDeps, recover, restoreRun } from './recovery.ts';
 import { sharedCall } from './shared-call.ts';
+import { beatsOf, below, hasTurnedBack, highestOf, serverOf, startedAnew, vouchedFor } from './signs-of-loss.ts';
 
 /** Milliseconds between two beats: a loss that takes less than that from Redis may not be noticed as one. */
 const BEAT_MS = 250;
@@ -32,15 +33,6 @@ const TRY_MS = 50;
 /** Work that repairs what was lost: nobody must wait for its lock of before the loss. Two at a time do no harm. */
 const LOCKS = ['sweep', 'sweep-buckets', 'archive'];
 
-/** Stands for the start of a server that has no name for it. */
-const NAMELESS = '';
-
-/** A start of Redis, and for how many seconds it has been up. */
-interface Server {
-  readonly start: string;
-  readonly seconds: number;
-}
-
 /** What decides differently after a loss of Redis. */
 export interface Recall {
   /**
@@ -55,7 +47,7 @@ export interface Recall {
    * on another one is not sent: the Redis that has it may be one that forgot that it was sent before.
    */
   whole(): number | undefined;
-  /** Which start of Redis that is; undefined where it has no name for it, and while it is not known to be whole. */
+  /** Which start of Redis that is; undefined where it has no one name for it (a cluster), and while it is not known to be whole. */
   server(): string | undefined;
   /** Whether what is not there may still be on its way back. */
   recovering(): boolean;
@@ -74,13 +66,16 @@ export interface EpochDeps extends RecoveryDeps {
 
 /** Beats until stopped. */
 export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } {
-  let highest = 0;
-  let current: { epoch: number; since: number; server: Server | undefined } | undefined;
+  /** The highest beats seen, by place. */
+  let highest: readonly number[] = [];
+  let current: { epoch: number; since: number; server: string | undefined } | undefined;
   let witnessed = Number.NEGATIVE_INFINITY;
-  /** The start of Redis that was found whole last. */
-  let known: string | undefined;
+  /** The starts of Redis, by place, that were found whole last. */
+  let known: readonly string[] | undefined;
   /** Breaks of the connection before the last look that found Redis, or made it, whole. */
   let wholeAfter = -1;
+  /** Since when (ms) this process has found a Redis that nobody vouched for. */
+  let unvouched: number | undefined;
 
   /** A process that has just started knows nothing, and does not count before it does: what it finds is what others left. */
   const fresh = () => known === undefined;
@@ -89,7 +84,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   /**
    * `seen`: what this process saw before it was alone. undefined: another process is at it, or may be about to.
    */
-  const check = async (seen: StoreState, turnedBack: boolean, server: Server | undefined): Promise<StoreState | undefined> => {
+  const check = async (seen: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
     const hold = await deps.watch.hold('epoch', ALONE_MS);
     if (hold === undefined) return undefined;
     try {
@@ -99,15 +94,15 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       const found = await read();
       const behind = turnedBack && found.epoch === seen.epoch;
       if (witness === undefined) {
-        await deps.epochs.raise(found.epoch ?? 1, found.beat, found.since);
-        await note({ epoch: found.epoch ?? 1, beat: found.beat, since: found.since }, server);
-      } else if (found.epoch === undefined || behind || found.beat < witness.beat || found.epoch < witness.epoch) {
-        await begin(found, witness, hold, server);
-      } else if (fresh() && !vouchedFor(witness, found, server)) {
+        if (found.epoch === undefined) await deps.epochs.raise(1, beatsOf(found), found.since);
+        await note(found.epoch ?? 1, found.since, beatsOf(found), serverOf(found));
+      } else if (found.epoch === undefined || behind || below(beatsOf(found), beatsOf(witness)) || found.epoch < witness.epoch) {
+        await begin(found, witness, hold);
+      } else if (fresh() && !vouchedFor(witness, found)) {
         // whoever was there before the start of Redis may still come back and tell
-        if (server !== undefined && server.seconds < VOUCH_S) return undefined;
-        await begin(found, witness, hold, server);
-      } else await note({ epoch: found.epoch, beat: found.beat, since: found.since }, server);
+        if (mayBeVouchedFor(found)) return undefined;
+        await begin(found, witness, hold);
+      } else await note(found.epoch, found.since, beatsOf(found), serverOf(found));
       witnessed = deps.now();
       return await deps.epochs.beat();
     } finally {
@@ -115,21 +110,44 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
   };
 
-  const note = async (witness: Omit<Witness, 'format' | 'server'>, server: Server | undefined): Promise<void> => {
-    await deps.marks.setWitness({ ...witness, ...(server === undefined ? {} : { server: server.start }) });
+  /** A node of a cluster that took over from another one has been up for long: there the time counts since it was found. */
+  const mayBeVouchedFor = (found: StoreState): boolean => {
+    unvouched ??= deps.now();
+    const ofCluster = found.places.length > 1 && deps.now() - unvouched < 1_000 * VOUCH_S;
+    return ofCluster || found.places.some(({ start, seconds }) => start !== '' && seconds < VOUCH_S);
+  };
+
+  const note = async (
+    epoch: number,
+    since: number,
+    beats: readonly number[],
+    server: string | undefined,
+    recovering = false,
+  ): Promise<void> => {
+    const [beat = 0, ...nodes] = beats;
+    await deps.marks.setWitness({
+      epoch,
+      since,
+      beat,
+      ...(nodes.length > 0 ? { nodes } : {}),
+      ...(server === undefined ? {} : { server }),
+      ...(recovering ? { recovering } : {}),
+    });
   };
 
   /**
    * Puts back what was lost and begins the next epoch. The witness says first that this is under way, so that whoever has to go on
    * with it begins the same epoch, and last that it is done, before anything may be launched in it.
    */
-  const begin = async (found: StoreState, witness: Witness, hold: Hold, server: Server | undefined): Promise<void> => {
+  const begin = async (found: StoreState, witness: Witness, hold: Hold): Promise<void> => {
     const goesOn = witness.recovering === true && (found.epoch ?? 0) < witness.epoch;
     const epoch = goesOn ? witness.epoch : Math.max(witness.epoch, found.epoch ?? 0) + 1;
-    const beat = Math.max(witness.beat, highest, found.beat) + AHEAD;
+    const server = serverOf(found);
+    const expected = highestOf(beatsOf(witness), highest);
+    const beats = highestOf(expected, beatsOf(found)).map((beat) => beat + AHEAD);
     const since = await deps.clock();
-    deps.log.error({ epoch, found: found.beat, expected: Math.max(witness.beat, highest), goesOn }, 'Redis has lost data');
-    if (!goesOn) await note({ epoch, beat: witness.beat, since, recovering: true }, server);
+    deps.log.error({ epoch, found: beatsOf(found), expected, goesOn }, 'Redis has lost data');
+    if (!goesOn) await note(epoch, since, beatsOf(witness), server, true);
     const renewing = startLoop({ name: 'epoch-lock', every: ALONE_MS / 4, log: deps.log, turn: hold.renew });
     try {
       await recover(deps, epoch);
@@ -137,26 +155,33 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       await renewing.stop();
     }
     if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
-    await note({ epoch, beat, since }, server);
-    await deps.epochs.raise(epoch, beat, since);
+    await note(epoch, since, beats, server);
+    await deps.epochs.raise(epoch, beats, since);
     await deps.epochs.free(LOCKS);
     await deps.onRaised();
   };
 
+  /** What stands while Redis has just been started anew: nobody counts past what others saw before they had the time to tell. */
+  const settlingState = async (): Promise<StoreState | undefined> => {
+    if (fresh()) return undefined;
+    const found = await deps.epochs.peek();
+    return startedAnew(found, known).some(({ seconds }) => seconds < SETTLE_S) ? found : undefined;
+  };
+
   const look = async (): Promise<void> => {
     const breaks = deps.epochs.breaks();
-    const server = breaks === wholeAfter ? current?.server : await deps.epochs.server();
-    const restarted = server !== undefined && known !== undefined && server.start !== known;
-    const settling = restarted && server.seconds < SETTLE_S;
-    const found = settling ? await deps.epochs.peek() : await read();
-    const turnedBack = (settling ? found.beat < highest : found.beat <= highest) || (restarted && foundLower(found, known, highest));
+    const young = breaks === wholeAfter ? undefined : await settlingState();
+    const found = young ?? (await read());
+    const settling = young !== undefined;
+    const restarted = startedAnew(found, known).length > 0;
+    const turnedBack = hasTurnedBack(found, { known, beats: highest, counted: !settling });
     if (settling && !turnedBack && found.epoch !== undefined) return;
-    // a process that has seen no witness yet knows nothing: for it, all may be lost
-    const doubtful = found.epoch === undefined || turnedBack || restarted || !Number.isFinite(witnessed);
+    // a process that found Redis whole never yet knows nothing: for it, all may be lost
+    const doubtful = found.epoch === undefined || turnedBack || restarted || fresh();
     let state: StoreState | undefined = found;
     if (doubtful || deps.now() - witnessed >= WITNESS_MS) {
       try {
-        state = await check(found, turnedBack, server);
+        state = await check(found, turnedBack);
       } catch (error) {
         // a witness that cannot be written now is written later; what is lost comes back first
         if (doubtful) throw error;
@@ -167,9 +192,9 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
     // after a break the connection sends again what was not answered: the count may be that of another start of Redis
     if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;
-    highest = Math.max(highest, state.beat);
-    current = { epoch: state.epoch, since: state.since, server };
-    known = server?.start ?? known ?? NAMELESS;
+    highest = highestOf(highest, beatsOf(state));
+    current = { epoch: state.epoch, since: state.since, server: serverOf(state) };
+    known = state.places.map(({ start }) => start);
     wholeAfter = breaks;
   };
   const lookOnce = sharedCall(look);
@@ -185,10 +210,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       const hold = await deps.watch.hold('epoch', ALONE_MS);
       if (hold === undefined) continue;
       try {
-        const { epoch, beat, since } = await deps.epochs.beat();
+        const left = await deps.epochs.beat();
         // another process knows of a loss that this one does not
-        if (epoch !== state.epoch || (await deps.marks.witness())?.recovering === true) return;
-        await note({ epoch, beat, since }, state.server);
+        if (left.epoch !== state.epoch || (await deps.marks.witness())?.recovering === true) return;
+        await note(state.epoch, left.since, beatsOf(left), state.server);
         return;
       } finally {
         await hold.release();
@@ -209,20 +234,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
         return current.epoch;
       },
       whole: () => (whole() && current !== undefined ? wholeAfter : undefined),
-      server: () => (whole() ? current?.server?.start : undefined),
+      server: () => (whole() && known?.length === 1 ? current?.server : undefined),
       epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
       recovering: () => current !== undefined && current.since > 0 && deps.now() - current.since < RECOVERY_MS,
       restore: async (runId) => await restoreRun(deps, runId),
     },
   };
-}
-
-/** Whether it is known that Redis, as it is found, has all that it had: nobody started it since the witness, or nobody counted. */
-function vouchedFor(witness: Witness, found: StoreState, server: Server | undefined): boolean {
-  return server === undefined || witness.server === undefined || witness.server === server.start || witness.beat === found.beat;
-}
-
-/** Whether Redis was found with fewer beats than `seen` at a start after `known`, the last that this process knows: others may have counted past it. */
-function foundLower({ starts }: StoreState, known: string | undefined, seen: number): boolean {
-  return starts.slice(starts.findIndex(({ start }) => start === known) + 1).some(({ beat }) => beat < seen);
 }

@@ -106,6 +106,14 @@ export const SWEEPS_KEY = 'af:ledger:due';
  */
 export const STORE_KEY = 'af:store';
 
+/**
+ * The same, `beat` and `starts`, for what the nodes of a cluster have: one key in each sixteenth of the slots, near its middle, so that every node of
+ * a cluster of up to eight with a range of slots each has one.
+ */
+export const NODE_KEYS: readonly string[] = [58, 344, 25, 164, 6, 118, 33, 165, 122, 63, 148, 212, 123, 75, 303, 204].map(
+  (n) => `af:store:${n}`,
+);
+
 /** HASH of an API token by the SHA-256 of its text. */
 export function tokenKey(hash: string): string {
   return `af:token:${hash}`;

@@ -3,21 +3,31 @@
 import type { Redis } from 'ioredis';
 import type { ArchivedRun } from '../schema/archived-run.ts';
 import { clusterOf } from './connection.ts';
-import { STORE_KEY, shardKeys } from './keys.ts';
+import { NODE_KEYS, STORE_KEY, shardKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
-export interface StoreState {
+/** A part of the store that may lose data by itself: all of a Redis, or what a node of a cluster has. */
+export interface Place {
   readonly beat: number;
+  /** The start of the server that has it, by the server's own name; empty where it has none. */
+  readonly start: string;
+  /** Since that start. */
+  readonly seconds: number;
+  /** Starts in this epoch and the beat at which each was found, oldest first; the present one is missing until somebody counts. */
+  readonly starts: readonly { readonly start: string; readonly beat: number }[];
+}
+
+export interface StoreState {
   /** undefined: this Redis was never given one, it is new or was emptied. */
   readonly epoch: number | undefined;
   /** Milliseconds by Redis' clock: when the epoch began; 0 for the first. */
   readonly since: number;
-  /** Starts of the server in this epoch and the count at which each was found, oldest first; the present one is missing until somebody counts. */
-  readonly starts: readonly { readonly start: string; readonly beat: number }[];
+  /** Always the same ones in the same order. The first has the epoch; a Redis by itself has no other. */
+  readonly places: readonly Place[];
 }
 
-/** Starts of the server that are kept: a worker that is away for longer than that many takes what it finds for a loss. */
+/** Starts of a server that are kept: a worker that is away for longer than that many takes what it finds for a loss. */
 const STARTS = 16;
 
 export type StoreEpoch = ReturnType<typeof createStoreEpoch>;
@@ -25,35 +35,23 @@ export type StoreEpoch = ReturnType<typeof createStoreEpoch>;
 export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
   const { redis } = deps;
   defineScripts(redis);
-  let breaks = 0;
-  redis.on('close', () => {
-    breaks += 1;
-  });
+  const keys = clusterOf(redis) === undefined ? [STORE_KEY] : [STORE_KEY, ...NODE_KEYS];
+  const ask = async (count: 0 | 1): Promise<StoreState> =>
+    stateOf(await Promise.all(keys.map((key) => runScript(redis, 'beat', [key], ['', '', count, STARTS]))));
   return {
-    /** How often the connection broke: after a break Redis may be another one than before. */
-    breaks: (): number => breaks,
+    /** How often a connection broke: after a break Redis may be another one than before. */
+    breaks: countBreaks(redis),
 
-    /** Counts on and answers with what stands. */
-    beat: async (): Promise<StoreState> => {
-      const reply = await runScript(redis, 'beat', [STORE_KEY], ['', '', STARTS]);
-      return stateOf(Array.isArray(reply) ? reply : []);
-    },
+    /** Counts on at every place and answers with what stands. */
+    beat: async (): Promise<StoreState> => await ask(1),
 
     /** What stands, without counting: whoever saw more must be able to tell. */
-    peek: async (): Promise<StoreState> => stateOf(await redis.hmget(STORE_KEY, 'beat', 'epoch', 'since', 'starts')),
+    peek: async (): Promise<StoreState> => await ask(0),
 
-    /** Which start of the server this is, and for how many seconds it has been up; undefined for a cluster, which has many. */
-    server: async (): Promise<{ readonly start: string; readonly seconds: number } | undefined> => {
-      if (clusterOf(redis) !== undefined) return undefined;
-      const info = await redis.info('server');
-      const start = /^run_id:(\S+)/m.exec(info)?.[1];
-      const seconds = /^uptime_in_seconds:(\d+)/m.exec(info)?.[1];
-      return start === undefined || seconds === undefined ? undefined : { start, seconds: Number(seconds) };
-    },
-
-    /** Begins the epoch unless a later one has begun. `beat`: from where to count on, above all that was ever seen. */
-    raise: async (epoch: number, beat: number, since: number): Promise<void> => {
-      await runScript(redis, 'raise', [STORE_KEY], ['', '', epoch, beat, since]);
+    /** Begins the epoch unless a later one has begun. `beats`: from where each place counts on, above all that was ever seen. */
+    raise: async (epoch: number, beats: readonly number[], since: number): Promise<void> => {
+      // the place with the epoch last: it has begun when all count from there on
+      for (const [i, key] of [...keys.entries()].reverse()) await runScript(redis, 'raise', [key], ['', '', epoch, beats[i] ?? 0, since]);
     },
 
     /** Frees locks that came back with an older Redis: whoever held them then has long let go of them, and does not know it. */
@@ -131,14 +129,35 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
   };
 }
 
-function stateOf(fields: readonly unknown[]): StoreState {
-  const [beat, epoch, since, starts] = fields.map((field) => (field === null || field === undefined ? '' : String(field)));
-  return {
-    beat: Number(beat),
-    epoch: epoch === '' || epoch === undefined ? undefined : Number(epoch),
-    since: Number(since),
-    starts: [...(starts ?? '').matchAll(/(\S+)=(\d+)/g)].map(([, start = '', count]) => ({ start, beat: Number(count) })),
-  };
+function stateOf(replies: readonly unknown[]): StoreState {
+  const places: Place[] = [];
+  let epoch = '';
+  let since = '0';
+  for (const reply of replies) {
+    const [beat = '0', starts = '', start = '', seconds = '0', ...ofStore] = Array.isArray(reply) ? reply.map(String) : [];
+    if (places.length === 0) [epoch = '', since = '0'] = ofStore;
+    places.push({
+      beat: Number(beat),
+      start,
+      seconds: Number(seconds),
+      starts: [...starts.matchAll(/(\S+)=(\d+)/g)].map(([, name = '', count]) => ({ start: name, beat: Number(count) })),
+    });
+  }
+  return { epoch: epoch === '' ? undefined : Number(epoch), since: Number(since), places };
+}
+
+/** Counts from now on how often the connection broke; of a cluster, that to any node. */
+function countBreaks(redis: Redis): () => number {
+  let breaks = 0;
+  const watch = (connection: Redis) =>
+    connection.on('close', () => {
+      breaks += 1;
+    });
+  watch(redis);
+  const cluster = clusterOf(redis);
+  for (const node of cluster?.nodes() ?? []) watch(node);
+  cluster?.on('+node', watch);
+  return () => breaks;
 }
 
 /** Ended runs that wait for the archive, of which the oldest is looked for; with more than that the watermark stands still. */

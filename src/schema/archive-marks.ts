@@ -24,7 +24,9 @@ const Witness = Type.Object({
   /** Redis had counted so far. */
   beat: Type.Integer({ minimum: 0 }),
   since: Time,
-  /** Which start of Redis that was, by its own name; absent where it has none (a cluster), and in witnesses from before. */
+  /** The same at the other places of a cluster (queues/store-epoch.ts), in their order. */
+  nodes: Type.Optional(Type.Array(Type.Integer({ minimum: 0 }))),
+  /** Which start of Redis that was, by its own name, with spaces between those of a cluster's places; absent in witnesses from before. */
   server: Type.Optional(Type.String()),
   /** The epoch has not begun: what was lost with the one before is being put back, and nothing was launched in it. */
   recovering: Type.Optional(Type.Boolean()),

@@ -171,6 +171,39 @@ it('a worker that starts on a Redis that was rolled back does not count past wha
   expect(await seer.connection.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
+it('a worker whose first look broke off when Redis was rolled back looks again before it counts on Redis', async () => {
+  const { redis, cloud, worker, raised } = await start();
+  let dead = false;
+  const other = worker('other', {
+    store: { put: async (...args) => (dead ? await Promise.reject(new Error('killed')) : await cloud.store.put(...args)) },
+  });
+  await until('the other is sure', () => other.whole() !== undefined);
+  const rollBack = await redis.remember();
+  const beat = async () => Number(await other.connection.hget(STORE_KEY, 'beat'));
+  const before = await beat();
+  await until('beats that are lost', async () => (await beat()) >= before + 4);
+  const open = Promise.withResolvers<void>();
+  const waiting = Promise.withResolvers<void>();
+  const fresh = worker('fresh', {
+    store: {
+      put: async (...args) => {
+        waiting.resolve();
+        await open.promise;
+        return await cloud.store.put(...args);
+      },
+    },
+  });
+  await waiting.promise;
+  dead = true;
+  await other.stop();
+  other.connection.disconnect();
+  await rollBack();
+  open.resolve();
+  await until('the fresh one is sure', () => fresh.whole() !== undefined, 30_000);
+  expect(raised).toEqual(['fresh']);
+  expect(await fresh.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+});
+
 it('a worker that comes back late tells of a loss although others have long counted past what it saw', async () => {
   const { redis, worker, raised } = await start();
   const [away, blinded] = await Promise.all([startRedisProxy(redis.socket), startRedisProxy(redis.socket)]);

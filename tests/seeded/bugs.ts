@@ -186,9 +186,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'a loss that others have counted past is forgotten',
-    file: 'processors/epoch.ts',
-    from: '|| (restarted && foundLower(found, known, highest))',
-    to: '',
+    file: 'processors/signs-of-loss.ts',
+    from: 'return anew.includes(place) && since.some',
+    to: 'return anew.length < 0 && since.some',
     caughtBy: 'tests/ledger/epoch.test.ts',
   },
   {
@@ -196,6 +196,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;',
     to: 'if (state.epoch === undefined) return;',
+    caughtBy: 'tests/ledger/epoch.test.ts',
+  },
+  {
+    name: 'what a node of a cluster has lost is not looked for',
+    file: 'queues/store-epoch.ts',
+    from: '[STORE_KEY, ...NODE_KEYS]',
+    to: '[STORE_KEY]',
+    caughtBy: 'tests/cluster/loss.test.ts',
+  },
+  {
+    name: 'a first look that broke off counts as one',
+    file: 'processors/epoch.ts',
+    from: 'turnedBack || restarted || fresh();',
+    to: 'turnedBack || restarted || !Number.isFinite(witnessed);',
     caughtBy: 'tests/ledger/epoch.test.ts',
   },
   {

@@ -12,6 +12,8 @@ import { until } from './until.ts';
 const SLOTS = 16_384;
 const HIGHEST_PORT = 55_535;
 const MASTERS = 3;
+/** Folder of the append-only files (redis.conf, appenddirname). */
+const AOF = 'appendonlydir';
 
 export interface TestCluster {
   /** For `connect`. */
@@ -20,6 +22,10 @@ export interface TestCluster {
   failOver(key: string): Promise<void>;
   /** A key's node is the first master. */
   holdsOnFirst(key: string): Promise<boolean>;
+  /** Whether two keys are on the same master. */
+  together(key: string, other: string): Promise<boolean>;
+  /** SIGKILL of the master that holds the key, and in its place a server with the same slots that knows nothing. */
+  emptyNodeOf(key: string): Promise<void>;
   /** SIGKILL of all nodes. */
   crash(): Promise<void>;
   /** New servers on the same folders and ports. */
@@ -109,11 +115,26 @@ export async function startRedisCluster(options: { replica?: boolean } = {}): Pr
       await until('the replica to follow', async () => (await replica.redis.info('replication')).includes('master_link_status:up'));
     }
 
-    const slotsOfFirst = Math.floor(SLOTS / MASTERS);
-    const holdsOnFirst = async (key: string) => Number(await masters[1]?.redis.cluster('KEYSLOT', key)) < slotsOfFirst;
+    const slotOf = async (key: string) => Number(await nodes[0]?.redis.cluster('KEYSLOT', key));
+    const masterOf = async (key: string) => {
+      const slot = await slotOf(key);
+      return masters.findIndex((_, i) => slot < Math.floor(((i + 1) * SLOTS) / MASTERS));
+    };
+    const holdsOnFirst = async (key: string) => (await masterOf(key)) === 0;
     return {
       cluster: masters.map(({ port }) => `redis://127.0.0.1:${port}`),
       holdsOnFirst,
+      together: async (key, other) => (await masterOf(key)) === (await masterOf(other)),
+      emptyNodeOf: async (key) => {
+        const master = await masterOf(key);
+        const node = masters[master];
+        if (node === undefined) throw new Error(`${key} is on no master`);
+        await kill(node);
+        nodes.splice(nodes.indexOf(node), 1);
+        await rm(join(node.dir, AOF), { recursive: true, force: true });
+        masters[master] = await launch(node);
+        await until('the cluster to form again', async () => (await Promise.all(nodes.map(whole))).every(Boolean));
+      },
       failOver: async (key) => {
         if (!(await holdsOnFirst(key))) throw new Error(`${key} is on a master without a replica`);
         if (replica === undefined) throw new Error('the cluster was started without a replica');

@@ -1,7 +1,7 @@
--- The store is in another epoch from now on; an older epoch changes nothing. Earlier starts of the server tell nothing any more.
--- KEYS: store   ARGV: (unused), (unused), epoch, beat from which it counts on, since (ms)
-local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
-if epoch >= tonumber(ARGV[3]) then return 0 end
+-- The place counts on from another beat, in another epoch; when a later epoch has begun nothing changes. What earlier starts of the server
+-- were found with tells nothing any more. May be called again.
+-- KEYS: place   ARGV: (unused), (unused), epoch, beat from which it counts on, since (ms)
+if tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0') > tonumber(ARGV[3]) then return 0 end
 local start = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') or ''
 local beat = math.max(tonumber(redis.call('HGET', KEYS[1], 'beat') or '0'), tonumber(ARGV[4]))
 local count = string.format('%.0f', beat)
