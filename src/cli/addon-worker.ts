@@ -1,8 +1,10 @@
 // The add-on's part of a worker process: what is done to whole resources.
 import { startAddonWorker } from '../processors/addon.ts';
 import { accountBeginner } from '../processors/begin-account.ts';
+import { createResourceArchive } from '../processors/resource-archive.ts';
 import { connect } from '../queues/connection.ts';
 import { createPurge } from '../queues/purge.ts';
+import { createResourceBackup } from '../queues/resource-backup.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createSessions } from '../queues/sessions.ts';
 import { createTokens } from '../queues/tokens.ts';
@@ -24,7 +26,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(config.redis, onError);
   const parts = createAddonParts({ config, redis, sealer: clients.sealer, onError });
-  const worker = async () =>
+  const worker = async (whole: () => Promise<number>) =>
     await startAddonWorker({
       ...parts,
       issuer: clients.issuer,
@@ -37,6 +39,8 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       purge: createPurge({ redis, shards: config.shards }),
       tokens: createTokens({ redis, now: Date.now }),
       sessions: createSessions({ redis }),
+      archive: createResourceArchive({ ...clients, ...config, backup: createResourceBackup({ redis }) }),
+      whole,
       probe: createProbe(parts, config),
       ...hookParts(config.addon.publicUrl),
       asyncDeprovision: config.addon.asyncDeprovision,
@@ -49,9 +53,9 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
     });
   return {
     platform: parts.platform,
-    /** Begins working; answers with the way to stop. */
-    start: async () => {
-      const running = await worker();
+    /** Begins working; answers with the way to stop. `whole`: of the engine of this process. */
+    start: async (whole: () => Promise<number>) => {
+      const running = await worker(whole);
       return async () => {
         await running.stop();
         await parts.jobs.close();

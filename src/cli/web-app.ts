@@ -14,6 +14,7 @@ import { backfillPage } from '../processors/backfill.ts';
 import { decideAtLast, type EventDeps } from '../processors/events.ts';
 import { startLoop } from '../processors/loop.ts';
 import { observedRuns } from '../processors/observed.ts';
+import { createResourceArchive } from '../processors/resource-archive.ts';
 import { openBoards } from '../queues/boards.ts';
 import { createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
@@ -26,6 +27,7 @@ import { createLedger, readLedger } from '../queues/ledger.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { createRateLimit } from '../queues/rate-limit.ts';
 import { replay } from '../queues/replay.ts';
+import { createResourceBackup } from '../queues/resource-backup.ts';
 import { changeResource } from '../queues/resource-settings.ts';
 import { readResourceView } from '../queues/resource-view.ts';
 import { listRuns } from '../queues/run-list.ts';
@@ -116,6 +118,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     admin: { ...addon, password: config.addon.operatorPassword, addressOf, now: Date.now },
     partner: {
       ...addon,
+      archive: createResourceArchive({ store, archiveBucket: config.archiveBucket, backup: createResourceBackup({ redis }) }),
       localPlan: config.mode === 'local',
       addonId: config.addon.id,
       addonPassword: config.addon.password,

@@ -61,7 +61,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     log,
   });
   engine = started;
-  const stopAddon = await addon.start();
+  const stopAddon = await addon.start(started.whole);
   const webhooks = openWebhookWorker(config, log);
   const port =
     config.workerPort === undefined

@@ -34,11 +34,12 @@ export interface ObjectStore {
   head(bucket: string, key: string, versionId?: string, options?: CallOptions): Promise<ObjectHead | undefined>;
   /** Its text (UTF-8, refused above maxBytes with Failure workflow_too_large); undefined when it is gone. */
   text(bucket: string, key: string, versionId: string | undefined, maxBytes: number, options?: CallOptions): Promise<string | undefined>;
+  /** `onlyNew`: throws Failure conflict when the key has an object already. */
   put(
     bucket: string,
     key: string,
     body: string | Uint8Array,
-    details?: { contentType?: string; metadata?: Readonly<Record<string, string>> } & CallOptions,
+    details?: { contentType?: string; metadata?: Readonly<Record<string, string>>; onlyNew?: boolean } & CallOptions,
   ): Promise<{ versionId: string; etag: string }>;
   /** One page of all versions (delete markers left out) in key order; `next` continues it. */
   versions(

@@ -84,16 +84,18 @@ export function createObjectStore(access: AwsAccess): ObjectStore & { close(): v
 
     put: (bucket, key, body, details = {}) =>
       awsCall('s3_unavailable', `PUT ${named(key, bucket)}`, details, async (abortSignal) => {
-        const output = await client.send(
-          new PutObjectCommand({
-            Bucket: bucket,
-            Key: key,
-            Body: body,
-            ...(details.contentType === undefined ? {} : { ContentType: details.contentType }),
-            ...(details.metadata === undefined ? {} : { Metadata: { ...details.metadata } }),
-          }),
-          { abortSignal },
-        );
+        const order = new PutObjectCommand({
+          Bucket: bucket,
+          Key: key,
+          Body: body,
+          ...(details.onlyNew === true ? { IfNoneMatch: '*' } : {}),
+          ...(details.contentType === undefined ? {} : { ContentType: details.contentType }),
+          ...(details.metadata === undefined ? {} : { Metadata: { ...details.metadata } }),
+        });
+        const output = await client.send(order, { abortSignal }).catch((error: unknown) => {
+          if (!(error instanceof Error && error.name === 'PreconditionFailed')) throw error;
+          throw new Failure('conflict', `${named(key, bucket)} is there already.`, { cause: error });
+        });
         return { versionId: output.VersionId ?? NULL_VERSION, etag: unquoted(output.ETag) };
       }),
 

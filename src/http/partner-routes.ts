@@ -30,6 +30,17 @@ export interface PartnerDeps {
   readonly resources: Resources;
   readonly jobs: ResourceJobs;
   readonly audit: Audit;
+  /** What is kept outside Redis before Heroku is answered; undefined: nothing is archived. */
+  readonly archive:
+    | {
+        /** The archive knows of the resource, and Redis what the archive knows of it. Repeatable. */
+        readonly begin: (id: string) => Promise<void>;
+        /** Puts back what the archive knows of a resource. */
+        readonly recall: (id: string) => Promise<void>;
+        /** The archive knows that the resource is being removed; false when Redis does not (any more). */
+        readonly keepRemoval: (id: string) => Promise<boolean>;
+      }
+    | undefined;
   /** AWS region of this deployment's queue; buckets stand there, too. */
   readonly region: string;
   readonly asyncDeprovision: boolean;
@@ -76,7 +87,7 @@ async function provision(deps: PartnerDeps, c: Context): Promise<Response> {
     return refusal(c, 422, `The request is wrong at ${fault?.instancePath || '/'}: ${fault?.message ?? 'not as expected'}.`);
   }
   const { uuid: id, plan } = body;
-  const state = await deps.resources.stateOf(id);
+  const state = await recalled(deps, id);
   if (state === 'removed' || state === 'deprovisioning') return refusal(c, 410, 'This add-on was removed. Provision a new one.');
   if (state === undefined) {
     if (offered(deps, plan) === undefined) return refusal(c, 422, unknownPlan(plan));
@@ -101,6 +112,8 @@ async function provision(deps: PartnerDeps, c: Context): Promise<Response> {
     await deps.audit.append(id, { actor: 'heroku', action: 'resource.provision', detail: `plan ${plan}`, address: deps.addressOf(c) });
     deps.log.info({ resource: id, plan }, 'provisioning a resource');
   }
+  // before it is accepted: a Redis that loses it gets it back; also when another call made it, which may not have come that far
+  if (claimed.done || claimed.state === 'provisioning') await deps.archive?.begin(id);
   // what stands now may have been made by a call that died before it rang
   const found = await deps.resources.get(id);
   if (found === undefined || found.state === 'deprovisioning') return refusal(c, 410, 'This add-on was removed. Provision a new one.');
@@ -109,6 +122,14 @@ async function provision(deps: PartnerDeps, c: Context): Promise<Response> {
   await deps.resources.index(found);
   if (found.state === 'provisioning') await deps.jobs.add({ kind: 'provision', resource: id });
   return c.json({ id, message: 'line-D is being provisioned and will be available shortly.' }, 202);
+}
+
+/** Where the resource's life stands. What Redis does not know the archive may: it was lost, and is being put back. */
+async function recalled(deps: PartnerDeps, id: string) {
+  const state = await deps.resources.stateOf(id);
+  if (state !== undefined || deps.archive === undefined) return state;
+  await deps.archive.recall(id);
+  return await deps.resources.stateOf(id);
 }
 
 function grantOf({ oauth_grant: grant }: ProvisionRequest) {
@@ -123,7 +144,7 @@ async function changePlan(deps: PartnerDeps, c: Context): Promise<Response> {
   if (!planChangeRequest.Check(body)) return refusal(c, 422, 'The request names no plan.');
   const plan = offered(deps, body.plan);
   if (plan === undefined) return refusal(c, 422, unknownPlan(body.plan));
-  const state = isUuid(id) ? await deps.resources.stateOf(id) : undefined;
+  const state = isUuid(id) ? await recalled(deps, id) : undefined;
   if (state === undefined) return refusal(c, 404, 'There is no such add-on.');
   const before = (await deps.resources.get(id))?.plan;
   const { done } = await deps.resources.change(id, { set: { plan: body.plan } });
@@ -137,6 +158,7 @@ async function remove(deps: PartnerDeps, c: Context): Promise<Response> {
   const id = c.req.param('id') ?? '';
   const gone = () => refusal(c, 410, 'This add-on was removed.');
   if (!isUuid(id)) return gone();
+  await recalled(deps, id);
   const { done, state } = await deps.resources.change(id, {
     from: ['provisioning', 'provisioned', 'failed'],
     set: { state: 'deprovisioning' },
@@ -148,8 +170,10 @@ async function remove(deps: PartnerDeps, c: Context): Promise<Response> {
     deps.log.info({ resource: id }, 'removing a resource');
   }
   await deps.jobs.add({ kind: 'deprovision', resource: id });
+  // before it is promised; whoever asks again has it decided again
+  const [kept] = await Promise.all([deps.archive?.keepRemoval(id), deps.asyncDeprovision ? undefined : untilQuiet(deps, id)]);
+  if (kept === false) throw new Failure('redis_unavailable', 'It lost data meanwhile. Please try again.');
   if (deps.asyncDeprovision) return c.json({ message: 'The add-on is being removed; its dynos are stopped first.' }, 202);
-  await untilQuiet(deps, id);
   return c.body(null, 204);
 }
 

@@ -109,6 +109,7 @@ async function look(deps: AddonWorkerDeps, resource: Resource, without: Set<stri
 }
 
 async function rotateOne(deps: AddonWorkerDeps, id: string, before: number | undefined): Promise<void> {
+  await deps.whole();
   const resource = await deps.resources.get(id);
   if (resource === undefined || (resource.state !== undefined && resource.state !== 'provisioned')) return;
   const rotated = await rotate(deps, resource, before === undefined ? {} : { before });

@@ -1,6 +1,7 @@
 // Watermarks, the epoch's witness and the backups of resources in the archive bucket.
 import type { ObjectStore } from '../clients/ports.ts';
 import { readWatermark, readWitness, type Watermark, type Witness } from '../schema/archive-marks.ts';
+import { Failure } from '../schema/failures.ts';
 
 /** Bytes of a mark that are read at most. */
 const MAX_MARK_BYTES = 4_096;
@@ -42,10 +43,33 @@ export function createArchiveMarks(deps: { store: ObjectStore; bucket: string })
     },
 
     backUp: async (resource: string, text: string): Promise<void> => {
-      await store.put(bucket, `${BACKUPS}${resource}.json`, text, JSON_TYPE);
+      await store.put(bucket, backupKey(resource), text, JSON_TYPE);
     },
 
-    /** The newest backup of every resource, one after the other. */
+    /** Backs up a resource that the archive does not know; answers whether it did not. */
+    backUpFirst: async (resource: string, text: string): Promise<boolean> => {
+      try {
+        await store.put(bucket, backupKey(resource), text, { ...JSON_TYPE, onlyNew: true });
+        return true;
+      } catch (error) {
+        if (!(error instanceof Failure && error.code === 'conflict')) throw error;
+        return false;
+      }
+    },
+
+    /** Backs up a resource that is going or gone: beside its other backup, so that no late copy of the time before hides it. */
+    backUpRemoval: async (resource: string, text: string): Promise<void> => {
+      await store.put(bucket, removalKey(resource), text, JSON_TYPE);
+    },
+
+    /** What the archive has of one resource: none, one or two backups. */
+    backupsOf: async (resource: string): Promise<readonly string[]> => {
+      const keys = [backupKey(resource), removalKey(resource)];
+      const texts = await Promise.all(keys.map((key) => store.text(bucket, key, undefined, MAX_BACKUP_BYTES)));
+      return texts.filter((text) => text !== undefined);
+    },
+
+    /** The newest backups of every resource, one after the other. */
     backups: async function* (): AsyncGenerator<string> {
       let next: string | undefined;
       do {
@@ -58,6 +82,14 @@ export function createArchiveMarks(deps: { store: ObjectStore; bucket: string })
       } while (next !== undefined);
     },
   };
+}
+
+function backupKey(resource: string): string {
+  return `${BACKUPS}${resource}.json`;
+}
+
+function removalKey(resource: string): string {
+  return `${BACKUPS}${resource}.removal.json`;
 }
 
 function watermarkKey(resource: string): string {

@@ -4,6 +4,7 @@ import type { ObjectStore } from '../clients/ports.ts';
 import type { ArchiveQueue } from '../queues/archive.ts';
 import type { Ledger } from '../queues/ledger.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
+import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { StoreEpoch } from '../queues/store-epoch.ts';
 import type { Watch } from '../queues/watch.ts';
@@ -13,6 +14,7 @@ import type { ObjectCreated } from '../schema/s3-event.ts';
 import { archiveWaiting, startArchiving } from './archive.ts';
 import { createArchiveMarks } from './archive-marks.ts';
 import { type Recall, startEpoch } from './epoch.ts';
+import { resumeResources } from './recovery.ts';
 import { startRetention } from './retention.ts';
 import { startBucketSweep } from './sweep-buckets.ts';
 
@@ -39,6 +41,8 @@ export interface BookkeepingDeps {
     readonly clock: () => Promise<number>;
   }[];
   readonly resources: Resources;
+  /** Opens the queue of what is done to whole resources. */
+  readonly resourceJobs: () => ResourceJobs;
   readonly store: ObjectStore;
   /** The engine-only bucket; undefined: nothing is archived. */
   readonly archiveBucket: string | undefined;
@@ -116,6 +120,14 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     clock,
     now,
     onRaised: ledger.allDue,
+    resume: async () => {
+      const jobs = deps.resourceJobs();
+      try {
+        await resumeResources({ resources, jobs });
+      } finally {
+        await jobs.close();
+      }
+    },
     log,
   });
   const buckets = startBucketSweep({

@@ -13,6 +13,7 @@ import { readMarker } from '../schema/command.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import type { ResourceArchive } from './resource-archive.ts';
 
 /** Milliseconds for the dyno list and each stop: Heroku waits for our answer meanwhile. */
 const STOP_DEADLINE_MS = 2_000;
@@ -35,6 +36,10 @@ export interface DeprovisionDeps {
   readonly audit: Audit;
   /** Whether Heroku waits for our word, and leaves us access to the app until then. */
   readonly asyncDeprovision: boolean;
+  /** What is kept outside Redis; undefined: nothing is archived. */
+  readonly archive: ResourceArchive | undefined;
+  /** The epoch, when Redis is known to be whole now. Throws Failure redis_unavailable while it is not. */
+  readonly whole: () => Promise<number>;
   readonly now: () => number;
   readonly failpoint: Failpoint;
   readonly log: Log;
@@ -42,11 +47,15 @@ export interface DeprovisionDeps {
 
 /** The job after the DELETE. Resolves when only the tombstone is left; throws what another try heals. */
 export async function deprovision(deps: DeprovisionDeps, id: string): Promise<void> {
+  await deps.whole();
   const resource = await deps.resources.get(id);
   if (resource?.state !== 'deprovisioning') return;
   const { failpoint } = deps;
   await quiet(deps, resource);
   failpoint('deprovision.quiet');
+  // before anything is taken away: a Redis that forgets the removal would have half a resource for ever
+  if ((await deps.archive?.keepRemoval(id)) === false) throw new Failure('redis_unavailable', `It lost the removal of resource ${id}.`);
+  failpoint('deprovision.archived');
   await drain(deps, resource);
   failpoint('deprovision.drained');
   await deps.buckets.close(resource.bucket, (await deps.identity()).arn);
@@ -62,6 +71,8 @@ export async function deprovision(deps: DeprovisionDeps, id: string): Promise<vo
   const told = (await deps.resources.secret(id, 'partner')) !== undefined;
   if (told && deps.asyncDeprovision) await deps.addons.deprovisioned(id);
   failpoint('deprovision.told');
+  await deps.archive?.entomb(resource);
+  failpoint('deprovision.entombed');
   await deps.audit.append(id, { actor: 'engine', action: 'resource.removed', detail: `bucket ${resource.bucket}` });
   await deps.resources.bury(resource);
   deps.log.info({ resource: id, bucket: resource.bucket }, 'removed a resource');

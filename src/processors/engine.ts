@@ -10,6 +10,7 @@ import { createLedger } from '../queues/ledger.ts';
 import { createParking } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { createResourceBackup } from '../queues/resource-backup.ts';
+import { createResourceJobs } from '../queues/resource-jobs.ts';
 import { createResources } from '../queues/resources.ts';
 import { createRuns } from '../queues/runs.ts';
 import type { Sealer } from '../queues/secrets.ts';
@@ -98,6 +99,8 @@ export interface Engine {
   stop(deadline: number): Promise<void>;
   /** Kinds of work (`<queue> <shard>`, `events`) that are due and of which this process serves nothing. */
   stalled(): readonly string[];
+  /** The epoch, when Redis is found whole now, or made whole; 0 where nothing is archived, and so nothing can tell. Throws Failure redis_unavailable. */
+  whole(): Promise<number>;
 }
 
 /** Starts everything and resolves when it works. Throws what Redis or the queue answered. */
@@ -192,6 +195,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       clock: createSweeping({ redis, shard }).clock,
     })),
     resources,
+    resourceJobs: () =>
+      createResourceJobs({ connection: redis, onError: (error) => log.warn({ error: messageOf(error) }, 'queue of resources') }),
     store,
     archiveBucket: options.archiveBucket,
     retention: options.retention ?? retentionOf,
@@ -265,6 +270,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
   return {
     stalled: liveness.stalled,
+    whole: async () => (await books.recall?.settled(true)) ?? 0,
     stop: async (deadline) => {
       const until = options.monotonic() + deadline;
       const left = () => Math.max(100, Math.ceil(until - options.monotonic()));

@@ -6,6 +6,7 @@ import type { Audit } from '../queues/audit.ts';
 import type { Resource } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { type CredentialDeps, configVarsOf, rotate } from './credentials.ts';
+import type { ResourceArchive } from './resource-archive.ts';
 
 /** Milliseconds, 11 hours: Heroku gives a provisioning up after 12 (heroku.md §1.2). */
 const GIVE_UP_MS = 39_600_000;
@@ -56,6 +57,10 @@ export interface AddonDeps extends CredentialDeps, StorageDeps {
   readonly audit: Audit;
   /** Whether Heroku lets us start dynos with the token of this add-on. */
   readonly probe: (resource: Resource) => Promise<Resource['permission']>;
+  /** What is kept outside Redis; undefined: nothing is archived. */
+  readonly archive: ResourceArchive | undefined;
+  /** The epoch, when Redis is known to be whole now. Throws Failure redis_unavailable while it is not. */
+  readonly whole: () => Promise<number>;
 }
 
 /**
@@ -63,12 +68,15 @@ export interface AddonDeps extends CredentialDeps, StorageDeps {
  * (Heroku is told, the record says why), or is not to be provisioned any more. Throws what another try may heal.
  */
 export async function provisionAddon(deps: AddonDeps, id: string): Promise<void> {
+  const epoch = await deps.whole();
   const found = await deps.resources.get(id);
   if (found?.state !== 'provisioning') return;
   try {
     await steps(deps, found);
   } catch (error) {
     if (!(await isFinal(deps, found, error))) throw error;
+    // what a Redis that lost data says is no reason to give up: a code that was used may have its tokens in the archive
+    if ((await deps.whole()) !== epoch) throw error;
     await giveUp(deps, found, messageOf(error));
   }
 }
@@ -88,6 +96,9 @@ async function steps(deps: AddonDeps, resource: Resource): Promise<void> {
   const { resources, failpoint } = deps;
   const { id } = resource;
   await exchange(deps, id);
+  // the code is used now: with the tokens, whatever is made from here on would be lost
+  await deps.archive?.keep(id, deps.whole);
+  failpoint?.('provision.archived');
   // Heroku answers 404 until it has seen our 202: that heals
   const { app, name } = await deps.addons.info(id);
   const placed = { ...resource, app: app.id, app_name: app.name, name };
@@ -113,6 +124,7 @@ async function steps(deps: AddonDeps, resource: Resource): Promise<void> {
     detail: `bucket ${resource.bucket}, dynos by ${permission ?? 'none'}`,
   });
   deps.log.info({ resource: id, bucket: resource.bucket, permission }, 'provisioned a resource');
+  await deps.archive?.keep(id, deps.whole);
 }
 
 /** The code works once: what it gave is kept before anything else is done. */

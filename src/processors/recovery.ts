@@ -1,6 +1,8 @@
 // What a Redis that has lost data gets back from the archive.
 import type { ObjectStore } from '../clients/ports.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
+import type { ResourceJobs } from '../queues/resource-jobs.ts';
+import type { Resources } from '../queues/resources.ts';
 import type { StoreEpoch } from '../queues/store-epoch.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
@@ -19,6 +21,8 @@ export interface RecoveryDeps {
   readonly store: ObjectStore;
   readonly archiveBucket: string;
   readonly shards: number;
+  /** Has those resources gone on with that are half made or half removed; undefined: whoever looks at all resources does. */
+  readonly resume?: () => Promise<void>;
   readonly log: Log;
 }
 
@@ -29,6 +33,7 @@ export interface RecoveryDeps {
 export async function recover(deps: RecoveryDeps, epoch: number): Promise<void> {
   let resources = 0;
   for await (const text of deps.marks.backups()) if (await deps.backup.restore(text)) resources += 1;
+  await deps.resume?.();
   let restored = 0;
   let redone = 0;
   const putRight = async (runId: string): Promise<boolean> => {
@@ -56,6 +61,14 @@ export async function recover(deps: RecoveryDeps, epoch: number): Promise<void> 
     }
   }
   deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
+}
+
+/** Puts the jobs of resources that are half made or half removed in their queue: Redis may have lost them. Repeatable. */
+export async function resumeResources(deps: { resources: Pick<Resources, 'list'>; jobs: Pick<ResourceJobs, 'add'> }): Promise<void> {
+  for (const { id, state } of await deps.resources.list()) {
+    if (state === 'provisioning') await deps.jobs.add({ kind: 'provision', resource: id });
+    if (state === 'deprovisioning') await deps.jobs.add({ kind: 'deprovision', resource: id });
+  }
 }
 
 /** Puts a run back that the archive has as ended; answers whether it has it. Throws what the archive throws. */

@@ -82,7 +82,7 @@ export function startBucketSweep(deps: BucketSweepDeps): Loop {
 /** The archive learns that the resource is removed, so that no loss of Redis brings it back. */
 async function forget(deps: BucketSweepDeps, id: string): Promise<void> {
   const tombstone = await deps.backup.dump(id);
-  if (tombstone !== undefined) await deps.marks.backUp(id, tombstone);
+  if (tombstone?.state === 'removed') await deps.marks.backUp(id, tombstone.text);
   await deps.ledger.strike(id);
 }
 
@@ -95,17 +95,28 @@ async function sweepAndSchedule(
 ): Promise<void> {
   let pause = Math.min(deps.everyMs, MINUTE_MS);
   try {
-    const text = await deps.backup.dump(resource.id);
-    if (text !== undefined && backedUp.get(resource.id) !== text) {
-      await deps.marks.backUp(resource.id, text);
-      backedUp.set(resource.id, text);
-    }
+    await backUp(deps, resource.id, backedUp);
     pause = await sweepBucket(deps, resource, tries, signal);
   } catch (error) {
     if (signal.aborted) return;
     deps.log.warn({ resource: resource.id, bucket: resource.bucket, error: messageOf(error) }, 'bucket not swept');
   }
   await deps.ledger.schedule(resource.id, (await deps.clock()) + pause);
+}
+
+/**
+ * Backs a resource up when it is another one than last time. Not while it is being made or removed: that is kept step by step by whoever does
+ * it. Nor what a Redis says that may have lost data: it would take the place of what is to be put back.
+ */
+async function backUp(deps: BucketSweepDeps, id: string, backedUp: Map<string, string>): Promise<void> {
+  const last = backedUp.get(id);
+  if (last !== undefined && (await deps.backup.dump(id))?.text === last) return;
+  const epoch = await deps.whole();
+  const found = await deps.backup.dump(id);
+  if (found === undefined || (found.state !== 'provisioned' && found.state !== 'failed')) return;
+  if ((await deps.whole()) !== epoch) return;
+  await deps.marks.backUp(id, found.text);
+  backedUp.set(id, found.text);
 }
 
 /** One sweep of one bucket. Answers after how many milliseconds the next is due. */

@@ -5,6 +5,8 @@ import type { Redis } from 'ioredis';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ACCOUNTS_KEY, appKey, bucketKey, pausedKey, RESOURCES_KEY, resourceKey, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import { type Resource, type ResourceState, readResource, tombstoneOf } from './resource-record.ts';
+import { defineScripts, run as runScript } from './scripts.ts';
 
 const Backup = Type.Object({
   format: Type.Literal(1),
@@ -22,6 +24,7 @@ export type ResourceBackup = ReturnType<typeof createResourceBackup>;
 
 export function createResourceBackup(deps: { redis: Redis }) {
   const { redis } = deps;
+  defineScripts(redis);
 
   const pausedAt = async (id: string): Promise<string[]> => {
     const found: string[] = [];
@@ -31,14 +34,14 @@ export function createResourceBackup(deps: { redis: Redis }) {
   };
 
   return {
-    /** The record as text, always the same for the same record; undefined when there is none. */
-    dump: async (id: string): Promise<string | undefined> => {
+    /** The record as text, always the same for the same record, and where its life stands; undefined when there is none. */
+    dump: async (id: string): Promise<{ readonly text: string; readonly state: ResourceState } | undefined> => {
       const found = await redis.hgetall(resourceKey(id));
       const bucket = found['bucket'];
       if (bucket === undefined) return undefined;
       const webhooks = await redis.hgetall(webhookKeys(id).all);
       const paused = await pausedAt(id);
-      return JSON.stringify({
+      const text = JSON.stringify({
         format: 1,
         id,
         bucket,
@@ -46,9 +49,19 @@ export function createResourceBackup(deps: { redis: Redis }) {
         ...(paused.length === 0 ? {} : { paused }),
         ...(Object.keys(webhooks).length === 0 ? {} : { webhooks: sorted(webhooks) }),
       } satisfies Static<typeof Backup>);
+      return { text, state: readResource(id, found)?.state ?? 'provisioned' };
     },
 
-    /** Puts back a record that is not there. Answers whether it did; a text that is no backup does nothing. */
+    /** What `dump` will answer when the resource is removed. */
+    tombstone: (resource: Resource): string => {
+      const { id, bucket } = resource;
+      return JSON.stringify({ format: 1, id, bucket, record: sorted({ ...tombstoneOf(resource) }) } satisfies Static<typeof Backup>);
+    },
+
+    /**
+     * Puts a record back that is not there, or not as far in its life as the backup. Of a removed one that Redis has alive, what is left is
+     * to be removed: it comes back as `deprovisioning`. Answers whether anything changed; a text that is no backup does nothing. Repeatable.
+     */
     restore: async (text: string): Promise<boolean> => {
       let parsed: unknown;
       try {
@@ -58,18 +71,24 @@ export function createResourceBackup(deps: { redis: Redis }) {
       }
       if (!backup.Check(parsed) || parsed.record['bucket'] !== parsed.bucket) return false;
       const { id, bucket, record, paused = [], webhooks = {} } = parsed;
-      if ((await redis.exists(resourceKey(id))) === 1) return false;
+      const pause = async () => {
+        for (const account of paused) {
+          await redis.sadd(pausedKey(account), id);
+          await redis.sadd(ACCOUNTS_KEY, account);
+        }
+      };
       // before the resource itself: without it nothing is launched
-      for (const account of paused) {
-        await redis.sadd(pausedKey(account), id);
-        await redis.sadd(ACCOUNTS_KEY, account);
-      }
-      await redis.hset(resourceKey(id), record);
+      if ((await redis.exists(resourceKey(id))) === 0) await pause();
+      const reply = await runScript(redis, 'resource-merge', [resourceKey(id)], ['', '', JSON.stringify(record)]);
+      const [changed, state] = Array.isArray(reply) ? reply : [];
       // of a removed one its tombstone is enough
-      if (record['state'] === 'removed') return true;
+      if (state === 'removed') return changed === 1;
+      // also of one that stands: a removal that went on meanwhile may have taken them
       await redis.setnx(bucketKey(bucket), id);
       if (record['app']) await redis.setnx(appKey(record['app']), id);
       await redis.sadd(RESOURCES_KEY, id);
+      if (changed !== 1 || record['state'] === 'removed') return changed === 1;
+      await pause();
       if (Object.keys(webhooks).length > 0) {
         await redis.hset(webhookKeys(id).all, webhooks);
         await redis.sadd(WEBHOOKED_KEY, id);

@@ -103,6 +103,11 @@ export function readResource(id: string, record: Readonly<Record<string, string>
   return plain;
 }
 
+/** What is left of a removed resource. */
+export function tombstoneOf({ id, bucket, region, plan }: Resource): Resource {
+  return { id, app: '', bucket, region, plan, state: 'removed' };
+}
+
 /** Whether the resource serves its customer; a record without a state does. */
 export function isAlive(resource: Pick<Resource, 'state'>): boolean {
   return resource.state === undefined || ALIVE.includes(resource.state);

@@ -12,6 +12,7 @@ import {
   type SecretKind,
   type Secrets,
   secretField,
+  tombstoneOf,
 } from './resource-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 import type { Sealer } from './secrets.ts';
@@ -174,18 +175,20 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       return alive.toSorted((a, b) => Number(a?.created ?? 0) - Number(b?.created ?? 0)).at(-1)?.id;
     },
 
-    /** Leaves nothing of a resource but its tombstone: secrets, indexes and all other fields are gone. */
+    /**
+     * Leaves nothing of a resource but its tombstone: secrets, indexes and all other fields are gone. Throws Failure redis_unavailable, with
+     * nothing done, when Redis does not know that it is being removed: it forgot.
+     */
     bury: async (resource: Resource): Promise<void> => {
+      const state = await redis.hget(resourceKey(resource.id), 'state');
+      if (state === 'removed') return;
+      if (state !== 'deprovisioning')
+        throw new Failure('redis_unavailable', `It lost data: resource ${resource.id} is ${state ?? 'unknown'}.`);
       await redis.srem(RESOURCES_KEY, resource.id);
       await redis.del(bucketKey(resource.bucket));
       if (resource.app !== '' && (await redis.get(appKey(resource.app))) === resource.id) await redis.del(appKey(resource.app));
-      const { id, bucket, region, plan } = resource;
-      await runScript(
-        redis,
-        'resource',
-        [resourceKey(id)],
-        ['', '', '["deprovisioning"]', JSON.stringify({ id, app: '', bucket, region, plan, state: 'removed' }), '["*"]'],
-      );
+      const { id } = resource;
+      await runScript(redis, 'resource', [resourceKey(id)], ['', '', '["deprovisioning"]', JSON.stringify(tombstoneOf(resource)), '["*"]']);
       for (const kind of Object.keys(SECRETS)) lastOpened.delete(`${kind}:${id}`);
       byBucket.clear();
       byApp.clear();

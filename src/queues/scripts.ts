@@ -42,6 +42,7 @@ const KEY_COUNTS = {
   inspect: 1,
   launches: 1,
   resource: 1,
+  'resource-merge': 1,
   rate: 1,
 } as const;
 

@@ -50,17 +50,20 @@ export const FAILPOINTS = {
 /** The same for what is done to whole resources (src/processors/addon.ts); tests/addon kills a worker at each of them. */
 export const ADDON_FAILPOINTS = {
   'provision.exchanged': { after: 'the grant was exchanged', before: 'its tokens are kept' },
-  'provision.kept': { after: 'the tokens were kept', before: 'the app is looked up' },
+  'provision.kept': { after: 'the tokens were kept', before: 'the archive has them' },
+  'provision.archived': { after: 'the archive has the tokens', before: 'the app is looked up' },
   'provision.placed': { after: 'the app was recorded', before: 'the bucket is made' },
   'provision.bucket': { after: 'the bucket was made', before: 'its notification is set' },
   'provision.notified': { after: 'the notification was set', before: 'credentials are issued' },
   'provision.told': { after: 'Heroku was told that all is done', before: 'the record says so' },
-  'deprovision.quiet': { after: 'runs were cancelled and dynos stopped', before: 'the runs have ended' },
+  'deprovision.quiet': { after: 'runs were cancelled and dynos stopped', before: 'the archive has that it is being removed' },
+  'deprovision.archived': { after: 'the archive has that it is being removed', before: 'anything is taken away' },
   'deprovision.drained': { after: 'the runs ended', before: 'the bucket is closed' },
   'deprovision.closed': { after: 'the bucket was closed', before: 'it is emptied and removed' },
   'deprovision.removed': { after: 'the bucket was removed', before: 'keys and tokens go' },
   'deprovision.purged': { after: 'keys and tokens went', before: 'Heroku is told' },
-  'deprovision.told': { after: 'Heroku was told', before: 'only a tombstone is left' },
+  'deprovision.told': { after: 'Heroku was told', before: 'the archive has its tombstone' },
+  'deprovision.entombed': { after: 'the archive has the tombstone', before: 'only a tombstone is left in Redis' },
 } as const satisfies Record<string, { readonly after: string; readonly before: string }>;
 
 export type FailpointName = keyof typeof FAILPOINTS | keyof typeof ADDON_FAILPOINTS;

@@ -59,6 +59,7 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     AUTOFILES_OPERATOR_PASSWORD: OPERATOR,
     AUTOFILES_PUBLIC_URL: url,
     AUTOFILES_LOCK_MS: '1000',
+    AUTOFILES_ARCHIVE_BUCKET: 'autofiles-archive',
     HEROKU_API_URL: heroku.url,
     HEROKU_ID_URL: heroku.url,
     LOG_LEVEL: 'silent',
@@ -115,12 +116,12 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     /** A worker in this process; `failpoint` may throw, which ends what it does there. */
     work: async (failpoint: Failpoint = () => {}) => {
       const addon = await openAddonWorker({ config, clients, failpoint, log });
-      const stop = await addon.start();
+      const stop = await addon.start(() => Promise.resolve(0));
       running.push(stop);
       return stop;
     },
     /** `autofiles worker` in a process of its own; resolves with its signal or status when it has ended. */
-    workerProcess: (failpoint: string) => {
+    workerProcess: (failpoint = '') => {
       const child = spawn(NODE, ['--disable-warning=ExperimentalWarning', MAIN, 'worker'], {
         env: { PATH: process.env['PATH'], ...env, AUTOFILES_FAILPOINT: failpoint, LOG_LEVEL: 'warn' },
         stdio: ['ignore', process.env['TEST_LOG'] === undefined ? 'ignore' : 'inherit', 'inherit'],

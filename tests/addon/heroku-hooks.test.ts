@@ -2,6 +2,7 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { createResourceJobs } from '../../src/queues/resource-jobs.ts';
 import { refOf } from '../../src/queues/run-record.ts';
 import { createRuns, type Runs } from '../../src/queues/runs.ts';
 import { readRun } from '../../src/queues/views.ts';
@@ -91,19 +92,21 @@ async function tell(body: unknown, options: { resource?: string; secret?: string
 
 test('the hook is asked for once, with an address and a secret of the resource’s own', async () => {
   const { uuid: id, body } = world.heroku.create();
-  const provision = async () => {
-    expect((await world.call('POST', '/heroku/resources', body)).status).toBe(202);
-    await until('provisioned', async () => (await world.resources.stateOf(id)) === 'provisioned');
-  };
-  await provision();
+  const provisioned = () => until('provisioned', async () => (await world.resources.stateOf(id)) === 'provisioned');
+  expect((await world.call('POST', '/heroku/resources', body)).status).toBe(202);
+  await provisioned();
   const { hooks } = world.heroku.addon(id);
   expect(hooks).toMatchObject([{ url: `${world.url}/heroku/webhooks?resource=${id}`, include: ['api:dyno'] }]);
   const secret = secretOf(id);
   expect(secret).toMatch(/^[\w-]{43}$/);
   expect(secret).not.toBe(secretOf(uuid));
   // a job that died behind it asks again: the webhook is changed, not doubled
+  await until('its job is over', async () => (await world.redis.keys(`{af:addon}:*:provision-${id}`)).length === 0);
   await world.resources.change(id, { set: { state: 'provisioning' } });
-  await provision();
+  const jobs = createResourceJobs({ connection: world.redis, onError: () => {} });
+  await jobs.add({ kind: 'provision', resource: id });
+  await provisioned();
+  await jobs.close();
   expect(hooks).toHaveLength(1);
   expect(secretOf(id)).toBe(secret);
   expect(world.heroku.calls.filter(({ method, path }) => method === 'PATCH' && path.startsWith(`/addons/${id}/webhooks/`))).toHaveLength(1);

@@ -54,6 +54,8 @@ it('is cancelled before its record goes, and nothing of it is left', async () =>
       },
     },
     purge: createPurge({ redis, shards: 1 }),
+    archive: undefined,
+    whole: () => Promise.resolve(0),
     tokens: createTokens({ redis, now }),
     sessions: createSessions({ redis }),
     buckets: {

@@ -234,6 +234,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'tests/ledger/loss.test.ts',
   ),
   {
+    name: 'a removal that a rolled-back Redis forgot is forgotten',
+    file: 'queues/lua/resource-merge.lua',
+    from: "if rank(archived['state'], archived['s:partner']) <= stands then",
+    to: 'if stands >= 0 then',
+    caughtBy: 'tests/addon/loss.test.ts',
+  },
+  {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',
