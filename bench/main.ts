@@ -39,7 +39,8 @@ const quick = {
   grouped: 2_000,
   parked: [1_000, 5_000],
   burst: 10_000,
-  budgetMs: 30_000,
+  // an hour is scaled to a minute (DESIGN §10)
+  budgetMs: 60_000,
   idleMs: 30_000,
   stored: 20_000,
   puts: 20,
@@ -124,7 +125,8 @@ async function rounds(world: World, bench: EngineBench, what: string) {
 /** What waiting costs, and whether it slows down what moves: at growing numbers of parked runs. */
 async function parkedRows(world: World): Promise<Row[]> {
   const bench = await startEngineBench(world);
-  await bench.throughput(100);
+  // a worker that has just started runs code that is not compiled yet
+  await bench.throughput(size.runs);
   note('output → next POST …');
   const found: Row[] = latencyRows('', await bench.latencies(size.latencies));
   note(`parking ${size.grouped} tasks in groups …`);

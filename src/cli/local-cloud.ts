@@ -18,6 +18,7 @@ const CHILD_GRACE_MS = 28_000;
 const QUEUE_NAME = 'autofiles-events';
 /** Compiled code of the children, kept from one start to the next. */
 const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/autofiles', import.meta.url));
+const GATHERED = new URL('./gathered-packages.ts', import.meta.url).href;
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 export interface LocalCloud {
@@ -117,7 +118,7 @@ export async function startLocalCloud(deps: {
         name,
         command: process.execPath,
         // many short-lived objects and little that lives: see heap.ts
-        args: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8', here(script), ...args],
+        args: ['--disable-warning=ExperimentalWarning', '--import', GATHERED, '--max-semi-space-size=8', here(script), ...args],
         env: { ...inherited, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
         grace: CHILD_GRACE_MS,
         onLine: (line) => deps.onLog(name, line),
