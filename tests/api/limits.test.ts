@@ -6,7 +6,9 @@ import { createAdaptorServer } from '@hono/node-server';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SERVER_LIMITS } from '../../src/cli/server-limits.ts';
+import { resourceKey } from '../../src/queues/keys.ts';
 import { createRateLimit } from '../../src/queues/rate-limit.ts';
+import { tombstoneOf } from '../../src/queues/resource-record.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { openTestWeb, type TestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
@@ -98,8 +100,11 @@ describe('refused calls', () => {
   it('alone count where Heroku calls for all customers, and each side has its own count', async () => {
     const one = await web({ AUTOFILES_REFUSED_PER_ADDRESS: '3', AUTOFILES_CALLS_PER_ADDRESS: '1' });
     const basic = (password: string) => `Basic ${Buffer.from(`line-d:${password}`).toString('base64')}`;
+    const id = '01234567-89ab-cdef-0123-456789abcdef';
+    // one that Redis does not know is asked for in the archive, which is not there
+    await redis.hset(resourceKey(id), tombstoneOf({ id, app: '', bucket: `ld-private-${id}`, region: 'us-east-1', plan: 'free' }));
     const remove = (password: string) =>
-      one.call('DELETE', '/heroku/resources/01234567-89ab-cdef-0123-456789abcdef', {
+      one.call('DELETE', `/heroku/resources/${id}`, {
         token: undefined,
         ...from('192.0.2.30', { authorization: basic(password) }),
       });
