@@ -39,6 +39,8 @@ export interface PartnerDeps {
         readonly recall: (id: string) => Promise<void>;
         /** The archive knows that the resource is being removed; false when Redis does not (any more). */
         readonly keepRemoval: (id: string) => Promise<boolean>;
+        /** The archive knows the plan; false when Redis does not (any more). */
+        readonly keepPlan: (id: string, plan: string) => Promise<boolean>;
       }
     | undefined;
   /** AWS region of this deployment's queue; buckets stand there, too. */
@@ -144,11 +146,15 @@ async function changePlan(deps: PartnerDeps, c: Context): Promise<Response> {
   if (!planChangeRequest.Check(body)) return refusal(c, 422, 'The request names no plan.');
   const plan = offered(deps, body.plan);
   if (plan === undefined) return refusal(c, 422, unknownPlan(body.plan));
-  const state = isUuid(id) ? await recalled(deps, id) : undefined;
+  // what is kept below takes the place of what the archive has: nothing of that is lost
+  if (isUuid(id)) await deps.archive?.recall(id);
+  const state = isUuid(id) ? await deps.resources.stateOf(id) : undefined;
   if (state === undefined) return refusal(c, 404, 'There is no such add-on.');
   const before = (await deps.resources.get(id))?.plan;
   const { done } = await deps.resources.change(id, { set: { plan: body.plan } });
   if (!done) return refusal(c, state === 'failed' ? 422 : 410, 'This add-on was removed.');
+  if ((await deps.archive?.keepPlan(id, body.plan)) === false)
+    throw new Failure('redis_unavailable', 'It lost data meanwhile. Please try again.');
   if (before !== body.plan)
     await deps.audit.append(id, { actor: 'heroku', action: 'plan.change', detail: `${before} → ${body.plan}`, address: deps.addressOf(c) });
   return c.json({ message: `The plan ${plan.name} is in force.` }, 200);

@@ -7,6 +7,8 @@ import { Failure } from '../schema/failures.ts';
 const MAX_MARK_BYTES = 4_096;
 /** Bytes of a resource's record that are read at most; sealed secrets are the larger part. */
 const MAX_BACKUP_BYTES = 262_144;
+/** Backups that are read at the same time: everything waits for them after a loss. */
+const AT_ONCE = 16;
 const BACKUPS = 'resources/';
 const WITNESS = 'store.json';
 const JSON_TYPE = { contentType: 'application/json' };
@@ -74,9 +76,11 @@ export function createArchiveMarks(deps: { store: ObjectStore; bucket: string })
       let next: string | undefined;
       do {
         const page = await store.versions(bucket, { prefix: BACKUPS, ...(next === undefined ? {} : { next }) });
-        for (const { key } of page.versions.filter(({ latest }) => latest)) {
-          const text = await store.text(bucket, key, undefined, MAX_BACKUP_BYTES);
-          if (text !== undefined) yield text;
+        const keys = page.versions.filter(({ latest }) => latest).map(({ key }) => key);
+        for (let i = 0; i < keys.length; i += AT_ONCE) {
+          const some = keys.slice(i, i + AT_ONCE);
+          const texts = await Promise.all(some.map((key) => store.text(bucket, key, undefined, MAX_BACKUP_BYTES)));
+          yield* texts.filter((text) => text !== undefined);
         }
         next = page.next;
       } while (next !== undefined);

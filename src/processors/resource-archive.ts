@@ -21,6 +21,11 @@ export interface ResourceArchive {
   keep(id: string, whole: () => Promise<number>): Promise<void>;
   /** Keeps that the resource is being removed; answers false, and keeps nothing, when Redis does not say so (any more). */
   keepRemoval(id: string): Promise<boolean>;
+  /**
+   * Keeps a change of plan, of a resource that was recalled before it was changed; answers false, and keeps nothing, when Redis does not have it
+   * (any more).
+   */
+  keepPlan(id: string, plan: string): Promise<boolean>;
   /** Keeps the tombstone, and nothing else of the resource. */
   entomb(resource: Resource): Promise<void>;
 }
@@ -74,6 +79,17 @@ export function createResourceArchive(deps: {
       const found = await backup.dump(id);
       if (found?.state !== 'deprovisioning' && found?.state !== 'removed') return false;
       await marks.backUpRemoval(id, found.text);
+      await backup.restore(found.text);
+      return true;
+    },
+
+    keepPlan: async (id, plan) => {
+      await ready();
+      const found = await backup.dump(id);
+      if (found?.plan !== plan) return false;
+      // one that is being removed needs no plan
+      if (found.state === 'deprovisioning' || found.state === 'removed') return true;
+      await marks.backUp(id, found.text);
       await backup.restore(found.text);
       return true;
     },

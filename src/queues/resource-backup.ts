@@ -34,11 +34,12 @@ export function createResourceBackup(deps: { redis: Redis }) {
   };
 
   return {
-    /** The record as text, always the same for the same record, and where its life stands; undefined when there is none. */
-    dump: async (id: string): Promise<{ readonly text: string; readonly state: ResourceState } | undefined> => {
+    /** The record as text, always the same for the same record, and what it says; undefined when there is none. */
+    dump: async (id: string): Promise<{ readonly text: string; readonly state: ResourceState; readonly plan: string } | undefined> => {
       const found = await redis.hgetall(resourceKey(id));
-      const bucket = found['bucket'];
-      if (bucket === undefined) return undefined;
+      const resource = readResource(id, found);
+      if (resource === undefined) return undefined;
+      const { bucket, plan, state = 'provisioned' } = resource;
       const webhooks = await redis.hgetall(webhookKeys(id).all);
       const paused = await pausedAt(id);
       const text = JSON.stringify({
@@ -49,7 +50,7 @@ export function createResourceBackup(deps: { redis: Redis }) {
         ...(paused.length === 0 ? {} : { paused }),
         ...(Object.keys(webhooks).length === 0 ? {} : { webhooks: sorted(webhooks) }),
       } satisfies Static<typeof Backup>);
-      return { text, state: readResource(id, found)?.state ?? 'provisioned' };
+      return { text, state, plan };
     },
 
     /** What `dump` will answer when the resource is removed. */
@@ -59,7 +60,7 @@ export function createResourceBackup(deps: { redis: Redis }) {
     },
 
     /**
-     * Puts a record back that is not there, or not as far in its life as the backup. Of a removed one that Redis has alive, what is left is
+     * Puts a record back that is not there, or not as far in its life, or in its changes, as the backup. Of a removed one that Redis has alive, what is left is
      * to be removed: it comes back as `deprovisioning`. Answers whether anything changed; a text that is no backup does nothing. Repeatable.
      */
     restore: async (text: string): Promise<boolean> => {

@@ -34,6 +34,7 @@ const onlyTombstone = async (uuid: string) => {
 
 test('what was installed, exchanged or removed meanwhile is so afterwards', async () => {
   const worker = world.workerProcess();
+  const upgraded = await world.provisioned();
   const [gone, goneByLate] = [await world.provisioned(), await world.provisioned()];
   world.heroku.fault('POST /oauth/token', { status: 503 });
   const half = await install();
@@ -46,6 +47,7 @@ test('what was installed, exchanged or removed meanwhile is so afterwards', asyn
   world.heroku.fault('POST /oauth/token', undefined);
   await stateIs(half.uuid, 'provisioned');
   const whole = await install();
+  expect((await world.call('PUT', `/heroku/resources/${upgraded}`, { plan: 'premium' })).status).toBe(200);
   await stateIs(whole.uuid, 'provisioned');
   expect(await remove(gone)).toBe(204);
   await stateIs(gone, 'removed');
@@ -64,6 +66,7 @@ test('what was installed, exchanged or removed meanwhile is so afterwards', asyn
     expect(await bucketsOf(uuid)).toBe(0);
     expect(await remove(uuid)).toBe(410);
   }
+  expect((await world.resources.get(upgraded))?.plan).toBe('premium');
   for (const { uuid, body } of [half, whole]) {
     await stateIs(uuid, 'provisioned');
     expect(world.heroku.addon(uuid).state).toBe('provisioned');

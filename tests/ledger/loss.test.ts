@@ -7,6 +7,7 @@ import { unchanged } from '../../src/queues/layout.ts';
 import { openAccount, readLedger } from '../../src/queues/ledger.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
 import { createWebhooks } from '../../src/queues/webhooks.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import { isFinal } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
@@ -125,6 +126,43 @@ it('emptied: a resource that was paused is paused, and its webhooks are there', 
   await budget.resume(ADDON_ACCOUNT, engine.resource);
   expect((await engine.ended(held, 30_000)).state).toBe('succeeded');
 }, 60_000);
+
+it('rolled back: what is backed up is the later of two records, and none of a Redis that may have lost data', async () => {
+  const { redis, engine, ledger } = await start();
+  const backup = () => engine.cloud.objects.get(`${ARCHIVE_BUCKET}/resources/${engine.resource}.json`)?.body ?? '';
+  const put: string[] = [];
+  const said: string[] = [];
+  let noWitness = false;
+  const say = (_: unknown, text: string) => said.push(text);
+  await engine.replaceEngine({
+    store: {
+      ...engine.cloud.store,
+      put: async (bucket, key, ...rest) => {
+        if (noWitness && key === 'store.json') throw new Failure('s3_unavailable', 'PUT: HTTP 503 SlowDown.');
+        put.push(key);
+        return await engine.cloud.store.put(bucket, key, ...rest);
+      },
+    },
+    log: { debug: () => {}, info: () => {}, warn: say, error: say },
+  });
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const remembered = await beats();
+  const rollBack = await redis.remember();
+  await engine.resources.change(engine.resource, { set: { plan: 'premium' } });
+  await until('a backup of the change', () => backup().includes('premium'));
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+
+  // the loss is noticed, and cannot be put right yet
+  noWitness = true;
+  await rollBack();
+  said.length = 0;
+  put.length = 0;
+  await until('sweeps', () => said.filter((text) => text === 'bucket not swept').length >= 3, 40_000);
+  expect(put.filter((key) => key.startsWith('resources/'))).toEqual([]);
+  noWitness = false;
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+  expect((await engine.resources.get(engine.resource))?.plan).toBe('premium');
+}, 90_000);
 
 it('emptied, without a watermark: nothing runs again by itself', async () => {
   const { redis, engine, ledger, archived, release } = await start();

@@ -236,8 +236,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'a removal that a rolled-back Redis forgot is forgotten',
     file: 'queues/lua/resource-merge.lua',
-    from: "if rank(archived['state'], archived['s:partner']) <= stands then",
-    to: 'if stands >= 0 then',
+    from: 'if not newer then return',
+    to: 'if stands >= 0 then return',
     caughtBy: 'tests/addon/loss.test.ts',
   },
   {

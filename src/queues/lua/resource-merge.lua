@@ -1,5 +1,5 @@
--- Puts the record of a resource back as the archive has it, when Redis has none or one that is not as far in its life: what was said
--- to Heroku is never taken back by a Redis that forgot it.
+-- Puts the record of a resource back as the archive has it, when Redis has none, one that is not as far in its life, or one that
+-- was not changed as often: what was said to Heroku is never taken back by a Redis that forgot it.
 -- KEYS: record   ARGV: (unused), (unused), the archived record (JSON object of texts)
 -- Answers {1 when anything changed, the state that stands now}. Of a removed resource that stands here as one that was not, what is
 -- left is to be removed: it becomes one that is being removed.
@@ -14,7 +14,12 @@ local archived = cjson.decode(ARGV[3])
 if redis.call('EXISTS', KEYS[1]) == 1 then
   local state = redis.call('HGET', KEYS[1], 'state')
   local stands = rank(state or nil, redis.call('HEXISTS', KEYS[1], 's:partner') == 1)
-  if rank(archived['state'], archived['s:partner']) <= stands then return { 0, state or 'provisioned' } end
+  local came = rank(archived['state'], archived['s:partner'])
+  local newer = came > stands
+  if came == stands and state ~= 'removed' then
+    newer = tonumber(archived['rev'] or 0) > tonumber(redis.call('HGET', KEYS[1], 'rev') or 0)
+  end
+  if not newer then return { 0, state or 'provisioned' } end
   if archived['state'] == 'removed' then
     if state == 'deprovisioning' then return { 0, state } end
     redis.call('HSET', KEYS[1], 'state', 'deprovisioning', 'changed', now)

@@ -17,5 +17,7 @@ for _, field in ipairs(cjson.decode(ARGV[5])) do
 end
 local fields = cjson.decode(ARGV[4])
 for name, value in pairs(fields) do redis.call('HSET', KEYS[1], name, value) end
+-- of two copies of the same record the one that was changed more often is the later one
+redis.call('HINCRBY', KEYS[1], 'rev', 1)
 if fields['state'] then redis.call('HSET', KEYS[1], 'changed', now) end
 return { 1, state }
