@@ -47,7 +47,7 @@ export interface DeprovisionDeps {
 
 /** The job after the DELETE. Resolves when only the tombstone is left; throws what another try heals. */
 export async function deprovision(deps: DeprovisionDeps, id: string): Promise<void> {
-  await deps.whole();
+  const epoch = await deps.whole();
   const resource = await deps.resources.get(id);
   if (resource?.state !== 'deprovisioning') return;
   const { failpoint } = deps;
@@ -71,6 +71,8 @@ export async function deprovision(deps: DeprovisionDeps, id: string): Promise<vo
   const told = (await deps.resources.secret(id, 'partner')) !== undefined;
   if (told && deps.asyncDeprovision) await deps.addons.deprovisioned(id);
   failpoint('deprovision.told');
+  // one that lost data meanwhile may have hidden whom to tell, and what to purge
+  if ((await deps.whole()) !== epoch) throw new Failure('redis_unavailable', `It lost data while resource ${id} was removed.`);
   await deps.archive?.entomb(resource);
   failpoint('deprovision.entombed');
   await deps.audit.append(id, { actor: 'engine', action: 'resource.removed', detail: `bucket ${resource.bucket}` });
