@@ -12,12 +12,21 @@ for _, one in ipairs(cjson.decode(ARGV[3])) do
   if one == state then allowed = true end
 end
 if not allowed then return { 0, state } end
+local touched = false
 for _, field in ipairs(cjson.decode(ARGV[5])) do
-  if field == '*' then redis.call('DEL', KEYS[1]) else redis.call('HDEL', KEYS[1], field) end
+  if field == '*' then
+    redis.call('DEL', KEYS[1])
+    touched = true
+  elseif redis.call('HDEL', KEYS[1], field) == 1 then
+    touched = true
+  end
 end
 local fields = cjson.decode(ARGV[4])
-for name, value in pairs(fields) do redis.call('HSET', KEYS[1], name, value) end
+for name, value in pairs(fields) do
+  if redis.call('HGET', KEYS[1], name) ~= value then touched = true end
+  redis.call('HSET', KEYS[1], name, value)
+end
 -- of two copies of the same record the one that was changed more often is the later one
-redis.call('HINCRBY', KEYS[1], 'rev', 1)
+if touched then redis.call('HINCRBY', KEYS[1], 'rev', 1) end
 if fields['state'] then redis.call('HSET', KEYS[1], 'changed', now) end
 return { 1, state }
