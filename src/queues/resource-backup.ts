@@ -4,7 +4,8 @@
 import type { Redis } from 'ioredis';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { ACCOUNTS_KEY, appKey, bucketKey, pausedKey, RESOURCES_KEY, resourceKey, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import { ACCOUNTS_KEY, pausedKey, resourceKey, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import { enlist, strike } from './resource-index.ts';
 import { type Resource, type ResourceState, readResource, tombstoneOf } from './resource-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
@@ -85,9 +86,13 @@ export function createResourceBackup(deps: { redis: Redis }) {
       // of a removed one its tombstone is enough
       if (state === 'removed') return changed === 1;
       // also of one that stands: a removal that went on meanwhile may have taken them
-      await redis.setnx(bucketKey(bucket), id);
-      if (record['app']) await redis.setnx(appKey(record['app']), id);
-      await redis.sadd(RESOURCES_KEY, id);
+      const places = { id, bucket, app: record['app'] ?? '' };
+      await enlist(redis, places);
+      // one that came to its end at the same moment had struck them off before that
+      if ((await redis.hget(resourceKey(id), 'state')) === 'removed') {
+        await strike(redis, places);
+        return changed === 1;
+      }
       if (changed !== 1 || record['state'] === 'removed') return changed === 1;
       await pause();
       if (Object.keys(webhooks).length > 0) {

@@ -10,7 +10,10 @@ export type ResourceJob =
   | { readonly kind: 'rotate'; readonly resource: string; readonly before?: number };
 
 export interface ResourceJobs {
-  /** Idempotent: a job that waits, or is done right now, is not added twice. */
+  /**
+   * Idempotent: a job that waits, or is done right now, is not added twice. One that waits for its next try is tried now: the time of that
+   * was told by the clock of the worker where it failed, which may be minutes ahead.
+   */
   add(job: ResourceJob): Promise<void>;
   close(): Promise<void>;
 }
@@ -25,8 +28,16 @@ export function createResourceJobs(deps: { connection: Redis; onError: (error: E
   return {
     add: async (job) => {
       const asked = job.kind === 'rotate' && job.before !== undefined ? `-${job.before}` : '';
+      const jobId = `${job.kind}-${job.resource}${asked}`;
+      const waiting = await queue.getJob(jobId);
+      if (waiting !== undefined && (await waiting.isDelayed())) {
+        await waiting.promote().catch(async (error: unknown) => {
+          // another call, or its time, was quicker
+          if (await waiting.isDelayed()) throw error;
+        });
+      }
       await queue.add(job.kind, job, {
-        jobId: `${job.kind}-${job.resource}${asked}`,
+        jobId,
         attempts: ATTEMPTS,
         backoff: { type: 'custom' },
         removeOnComplete: true,

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
 import { appKey, bucketKey, RESOURCES_KEY, resourceKey } from './keys.ts';
+import { strike } from './resource-index.ts';
 import {
   DATA_KEY,
   isAlive,
@@ -184,9 +185,7 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       if (state === 'removed') return;
       if (state !== 'deprovisioning')
         throw new Failure('redis_unavailable', `It lost data: resource ${resource.id} is ${state ?? 'unknown'}.`);
-      await redis.srem(RESOURCES_KEY, resource.id);
-      await redis.del(bucketKey(resource.bucket));
-      if (resource.app !== '' && (await redis.get(appKey(resource.app))) === resource.id) await redis.del(appKey(resource.app));
+      await strike(redis, resource);
       const { id } = resource;
       await runScript(redis, 'resource', [resourceKey(id)], ['', '', '["deprovisioning"]', JSON.stringify(tombstoneOf(resource)), '["*"]']);
       for (const kind of Object.keys(SECRETS)) lastOpened.delete(`${kind}:${id}`);
