@@ -150,6 +150,8 @@ export function createWorkload(world: World, seed: number): Workload {
     },
     epilogue: async () => {
       await startAndCancel();
+      // what was done of these while all was broken may have come to nothing: an invariant that met none of its kind is not proven
+      for (const oddity of oddities) await oddity();
       for (const tenant of [a, b]) await start('timing out', [task('silent', { timeout: 1, retries: 1, backoff: soon })], tenant);
       for (const event of old.slice(0, 3)) await world.send(event);
     },
