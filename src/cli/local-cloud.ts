@@ -1,5 +1,6 @@
 // `autofiles start`: redis, store, dynos, web and worker under one supervisor, on loopback, with the add-on provisioned
 // for the app. Production and this differ by endpoints and credentials alone.
+import { randomInt } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -18,6 +19,10 @@ const CHILD_GRACE_MS = 28_000;
 const QUEUE_NAME = 'autofiles-events';
 /** Compiled code of the children, kept from one start to the next. */
 const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/autofiles', import.meta.url));
+/** Ports of the local cloud's servers, and how many of them are tried before the system chooses one. */
+const LOWEST_PORT = 20_000;
+const HIGHEST_PORT = 32_767;
+const PORT_TRIES = 50;
 const GATHERED = new URL('./gathered-packages.ts', import.meta.url).href;
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -199,12 +204,24 @@ function pick(env: NodeJS.ProcessEnv, ...names: readonly string[]): Record<strin
 async function choosePorts(remembered: Identity['ports'], say: (line: string) => void): Promise<Identity['ports']> {
   const choose = async (name: keyof Identity['ports']): Promise<number> => {
     const wanted = remembered[name];
-    const port = (wanted === 0 ? undefined : await bindable(wanted)) ?? (await bindable(0));
+    const port = (wanted === 0 ? undefined : await bindable(wanted)) ?? (await freePort());
     if (port === undefined) throw new Failure('start_failed', 'Found no free port on 127.0.0.1.');
     if (wanted !== 0 && port !== wanted) say(`port ${wanted} of ${name} is taken, ${port} is used from now on: read .autofiles/env again`);
     return port;
   };
   return { store: await choose('store'), dynos: await choose('dynos'), web: await choose('web') };
+}
+
+/**
+ * A port that nothing listens on, below those that systems give to connections (Linux from 32768 on, others from 49152): one of these may be taken by
+ * any connection before its server listens.
+ */
+async function freePort(): Promise<number | undefined> {
+  for (let tries = 0; tries < PORT_TRIES; tries += 1) {
+    const port = await bindable(randomInt(LOWEST_PORT, HIGHEST_PORT + 1));
+    if (port !== undefined) return port;
+  }
+  return await bindable(0);
 }
 
 async function bindable(port: number): Promise<number | undefined> {

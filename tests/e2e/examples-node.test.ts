@@ -22,6 +22,14 @@ describe('examples/node-starter', { timeout: 150_000 }, () => {
     return stdout;
   };
 
+  it('listens on ports that the system gives to no connection: one of these may be taken between the choice and the listening', () => {
+    const ports = ['AUTOFILES_URL', 'HEROKU_HOST', 'AWS_ENDPOINT_URL_S3'].map((name) => Number(new URL(cloud.variables[name] ?? '').port));
+    expect(
+      ports.every((port) => port >= 20_000 && port < 32_768),
+      ports.join(' '),
+    ).toBe(true);
+  });
+
   it('uploads the two-step starter, which runs to its end', async () => {
     expect(await script('starter_workflow.mjs')).toBe('Saved in/example; its workflow begins.\n');
     const run = await cloud.ended('in/example');
