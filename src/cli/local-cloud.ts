@@ -23,6 +23,7 @@ const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/autofiles
 const LOWEST_PORT = 20_000;
 const HIGHEST_PORT = 32_767;
 const PORT_TRIES = 50;
+/** Loaded first in each child: see gathered-packages.ts. */
 const GATHERED = new URL('./gathered-packages.ts', import.meta.url).href;
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 

@@ -4,6 +4,7 @@ import { SpanKind, SpanStatusCode, TraceFlags } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace';
+import { waitAtMost } from '../processors/wait-at-most.ts';
 import type { RunSpan } from '../schema/run-spans.ts';
 
 /** Milliseconds that the last spans may take to leave when the process stops. */
@@ -28,14 +29,7 @@ export function openTracing(serviceName: string): Tracing {
       const traceId = idOf(`trace ${runId}`, 32);
       for (const span of spans) processor.onEnd(readable(span, runId, traceId, resource));
     },
-    close: async () => {
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, FLUSH_MS);
-      });
-      await Promise.race([processor.shutdown(), late]);
-      clearTimeout(timer);
-    },
+    close: () => waitAtMost(FLUSH_MS, processor.shutdown()),
   };
 }
 

@@ -39,6 +39,7 @@ import { retentionOf } from './retention.ts';
 import { sharedCall } from './shared-call.ts';
 import { startSweeping } from './sweep.ts';
 import { createTaskProcessor } from './task.ts';
+import { waitAtMost } from './wait-at-most.ts';
 
 /** Milliseconds that Redis may take to answer a look at what is due. */
 const PROBE_DEADLINE_MS = 5_000;
@@ -195,8 +196,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       clock: createSweeping({ redis, shard }).clock,
     })),
     resources,
-    resourceJobs: () =>
-      createResourceJobs({ connection: redis, onError: (error) => log.warn({ error: messageOf(error) }, 'queue of resources') }),
+    resourceJobs: () => createResourceJobs({ connection: redis, onError }),
     store,
     archiveBucket: options.archiveBucket,
     retention: options.retention ?? retentionOf,
@@ -274,29 +274,19 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     stop: async (deadline) => {
       const until = options.monotonic() + deadline;
       const left = () => Math.max(100, Math.ceil(until - options.monotonic()));
-      await within(left(), liveness.stop());
+      await waitAtMost(left(), liveness.stop());
       probe.disconnect();
       await consumer.stop(left());
       await Promise.all([granting.stop(), auditing.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
       // a worker's close waits for its activations; they are short, and what is left is run again by another worker
-      await within(left(), jobs.close());
-      await within(left(), books.stop(Math.min(ARCHIVE_LAST_MS, left())));
+      await waitAtMost(left(), jobs.close());
+      await waitAtMost(left(), books.stop(Math.min(ARCHIVE_LAST_MS, left())));
       tasks.close();
-      await within(left(), budget.settle());
+      await waitAtMost(left(), budget.settle());
       channel.close();
-      await within(left(), Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]));
+      await waitAtMost(left(), Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]));
       redis.disconnect();
       log.info({}, 'engine stopped');
     },
   };
-}
-
-/** Waits for the promise, but not longer than `ms`. */
-async function within(ms: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
 }
