@@ -24,6 +24,7 @@ import { readConfig } from '../../src/schema/config.ts';
 import { isFinal, type RunView } from '../../src/schema/run-view.ts';
 import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
 import { type DynoScript, startHerokuStub } from './heroku-stub.ts';
+import { leash } from './leash.ts';
 import { startRedis } from './redis-server.ts';
 import { until } from './until.ts';
 
@@ -99,6 +100,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     children.add(child);
+    leash(child);
     storeChild = child;
     const [ready] = await once(child, 'message');
     storePort = ready.port;
@@ -180,6 +182,7 @@ export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, 
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       });
       children.add(child);
+      leash(child);
       let said = '';
       child.stdout?.on('data', (data) => {
         said += data;

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import { leash } from './leash.ts';
 import { until } from './until.ts';
 
 /** Slots of a cluster; the highest port whose bus port (ten thousand more) is one too. */
@@ -67,6 +68,7 @@ export async function startRedisCluster(options: { replica?: boolean } = {}): Pr
       { stdio: 'ignore' },
     );
     await once(child, 'spawn');
+    leash(child, folder);
     const redis = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 50, maxRetriesPerRequest: null });
     redis.on('error', () => {});
     await redis.ping();

@@ -5,6 +5,7 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { leash } from './leash.ts';
 import { startRedisCluster } from './redis-cluster.ts';
 
 /** Folder of the append-only files (redis.conf, appenddirname). */
@@ -56,6 +57,7 @@ export async function startRedis(options: { fsync?: 'always' | 'everysec' } = {}
     ];
     const next = spawn('redis-server', args, { stdio: 'ignore' });
     await once(next, 'spawn');
+    leash(next, folder);
     const until = Date.now() + 90_000;
     while (!(await answers(socket))) {
       if (Date.now() > until || next.exitCode !== null) throw new Error('redis-server did not start');
