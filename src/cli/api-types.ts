@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document rsrPB0_BjdFqJZ-9, content j9jig_HKD6qLclHu. Do not edit.
+// Made by `npm run api-types`; document w9_YyVuOLkclGCbl, content b9wviVb04v5K_pmj. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -592,6 +592,7 @@ export interface components {
         | 'run_timed_out'
         | 'cancelled'
         | 'redis_unavailable'
+        | 'run_lost'
         | 'redis_unsafe'
         | 's3_refused'
         | 'sts_unavailable'

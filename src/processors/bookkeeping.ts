@@ -119,6 +119,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     watch,
     clock,
     now,
+    recovered: ledger.recovered,
     onRaised: ledger.allDue,
     resume: async () => {
       const jobs = deps.resourceJobs();
@@ -140,6 +141,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     watch,
     decide: deps.decide,
     whole: async () => await epoch.recall.settled(true),
+    lostFrom: epoch.recall.epochFor,
     drained: deps.drained,
     clock,
     everyMs: deps.ledgerMs ?? SWEEP_MS,

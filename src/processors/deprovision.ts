@@ -66,7 +66,7 @@ export async function deprovision(deps: DeprovisionDeps, id: string): Promise<vo
   await drain(deps, resource);
   await deps.tokens.revokeAll(id);
   await deps.sessions.endAll(id);
-  await deps.purge.purge(id);
+  const start = await deps.purge.purge(id);
   failpoint('deprovision.purged');
   const told = (await deps.resources.secret(id, 'partner')) !== undefined;
   if (told && deps.asyncDeprovision) await deps.addons.deprovisioned(id);
@@ -76,7 +76,7 @@ export async function deprovision(deps: DeprovisionDeps, id: string): Promise<vo
   await deps.archive?.entomb(resource);
   failpoint('deprovision.entombed');
   await deps.audit.append(id, { actor: 'engine', action: 'resource.removed', detail: `bucket ${resource.bucket}` });
-  await deps.resources.bury(resource);
+  await deps.resources.bury(resource, start);
   deps.log.info({ resource: id, bucket: resource.bucket }, 'removed a resource');
 }
 

@@ -14,7 +14,7 @@ import { beatsOf, below, hasTurnedBack, highestOf, serverOf, startedAnew, vouche
 const BEAT_MS = 250;
 /** Milliseconds between two witnesses in the archive, for the case that all workers end with Redis. */
 const WITNESS_MS = 30_000;
-/** Milliseconds after a loss in which what is not there may still be on its way back. */
+/** Milliseconds after a loss in which what is not there may still be on its way back, where the sweep does not come to an end of it. */
 const RECOVERY_MS = 3_600_000;
 /** Beats that a new epoch is ahead of all that was seen: other processes may have seen a few more. */
 const AHEAD = 10_000;
@@ -49,14 +49,16 @@ export interface Recall {
   whole(): number | undefined;
   /** Which start of Redis that is; undefined where it has no one name for it (a cluster), and while it is not known to be whole. */
   server(): string | undefined;
-  /** Whether what is not there may still be on its way back. */
-  recovering(): boolean;
+  /** Whether a run of the resource that is not there may still be on its way back: its bucket was not compared to the end since the loss. */
+  recovering(resource: string): Promise<boolean>;
   /** Puts a run back that the archive has as ended; answers whether it has it. */
   restore(runId: string): Promise<boolean>;
 }
 
 export interface EpochDeps extends RecoveryDeps {
   readonly watch: Watch;
+  /** The epoch up to which everything of a resource that can come back has come back. */
+  readonly recovered: (resource: string) => Promise<number>;
   /** Redis' time in milliseconds. */
   readonly clock: () => Promise<number>;
   readonly now: () => number;
@@ -236,7 +238,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       whole: () => (whole() && current !== undefined ? wholeAfter : undefined),
       server: () => (whole() && known?.length === 1 ? current?.server : undefined),
       epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
-      recovering: () => current !== undefined && current.since > 0 && deps.now() - current.since < RECOVERY_MS,
+      recovering: async (resource) => {
+        if (current === undefined || current.since === 0 || deps.now() - current.since >= RECOVERY_MS) return false;
+        return (await deps.recovered(resource)) < current.epoch;
+      },
       restore: async (runId) => await restoreRun(deps, runId),
     },
   };

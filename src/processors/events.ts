@@ -172,13 +172,19 @@ async function decideObject(
       return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
     return await beside.account();
   }
-  const before = delivered === undefined ? undefined : await deps.runs.depth(delivered);
-  const depth = before === undefined ? 0 : before + 1;
+  const depth = delivered === undefined ? 0 : await depthAfter(deps, delivered);
   if (depth > MAX_DEPTH) {
     await beside.note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
     return await beside.account();
   }
   await start(deps, resource, event, head, metadata, depth, beside);
+}
+
+/** How many runs led to the one that an output of `runId` starts. That run was there a moment ago: without it Redis was rolled back meanwhile. */
+async function depthAfter(deps: EventDeps, runId: string): Promise<number> {
+  const before = await deps.runs.depth(runId);
+  if (before === undefined) throw new Failure('run_lost', `It is run ${runId}, whose output was delivered a moment ago.`);
+  return before + 1;
 }
 
 /** Answers with the run that the object is an output of, and thus led to a run that this same object would start; undefined: it is none. */
@@ -201,9 +207,9 @@ async function deliver(
   deps.failpoint('events.delivered');
   deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
   // after a loss of Redis the run may not have been made again yet
-  if (result === 'gone' && deps.recall?.recovering()) {
-    await deps.recall.restore(refOf(metadata.taskId)?.runId ?? '');
-    throw new Failure('conflict', `The run of ${metadata.taskId} is not there, and may come back.`);
+  if (result === 'gone' && (await deps.recall?.recovering(resource.id))) {
+    await deps.recall?.restore(refOf(metadata.taskId)?.runId ?? '');
+    throw new Failure('run_lost', `It is the run of task ${metadata.taskId}, and what started it is looked for.`);
   }
   if (result === 'foreign' || result === 'gone') await note(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
   if (result === 'unlaunched') await note(`ld_task_id names ${metadata.taskId}, which was never launched`);

@@ -7,7 +7,7 @@ import type { Resource, Resources } from '../queues/resources.ts';
 import type { StoreEpoch } from '../queues/store-epoch.ts';
 import type { Watch } from '../queues/watch.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
-import { messageOf } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { ObjectCreated } from '../schema/s3-event.ts';
 import type { ArchiveMarks } from './archive-marks.ts';
@@ -40,6 +40,8 @@ export interface BucketSweepDeps {
   readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
   /** Resolves with the epoch when Redis is found whole now, or made whole; throws while it is not. */
   readonly whole: () => Promise<number>;
+  /** The epoch, for what was saved (ms) before it began: Redis may have lost its decision. */
+  readonly lostFrom: (saved: number) => number | undefined;
   /** Whether the event queue is empty. */
   readonly drained: () => Promise<boolean>;
   /** Redis' time in milliseconds. */
@@ -128,20 +130,26 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   const range = { since: mark.since, from };
   let found = await compareBucket(deps, resource, range, signal);
   const late = began - ((await deps.drained()) ? deps.lateMs : Math.max(deps.lateMs, BACKLOG_LATE_MS));
-  const overdue = found.missing.filter(({ modifiedAt }) => modifiedAt <= late);
+  // what Redis may have lost has no event any more: waiting for the queue would be waiting for its outputs, which wait for it
+  const lost = ({ modifiedAt }: ObjectVersion) => deps.lostFrom(modifiedAt) === epoch;
+  const overdue = found.missing.filter((version) => version.modifiedAt <= late || lost(version));
+  let fate: Fate = { decided: 0, orphaned: new Set() };
   if (overdue.length > 0) {
     if ((await deps.whole()) !== epoch) return 0;
     deps.log.warn({ resource: resource.id, missing: overdue.length }, 'versions without a decision: decided by the sweep');
-    await decideAll(deps, resource, overdue, tries, signal);
+    fate = await decideAll(deps, resource, overdue, tries, signal);
     found = await compareBucket(deps, resource, range, signal);
   }
   deps.failpoint('ledger.compared');
+  const open = found.missing.filter(lost);
+  // nothing of before the loss is left, or nothing but outputs of runs that nothing of before the loss starts
+  const recovered = open.length === 0 || (fate.decided === 0 && open.every(({ versionId }) => fate.orphaned.has(versionId)));
   const at = await passedUntil(deps, found, began);
   // what was read from a Redis that lost data meanwhile proves nothing
   if ((await deps.whole()) !== epoch) return 0;
   const watermark = at > mark.at ? await deps.marks.setWatermark(resource, { since: mark.since, begun: mark.begun, at }) : mark;
   deps.failpoint('ledger.marked');
-  await note(deps, resource, found, watermark, began);
+  await note(deps, resource, found, { watermark, began, recovered: recovered ? epoch : undefined });
   // what stands an hour and a little before the watermark is not asked for any more
   await deps.ledger.trim(resource.id, from - 48 * HOUR_MS, from - HOUR_MS);
   if (found.missing.length > 0 || began - mark.begun < NEW_MS) return Math.min(deps.everyMs, MINUTE_MS);
@@ -155,14 +163,23 @@ async function passedUntil(deps: BucketSweepDeps, found: Comparison, began: numb
   return Math.min(began, (oldest ?? began) - 1, (open ?? began) - 1);
 }
 
+/** What became of the versions that a sweep decided. */
+interface Fate {
+  readonly decided: number;
+  /** Versions that are outputs of runs which are not there. */
+  readonly orphaned: ReadonlySet<string>;
+}
+
 async function decideAll(
   deps: BucketSweepDeps,
   resource: Resource,
   versions: readonly ObjectVersion[],
   tries: Map<string, number>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Fate> {
   const left = [...versions];
+  const orphaned = new Set<string>();
+  let decided = 0;
   const work = async () => {
     for (let version = left.shift(); version !== undefined; version = left.shift()) {
       if (signal.aborted) return;
@@ -174,15 +191,23 @@ async function decideAll(
         const event = { bucket: resource.bucket, key, versionId, etag, size, time: modifiedAt, eventName: 'ObjectCreated:Put' };
         await deps.decide(event, count);
         tries.delete(name);
+        decided += 1;
       } catch (error) {
+        if (error instanceof Failure && error.code === 'run_lost') orphaned.add(versionId);
         deps.log.warn({ resource: resource.id, key, tries: count, error: messageOf(error) }, 'version not decided yet');
       }
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return { decided, orphaned };
 }
 
-async function note(deps: BucketSweepDeps, resource: Resource, found: Comparison, watermark: { at: number; since: number }, began: number) {
+async function note(
+  deps: BucketSweepDeps,
+  resource: Resource,
+  found: Comparison,
+  { watermark, began, recovered }: { watermark: { at: number; since: number }; began: number; recovered: number | undefined },
+): Promise<void> {
   const [oldest] = found.missing;
   await deps.ledger.write(resource.id, {
     bucket: resource.bucket,
@@ -196,5 +221,6 @@ async function note(deps: BucketSweepDeps, resource: Resource, found: Comparison
     beforeAccount: found.before,
     watermark: { at: watermark.at, since: watermark.since },
     sweptAt: began,
+    recovered,
   });
 }

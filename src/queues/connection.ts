@@ -105,6 +105,11 @@ export function nodesOf(redis: Redis): readonly Redis[] {
   return clusterOf(redis)?.nodes('master') ?? [redis];
 }
 
+/** Names this start of Redis; undefined in a cluster, which has no one name for it. */
+export async function startOfRedis(redis: Redis): Promise<string | undefined> {
+  return clusterOf(redis) === undefined ? /^run_id:(\w+)/m.exec(await redis.info('server'))?.[1] : undefined;
+}
+
 /** Milliseconds that Redis may take to answer the readiness check. */
 const READY_MS = 2_000;
 

@@ -21,6 +21,8 @@ export interface LedgerFigures {
   readonly beforeAccount: number;
   readonly watermark: { readonly at: number; readonly since: number } | undefined;
   readonly sweptAt: number;
+  /** The epoch of the store, when all that can come back after the loss before it has come back. */
+  readonly recovered?: number | undefined;
 }
 
 /** Keeps what a sweep found, for readLedger. */
@@ -35,6 +37,7 @@ export async function writeLedger(redis: Redis, resource: string, figures: Ledge
     at: figures.watermark?.at ?? '',
     since: figures.watermark?.since ?? '',
     swept_at: figures.sweptAt,
+    ...(figures.recovered === undefined ? {} : { recovered: figures.recovered }),
   });
 }
 
@@ -150,9 +153,13 @@ export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' 
       await redis.zadd(SWEEPS_KEY, at, resource);
     },
 
-    /** Takes a resource that is gone off the list of sweeps. */
+    /** The last epoch of the store for which a sweep found that all of the resource that can come back has come back; 0 before any. */
+    recovered: async (resource: string): Promise<number> => Number((await redis.hget(ledgerKey(resource), 'recovered')) ?? 0),
+
+    /** Takes a resource that is gone off the list of sweeps, and what a sweep that went on meanwhile noted of it. */
     strike: async (resource: string): Promise<void> => {
       await redis.zrem(SWEEPS_KEY, resource);
+      await redis.del(ledgerKey(resource));
     },
 
     /** Every resource's bucket is to be swept now. */

@@ -1,5 +1,6 @@
 // Takes everything of a removed resource out of Redis: its runs, indexes, counters, and whatever else has its id in its key.
 import { Cluster, type Redis } from 'ioredis';
+import { startOfRedis } from './connection.ts';
 import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, shardKeys, WEBHOOKED_KEY } from './keys.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
@@ -10,8 +11,8 @@ const SCAN_COUNT = 1_000;
 export interface Purge {
   /** The runs of the resource that have not ended, and the dynos that it still waits for or has to stop. */
   open(resource: string): Promise<{ runs: readonly string[]; watched: number }>;
-  /** Removes all keys of the resource but its tombstone and its audit log. Repeatable. */
-  purge(resource: string): Promise<void>;
+  /** Removes all keys of the resource but its tombstone and its audit log. Answers on which start of Redis (`startOfRedis`). Repeatable. */
+  purge(resource: string): Promise<string | undefined>;
 }
 
 /** `shards`: of the engine. */
@@ -34,6 +35,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
     },
 
     purge: async (resource) => {
+      const start = await startOfRedis(redis);
       for (const keys of shards) {
         for (;;) {
           const runs = await redis.zrange(keys.index(resource), '0', String(PAGE - 1));
@@ -60,6 +62,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
           for (const key of found) if (!kept.has(key) && !isJob(key)) await redis.unlink(key);
         } while (cursor !== '0');
       }
+      return start;
     },
   };
 }

@@ -83,10 +83,13 @@ export function createResourceBackup(deps: { redis: Redis }) {
       if ((await redis.exists(resourceKey(id))) === 0) await pause();
       const reply = await runScript(redis, 'resource-merge', [resourceKey(id)], ['', '', JSON.stringify(record)]);
       const [changed, state] = Array.isArray(reply) ? reply : [];
-      // of a removed one its tombstone is enough
-      if (state === 'removed') return changed === 1;
-      // also of one that stands: a removal that went on meanwhile may have taken them
       const places = { id, bucket, app: record['app'] ?? '' };
+      // of a removed one its tombstone is enough; a recovery that broke off below may have left it to be found
+      if (state === 'removed') {
+        await strike(redis, places);
+        return changed === 1;
+      }
+      // also of one that stands: a removal that went on meanwhile may have taken them
       await enlist(redis, places);
       // one that came to its end at the same moment had struck them off before that
       if ((await redis.hget(resourceKey(id), 'state')) === 'removed') {

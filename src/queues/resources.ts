@@ -177,17 +177,25 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
     },
 
     /**
-     * Leaves nothing of a resource but its tombstone: secrets, indexes and all other fields are gone. Throws Failure redis_unavailable, with
-     * nothing done, when Redis does not know that it is being removed: it forgot.
+     * Leaves nothing of a resource but its tombstone: secrets, indexes and all other fields are gone. `start`: on which Redis everything else
+     * of it was taken away (`startOfRedis`); one that was started since may have that back. Throws Failure redis_unavailable, and leaves no
+     * tombstone, on another start, or when Redis does not know that the resource is being removed: it forgot.
      */
-    bury: async (resource: Resource): Promise<void> => {
+    bury: async (resource: Resource, start?: string): Promise<void> => {
       const state = await redis.hget(resourceKey(resource.id), 'state');
       if (state === 'removed') return;
       if (state !== 'deprovisioning')
         throw new Failure('redis_unavailable', `It lost data: resource ${resource.id} is ${state ?? 'unknown'}.`);
       await strike(redis, resource);
       const { id } = resource;
-      await runScript(redis, 'resource', [resourceKey(id)], ['', '', '["deprovisioning"]', JSON.stringify(tombstoneOf(resource)), '["*"]']);
+      const reply = await runScript(
+        redis,
+        'resource',
+        [resourceKey(id)],
+        ['', '', '["deprovisioning"]', JSON.stringify(tombstoneOf(resource)), '["*"]', start ?? ''],
+      );
+      if (Array.isArray(reply) && reply[1] === 'changed')
+        throw new Failure('redis_unavailable', `It was started anew while resource ${id} was removed, and may have lost a part of that.`);
       for (const kind of Object.keys(SECRETS)) lastOpened.delete(`${kind}:${id}`);
       byBucket.clear();
       byApp.clear();

@@ -35,6 +35,7 @@ const FAILURES = {
   cancelled: { retry: false, status: 409, message: 'The run was cancelled.' },
   // the services around us
   redis_unavailable: { retry: true, status: 503, message: 'Redis does not answer.' },
+  run_lost: { retry: true, status: 503, message: 'Redis has lost the run, which may come back.' },
   redis_unsafe: { retry: false, status: 500, message: 'This Redis may lose runs.' },
   s3_refused: { retry: false, status: 502, message: 'S3 refused the call.' },
   sts_unavailable: { retry: true, status: 503, message: 'STS does not answer.' },

@@ -1,7 +1,7 @@
 // Redis is rolled back to before what Heroku was told: neither an installation nor a removal is lost with it.
 import { ListBucketsCommand } from '@aws-sdk/client-s3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { STORE_KEY } from '../../src/queues/keys.ts';
+import { ledgerKey, STORE_KEY } from '../../src/queues/keys.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { until } from '../support/until.ts';
 import { type AddonWorld, startAddonWorld } from './addon-world.ts';
@@ -79,6 +79,33 @@ test('what was installed, exchanged or removed meanwhile is so afterwards', asyn
   expect(tokenCalls().filter(({ status }) => status === 200 || status === 400)).toHaveLength(exchanged);
   await worker.stop();
 }, 120_000);
+
+test('rolled back between the purge and the tombstone, a removal takes away once more what came back', async () => {
+  let pass = 0;
+  const [held, purged] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  await world.work((name) => {
+    if (name === 'deprovision.archived') {
+      pass += 1;
+      if (pass === 1) {
+        held.resolve();
+        throw new Error('not now');
+      }
+    }
+    if (name === 'deprovision.purged' && pass === 2) {
+      process.kill(world.redisServer.pid, 'SIGKILL');
+      purged.resolve();
+    }
+  });
+  const uuid = await world.provisioned();
+  await world.redis.hset(ledgerKey(uuid), 'bucket', `ld-private-${uuid}`);
+  expect(await remove(uuid)).toBe(204);
+  await held.promise;
+  const rollBack = await world.redisServer.remember();
+  await purged.promise;
+  await rollBack();
+  await stateIs(uuid, 'removed');
+  await onlyTombstone(uuid);
+});
 
 test('before anybody has noticed the loss, Heroku’s calls find what Redis does not know', async () => {
   const stop = await world.work();

@@ -43,6 +43,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       shards: 1,
       watch: change.hold === undefined ? watch : { ...watch, hold: change.hold },
       clock: createSweeping({ redis: connection, shard: 0 }).clock,
+      recovered: () => Promise.resolve(0),
       now: Date.now,
       onRaised: async () => {
         raised.push(name);

@@ -59,6 +59,16 @@ local function unwatch(late)
   redis.call('SADD', KEYS[6], ARGV[17])
 end
 
+-- A run that is made again after a loss of Redis may have had launches that the record has forgotten. When their attempts are over,
+-- their dynos are looked for as those of launches of unknown fate are, and stopped.
+local function watch_forgotten(from, to)
+  if not v[17] then return end
+  for n = from, to do
+    redis.call('HSET', KEYS[5], '?' .. id .. '/' .. n, id .. '|' .. n .. '|' .. ARGV[12] .. '|' .. ARGV[6] .. '|' .. (now + 2 * tonumber(ARGV[13])))
+  end
+  redis.call('SADD', KEYS[6], ARGV[17])
+end
+
 -- A dyno is stopped only when its attempt is closed as failed, timed out, superseded or cancelled.
 local function stop_dyno()
   if dyno and not death then redis.call('ZADD', KEYS[7], now, ARGV[17] .. '|' .. dyno) end
@@ -67,6 +77,7 @@ end
 local function settle(as, code, detail)
   if phase == 'backoff' then list_retrying(-1) end
   unwatch(as == 'skipped' and phase == 'intent')
+  if as ~= 'succeeded' then watch_forgotten(dyno and attempt + 1 or attempt, attempt + 1) end
   redis.call('HSET', run, 'p:' .. t, as)
   redis.call('HINCRBY', run, 'd' .. s, 1)
   redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t, 'r:' .. t)
@@ -195,7 +206,13 @@ end
 
 -- 9. State check and intent are one atom: no launch after a cancel, no second POST for an attempt. After a loss of Redis
 -- nobody knows which attempts were launched: those of a later epoch have numbers of their own.
-if v[17] then attempt = math.max(attempt, (tonumber(v[17]) - 1) * 100 + 1) end
+if v[17] then
+  local first = (tonumber(v[17]) - 1) * 100 + 1
+  if attempt < first then
+    watch_forgotten(attempt, attempt)
+    attempt = first
+  end
+end
 redis.call('HSET', run, 'p:' .. t, 'intent', 'a:' .. t, attempt, 'i:' .. t, ARGV[5] .. '|' .. now)
 redis.call('HDEL', run, 'dl:' .. t, 'g:' .. t)
 if phase == 'backoff' then list_retrying(-1) end

@@ -1,8 +1,9 @@
 -- Changes the record of an add-on resource when it is in one of the states that allow it. Claiming a new one, every step of
 -- provisioning, rotating and removing, and the tombstone at the end are all this one decision.
 -- KEYS: record   ARGV: (unused), (unused), states that allow it (JSON list; '' = there is no record), fields to set
--- (JSON object of texts), fields to remove before (JSON list; '*' = all)
+-- (JSON object of texts), fields to remove before (JSON list; '*' = all), the start of Redis that it may be done on, or empty
 -- Answers {1, state before} or {0, state that stands}; '' where there is none.
+if ARGV[6] and ARGV[6] ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[6] then return { 0, 'changed' } end
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then
   state = redis.call('EXISTS', KEYS[1]) == 1 and 'provisioned' or ''
