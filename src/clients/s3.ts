@@ -93,6 +93,8 @@ export function createObjectStore(access: AwsAccess): ObjectStore & { close(): v
           ...(details.metadata === undefined ? {} : { Metadata: { ...details.metadata } }),
         });
         const output = await client.send(order, { abortSignal }).catch((error: unknown) => {
+          if (error instanceof Error && error.name === 'NoSuchBucket')
+            throw new Failure('not_found', `The bucket ${bucket} does not exist.`, { cause: error });
           if (!(error instanceof Error && error.name === 'PreconditionFailed')) throw error;
           throw new Failure('conflict', `${named(key, bucket)} is there already.`, { cause: error });
         });

@@ -16,6 +16,8 @@ const LOOK_MS = 1_000;
 const PER_TURN = 100;
 /** Runs that are archived at the same time. */
 const AT_ONCE = 4;
+/** Milliseconds until a run that could not be archived, while others can, is tried again. */
+const AGAIN_MS = 30_000;
 /** Milliseconds that an archiver which was killed keeps the others from archiving; two at a time do no harm. */
 const ALONE_MS = 30_000;
 
@@ -25,7 +27,6 @@ export interface ArchiveDeps {
   /** The engine-only bucket; undefined: ended runs are kept in Redis for their retention and nowhere else. */
   readonly bucket: string | undefined;
   readonly watch: Watch;
-  readonly now: () => number;
   readonly failpoint: Failpoint;
   readonly log: Log;
 }
@@ -77,7 +78,7 @@ export async function archiveWaiting(deps: ArchiveDeps, signal?: AbortSignal): P
           return;
         }
         deps.log.error({ runId, error: messageOf(error) }, 'run not archived');
-        await deps.archive.postpone(runId, deps.now());
+        await deps.archive.postpone(runId, AGAIN_MS);
       }
     }
   };
@@ -91,7 +92,10 @@ async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
   if (run !== undefined && deps.bucket !== undefined) {
     await deps.store.put(deps.bucket, archiveKey(runId), writeArchivedRun(run), { contentType: 'application/json' });
     deps.failpoint('archive.kept');
-    await exportRun(deps, run);
+    await exportRun(deps, run).catch((error: unknown) => {
+      // one tenant's bucket keeps nobody else's runs from the archive
+      throw new Failure('s3_refused', `Run ${runId} is archived and not exported: ${messageOf(error)}`, { cause: error });
+    });
     deps.failpoint('archive.exported');
   }
   await deps.archive.archived(runId, run?.record['end'] ?? '');

@@ -66,10 +66,10 @@ export interface Bookkeeping {
 
 /** Starts the loops of every shard. */
 export function startBookkeeping(deps: BookkeepingDeps): Bookkeeping {
-  const { store, log, now, failpoint } = deps;
+  const { store, log, failpoint } = deps;
   const bucket = deps.archiveBucket;
   const shards = deps.shards.map(({ archive, watch, clock }) => {
-    const archiving = { archive, store, bucket, watch, now, failpoint, log };
+    const archiving = { archive, store, bucket, watch, failpoint, log };
     return {
       archiving,
       loop: startArchiving(archiving),

@@ -15,14 +15,20 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
   const { redis } = deps;
   const keys = shardKeys(deps.shard);
   defineScripts(redis);
+  /** Redis' time in milliseconds. */
+  const clock = async () => {
+    const [seconds, microseconds] = await redis.time();
+    return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
+  };
 
   return {
-    /** Ended runs that are not archived yet, those that wait longest first. */
-    waiting: async (limit: number): Promise<readonly string[]> => await redis.zrange(keys.unarchived, '0', String(limit - 1)),
+    /** Ended runs that are to be archived now, those that wait longest first. */
+    waiting: async (limit: number): Promise<readonly string[]> =>
+      await redis.zrangebyscore(keys.unarchived, '-inf', await clock(), 'LIMIT', 0, limit),
 
-    /** Puts a run behind all others that wait. `at`: milliseconds since 1970. */
-    postpone: async (runId: string, at: number): Promise<void> => {
-      await redis.zadd(keys.unarchived, 'XX', at, runId);
+    /** Has a run wait for `ms` more. */
+    postpone: async (runId: string, ms: number): Promise<void> => {
+      await redis.zadd(keys.unarchived, 'XX', (await clock()) + ms, runId);
     },
 
     /** Everything that Redis has of an ended run; undefined when there is no record or it has not ended. */

@@ -1,7 +1,7 @@
 // Takes everything of a removed resource out of Redis: its runs, indexes, counters, and whatever else has its id in its key.
 import { Cluster, type Redis } from 'ioredis';
 import { startOfRedis } from './connection.ts';
-import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, shardKeys, WEBHOOKED_KEY } from './keys.ts';
+import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY } from './keys.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
 /** Runs removed at a time, keys looked at in one step of the scan. */
@@ -21,6 +21,11 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
   defineScripts(redis);
   const shards = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard));
 
+  const takeRuns = async (keys: ShardKeys, resource: string): Promise<void> => {
+    const lists = [keys.index(resource), keys.live, keys.unarchived];
+    while (Number(await runScript(redis, 'purge-runs', lists, ['', '', PAGE, keys.run('')])) > 0);
+  };
+
   return {
     open: async (resource) => {
       const runs: string[] = [];
@@ -37,14 +42,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
     purge: async (resource) => {
       const start = await startOfRedis(redis);
       for (const keys of shards) {
-        for (;;) {
-          const runs = await redis.zrange(keys.index(resource), '0', String(PAGE - 1));
-          if (runs.length === 0) break;
-          for (const run of runs) await redis.unlink(keys.run(run), keys.document(run), keys.history(run));
-          // last: a purge that dies in between finds them again
-          await redis.zrem(keys.index(resource), ...runs);
-          await redis.zrem(keys.live, ...runs);
-        }
+        await takeRuns(keys, resource);
         await redis.srem(keys.watched, resource);
         const stops = (await redis.zrange(keys.stops, '0', '-1')).filter((member) => member.startsWith(`${resource}|`));
         if (stops.length > 0) await redis.zrem(keys.stops, ...stops);
@@ -53,7 +51,8 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
       await redis.srem(WEBHOOKED_KEY, resource);
       for (const account of await redis.smembers(ACCOUNTS_KEY))
         await runScript(redis, 'budget-forget', [budgetKey(account)], [1, 1, resource]);
-      const kept = new Set([resourceKey(resource), auditKey(resource)]);
+      // what a list of its runs has by now goes with their records
+      const kept = new Set([resourceKey(resource), auditKey(resource), ...shards.map((keys) => keys.index(resource))]);
       for (const node of nodesOf(redis)) {
         let cursor = '0';
         do {
@@ -62,6 +61,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
           for (const key of found) if (!kept.has(key) && !isJob(key)) await redis.unlink(key);
         } while (cursor !== '0');
       }
+      for (const keys of shards) await takeRuns(keys, resource);
       return start;
     },
   };

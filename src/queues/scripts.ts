@@ -38,6 +38,7 @@ const KEY_COUNTS = {
   restore: 8,
   archived: 3,
   retire: 4,
+  'purge-runs': 3,
   list: 1,
   inspect: 1,
   launches: 1,

@@ -258,6 +258,7 @@ describe('buckets', () => {
   it('a bucket that is not there is not_found', async () => {
     const { store } = await setup((response) => s3Error(response, 404, 'NoSuchBucket'));
     await expect(store.versioned('gone')).rejects.toMatchObject({ code: 'not_found', message: expect.stringContaining('gone') });
+    await expect(store.put('gone', 'k', 'x')).rejects.toMatchObject({ code: 'not_found' });
     await expect(store.versions('gone')).rejects.toMatchObject({ code: 'not_found' });
     await expect(store.notify('gone', 'arn:aws:sqs:us-east-1:000000000000:q')).rejects.toMatchObject({ code: 'not_found' });
   });

@@ -5,6 +5,7 @@ import { afterEach, expect, it } from 'vitest';
 import { readArchived } from '../../src/processors/archive.ts';
 import { retentionOf } from '../../src/processors/retention.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import { RunView } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
@@ -104,6 +105,33 @@ it('what S3 does not take now is archived when it answers again; until then noth
   engine.cloud.putsDown = false;
   await archived(runId);
   await settled(runId);
+});
+
+it('runs whose export is refused keep no other run from the archive', async () => {
+  const { engine, archived, settled } = await start();
+  const other = await engine.otherResource();
+  const refusals = new Map<string, number>();
+  const { store } = engine.cloud;
+  await engine.replaceEngine({
+    store: {
+      ...store,
+      put: async (bucket, key, ...rest) => {
+        if (bucket !== other.bucket) return await store.put(bucket, key, ...rest);
+        refusals.set(key, (refusals.get(key) ?? 0) + 1);
+        throw new Failure('s3_unavailable', 'PUT: HTTP 403 AccessDenied.');
+      },
+    },
+  });
+  // as many as are archived at the same time, and more
+  const refused = Array.from({ length: 8 }, () => engine.upload([{ cmd: 'ok', timeout: 10 }], undefined, other.bucket));
+  for (const runId of refused) await engine.ended(runId);
+  await until('all to be refused', () => refusals.size === refused.length);
+  const runId = engine.upload([{ cmd: 'ok', timeout: 10 }]);
+  await archived(runId);
+  await settled(runId);
+  // they stay in Redis, and are not tried all the time
+  for (const one of refused) expect(await engine.redis.zscore(keys.unarchived, one)).not.toBeNull();
+  expect(Math.max(...refusals.values())).toBe(1);
 });
 
 it('a record leaves Redis when its retention has passed; a stub is left while its event may come again', async () => {

@@ -262,6 +262,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/addon/loss.test.ts',
   },
   {
+    name: 'a bucket that takes no export keeps all runs from the archive',
+    file: 'processors/archive.ts',
+    from: "new Failure('s3_refused', `Run",
+    to: "new Failure('s3_unavailable', `Run",
+    caughtBy: 'tests/ledger/archive.test.ts',
+  },
+  {
     name: 'a removal that a rolled-back Redis forgot is forgotten',
     file: 'queues/lua/resource-merge.lua',
     from: 'if not newer then return',

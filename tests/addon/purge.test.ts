@@ -1,0 +1,50 @@
+// A purge whose Redis is rolled back in the middle leaves nothing that the next one does not find.
+import { expect, it } from 'vitest';
+import { connect } from '../../src/queues/connection.ts';
+import { auditKey, resourceKey } from '../../src/queues/keys.ts';
+import { createPurge } from '../../src/queues/purge.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { seedId, seedRuns } from '../support/seed-runs.ts';
+
+it('wherever Redis is rolled back in a purge, the next one finds all that came back', async () => {
+  const server = await startRedis();
+  const redis = connect({ socket: server.socket }, () => {});
+  try {
+    const id = 'aaaaaaaa-0000-4000-8000-000000000000';
+    const kept = [resourceKey(id), auditKey(id)];
+    await redis.hset(resourceKey(id), 'state', 'deprovisioning');
+    await redis.rpush(auditKey(id), '{}');
+    await seedRuns(
+      redis,
+      ['one', 'two', 'three'].map((name) => ({ runId: seedId(name), resource: id })),
+    );
+    const whole = await redis.keys('*');
+    const rollBack = await server.remember();
+    const { purge } = createPurge({ redis, shards: 1 });
+    await purge(id);
+    const clean = (await redis.keys('*')).filter((key) => !key.includes(':rate:')).sort();
+    expect(clean).toEqual(kept.sort());
+
+    // each command in turn is the first that the Redis which came back gets
+    const send = redis.sendCommand.bind(redis);
+    let sent = 0;
+    for (let cut = 1, done = false; !done; cut += 1) {
+      await rollBack();
+      expect((await redis.keys('*')).sort()).toEqual(whole.sort());
+      sent = 0;
+      redis.sendCommand = (...command) => {
+        sent += 1;
+        return sent === cut ? rollBack().then(() => send(...command)) : send(...command);
+      };
+      await purge(id);
+      done = sent < cut;
+      redis.sendCommand = send;
+      await purge(id);
+      expect((await redis.keys('*')).sort(), `cut before command ${cut}`).toEqual(clean);
+    }
+    expect(sent).toBeGreaterThan(5);
+  } finally {
+    redis.disconnect();
+    await server.stop();
+  }
+});
