@@ -36,10 +36,11 @@ export function createJobWorkers(deps: {
     serve: (shard, name, processor, concurrency) => {
       const what = workName(name, shard);
       served.set(what, 0);
-      const counted: Processor = async (job, token, signal) => {
+      // of two parameters: for one that takes a signal BullMQ makes an AbortController for each job, and nobody here cancels jobs
+      const counted: Processor = async (job, token) => {
         const began = monotonic();
         try {
-          return await processor(job, token, signal);
+          return await processor(job, token);
         } finally {
           telemetry.activation(name, monotonic() - began);
           served.set(what, (served.get(what) ?? 0) + 1);

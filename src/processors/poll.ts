@@ -2,6 +2,7 @@
 // The same loop stops the dynos of closed attempts.
 import type { Dyno, DynoPlatform } from '../clients/ports.ts';
 import { adoptDyno, noteDyno } from '../queues/dyno-news.ts';
+import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { DynoToStop, Watch, Watched } from '../queues/watch.ts';
@@ -137,7 +138,7 @@ async function stopDynos(deps: PollDeps, resourceId: string, dynos: readonly Dyn
       deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
     } catch (error) {
       deps.log.warn({ dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'dyno not stopped');
-      if (error instanceof Failure && error.retry) {
+      if ((error instanceof Failure && error.retry) || isRedisOutage(error)) {
         await deps.watch.postponed(member, deps.now());
         continue;
       }

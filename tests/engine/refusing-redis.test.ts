@@ -2,16 +2,21 @@
 // eight times.
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
+import { chargedPlatform } from '../../src/processors/charged-platform.ts';
 import { decideAtLast } from '../../src/processors/events.ts';
+import { startPolling } from '../../src/processors/poll.ts';
 import { connect } from '../../src/queues/connection.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
 import { createPlanner } from '../../src/queues/planner.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
+import { createWatch } from '../../src/queues/watch.ts';
 import { eventDeps } from '../support/event-deps.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ScriptedCloud } from '../support/scripted-cloud.ts';
 import { seedId } from '../support/seed-runs.ts';
+import { until } from '../support/until.ts';
 
 const ends: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -71,4 +76,47 @@ it.each([
   broken = false;
   await decideAtLast(deps, event, 21);
   expect(await redis.keys(`*${runId}`)).not.toEqual([]);
+});
+
+it('a dyno that cannot be stopped because Redis is full just now is stopped later', async () => {
+  const server = await startRedis();
+  const redis = connect({ socket: server.socket }, () => {});
+  const resource = randomUUID();
+  const resources = createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now: Date.now });
+  await resources.put({ id: resource, app: 'app', bucket: `ld-private-${resource}`, region: 'us-east-1', plan: 'basic' });
+  const watch = createWatch({ redis, shard: 0 });
+  const cloud = new ScriptedCloud('bucket', {});
+  const stopped: string[] = [];
+  let full = true;
+  // the call is charged to the launch budget, which is in Redis, before it is made
+  const charge = async () => {
+    if (!full) return;
+    full = false;
+    await redis.call('CONFIG', 'SET', 'maxmemory', '1');
+    await redis.set('charged', '1').finally(() => redis.call('CONFIG', 'SET', 'maxmemory', '0'));
+  };
+  const platform = { ...cloud.platform, stop: async (_app: string, dyno: string) => void (await Promise.resolve(stopped.push(dyno))) };
+  await redis.zadd(shardKeys(0).stops, 1, `${resource}|dyno-1|run.1`);
+  const polling = startPolling({
+    runs: createRuns({ redis }),
+    resources,
+    platform,
+    charged: chargedPlatform(platform, charge),
+    mayLook: async () => await Promise.resolve(true),
+    watch,
+    pollMs: 20,
+    hookedMs: 20,
+    now: Date.now,
+    failpoint: () => {},
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+  });
+  ends.push(
+    server.stop,
+    () => redis.disconnect(),
+    () => cloud.close(),
+    polling.stop,
+  );
+  await until('the dyno to be stopped', () => stopped.length > 0, 5_000);
+  await until('it to be off the list', async () => (await redis.zcard(shardKeys(0).stops)) === 0);
+  expect([stopped, full]).toEqual([['dyno-1'], false]);
 });

@@ -269,6 +269,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/archive.test.ts',
   },
   {
+    name: 'a dyno that cannot be stopped while Redis is full goes on',
+    file: 'processors/poll.ts',
+    from: '(error instanceof Failure && error.retry) || isRedisOutage(error)',
+    to: 'error instanceof Failure && error.retry',
+    caughtBy: 'tests/engine/refusing-redis.test.ts',
+  },
+  {
     name: 'a removal that a rolled-back Redis forgot is forgotten',
     file: 'queues/lua/resource-merge.lua',
     from: 'if not newer then return',
