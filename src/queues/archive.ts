@@ -1,6 +1,7 @@
 // Ended runs on their way into the archive, and records whose retention has passed.
 import type { Redis } from 'ioredis';
 import { type ArchivedRun, readHistoryEntry } from '../schema/archived-run.ts';
+import { redisTime } from './due.ts';
 import { shardKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
@@ -15,20 +16,15 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
   const { redis } = deps;
   const keys = shardKeys(deps.shard);
   defineScripts(redis);
-  /** Redis' time in milliseconds. */
-  const clock = async () => {
-    const [seconds, microseconds] = await redis.time();
-    return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
-  };
 
   return {
     /** Ended runs that are to be archived now, those that wait longest first. */
     waiting: async (limit: number): Promise<readonly string[]> =>
-      await redis.zrangebyscore(keys.unarchived, '-inf', await clock(), 'LIMIT', 0, limit),
+      await redis.zrangebyscore(keys.unarchived, '-inf', await redisTime(redis), 'LIMIT', 0, limit),
 
     /** Has a run wait for `ms` more. */
     postpone: async (runId: string, ms: number): Promise<void> => {
-      await redis.zadd(keys.unarchived, 'XX', (await clock()) + ms, runId);
+      await redis.zadd(keys.unarchived, 'XX', (await redisTime(redis)) + ms, runId);
     },
 
     /** Everything that Redis has of an ended run; undefined when there is no record or it has not ended. */

@@ -1,6 +1,6 @@
 // Takes everything of a removed resource out of Redis: its runs, indexes, counters, and whatever else has its id in its key.
-import { Cluster, type Redis } from 'ioredis';
-import { startOfRedis } from './connection.ts';
+import type { Redis } from 'ioredis';
+import { nodesOf, startOfRedis } from './connection.ts';
 import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY } from './keys.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
@@ -70,8 +70,4 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
 /** The job that removes the resource has its id in its keys, too; BullMQ takes it away when it is done. */
 function isJob(key: string): boolean {
   return key.startsWith('{af:addon}:');
-}
-
-function nodesOf(redis: Redis | Cluster): readonly Redis[] {
-  return redis instanceof Cluster ? redis.nodes('master') : [redis];
 }

@@ -1,6 +1,7 @@
 // What a sweep asks of the records: which runs have not ended, and what in them should move and does not.
 import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
+import { redisTime } from './due.ts';
 import { shardKeys } from './keys.ts';
 import { defineScripts, run as runScript } from './scripts.ts';
 
@@ -40,10 +41,7 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
 
   return {
     /** Redis' time in milliseconds. */
-    clock: async (): Promise<number> => {
-      const [seconds, micros] = await redis.time();
-      return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
-    },
+    clock: async (): Promise<number> => await redisTime(redis),
 
     /**
      * Looks at the runs accepted before `until` (ms) that have not ended, oldest first, from the one of this rank on.

@@ -77,6 +77,12 @@ local function list_retrying(change)
   end
 end
 
+-- Whether this is another start of Redis than the one that has the rest of what a caller does (empty: it does not say): the command was sent again
+-- to one that may have lost that rest.
+local function on_another_start(start)
+  return start and start ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= start
+end
+
 local function settled(phase)
   return phase == 'succeeded' or phase == 'failed' or phase == 'skipped'
 end

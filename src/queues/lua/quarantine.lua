@@ -4,7 +4,7 @@
 -- ARGV: (unused), (unused), kind (empty: only accounted), entry (JSON, empty when only counted), digest or empty, memory ms,
 --       which start of Redis the rest of the decision was written to, or empty
 -- Answers 'changed', and does nothing, on another start: this command was sent again to a Redis that may have lost that rest.
-if ARGV[7] ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[7] then return 'changed' end
+if on_another_start(ARGV[7]) then return 'changed' end
 if ARGV[3] ~= '' then redis.call('HINCRBY', KEYS[1], ARGV[3], 1) end
 if ARGV[4] ~= '' then
   redis.call('ZADD', KEYS[2], 'NX', now, ARGV[4])

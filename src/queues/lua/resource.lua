@@ -3,7 +3,7 @@
 -- KEYS: record   ARGV: (unused), (unused), states that allow it (JSON list; '' = there is no record), fields to set
 -- (JSON object of texts), fields to remove before (JSON list; '*' = all), the start of Redis that it may be done on, or empty
 -- Answers {1, state before} or {0, state that stands}; '' where there is none.
-if ARGV[6] and ARGV[6] ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[6] then return { 0, 'changed' } end
+if on_another_start(ARGV[6]) then return { 0, 'changed' } end
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then
   state = redis.call('EXISTS', KEYS[1]) == 1 and 'provisioned' or ''
