@@ -4,6 +4,7 @@ import type { Agent as HttpsAgent } from 'node:https';
 import { Failure, type FailureCode, messageOf } from '../schema/failures.ts';
 import { within } from './deadline.ts';
 import type { CallOptions } from './ports.ts';
+import { Sha256 } from './sha256.ts';
 
 interface AwsKeys {
   readonly accessKeyId: string;
@@ -45,6 +46,7 @@ export function clientConfig(
     maxAttempts,
     retryMode: 'standard',
     // without throwOnRequestTimeout a breached requestTimeout is only a warning on the console
+    sha256: Sha256,
     requestHandler: { ...agents, connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout: tryTimeout, throwOnRequestTimeout: true },
   };
 }

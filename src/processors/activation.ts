@@ -58,6 +58,8 @@ export interface Activation {
   whole: number | undefined;
   /** Milliseconds that this machine's clock was ahead of Redis' at the last decision; what the answer took to come is in it. */
   ahead: number;
+  /** What its resource's dynos are started with, read while the decision is made; `launch` uses it once. */
+  launchable: ReturnType<Resources['launchable']> | undefined;
   /** What the launch budget said; `granted` until the grant was used or given back. */
   budget: EnterOptions['budget'];
 }

@@ -7,7 +7,7 @@ import { connect, duplicate, type RedisAddress } from '../queues/connection.ts';
 import { QUEUES } from '../queues/keys.ts';
 import { type Layout, unchanged } from '../queues/layout.ts';
 import { createLedger } from '../queues/ledger.ts';
-import { createParking } from '../queues/parking.ts';
+import { createParking, openParks } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { createResourceBackup } from '../queues/resource-backup.ts';
 import { createResourceJobs } from '../queues/resource-jobs.ts';
@@ -113,7 +113,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const resources = createResources({ redis, sealer: options.sealer, now });
   const shards = Array.from({ length: options.shards }, (_, shard) => shard);
   const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError, failpoint }));
-  const parkings = shards.map((shard) => createParking({ shard, connection: redis, onError, failpoint }));
+  const parks = openParks(redis, onError);
+  const parkings = shards.map((shard) => createParking({ shard, connection: redis, parks, onError, failpoint }));
   const channel = await openChannel({ connection: redis, shards: options.shards, only: 'wakes', onError });
   const { store } = options;
   const budget = createBudget({ redis, perHour: options.launchesPerHour, log });
@@ -285,6 +286,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       await waitAtMost(left(), budget.settle());
       channel.close();
       await waitAtMost(left(), Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]));
+      parks.disconnect();
       redis.disconnect();
       log.info({}, 'engine stopped');
     },

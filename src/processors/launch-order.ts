@@ -16,11 +16,11 @@ const LONGEST_LIFE_S = 86_400;
  * so that it could not write its output: a rotation is overdue. `now`: Redis' time in ms.
  */
 export async function launchOrder(
-  deps: { resources: Resources },
-  task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number; now: number; facts: RunFacts },
+  launchable: ReturnType<Resources['launchable']>,
+  task: { ref: TaskRef; task: TaskPlan; attempt: number; now: number; facts: RunFacts },
 ): Promise<(LaunchOrder & { app: string; endsEarly: boolean }) | undefined> {
   const { ref, task: plan, attempt, facts } = task;
-  const found = await deps.resources.launchable(task.resource);
+  const found = await launchable;
   if (found === undefined) return undefined;
   const { resource, credentials } = found;
   const deadline = task.now + plan.timeout * 1000;

@@ -17,6 +17,13 @@ const HEAL_SPREAD_MS = 4_000;
 const THROTTLED_MS = 5_000;
 const TOO_MANY_REQUESTS = 429;
 
+/** Reads what a launch that may be decided now will need, so that it is there by then. */
+export function prepare(deps: TaskDeps, activation: Activation): void {
+  activation.launchable = deps.resources.launchable(activation.resource);
+  // where it fails, the launch says so
+  activation.launchable.catch(() => {});
+}
+
 /** Sends the launch that was decided, unless that changed meanwhile. What it leads to is recorded before anything else happens. */
 export async function launch(
   deps: TaskDeps,
@@ -28,6 +35,8 @@ export async function launch(
   const { attempt } = decision;
   const { account, commands } = await deps.allowances.of(resource);
   activation.budget = '';
+  const found = activation.launchable ?? deps.resources.launchable(resource);
+  activation.launchable = undefined;
   const refuse = async (kind: 'heal' | 'unsent' | 'final', delay: number, detail: string, sent = false) => {
     await release(deps, activation, !sent);
     await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
@@ -35,13 +44,11 @@ export async function launch(
     return 'again' as const;
   };
   if (decision.facts === undefined) throw new Failure('internal', `Task ${ref.id} is to be launched without its facts.`);
-  const order = await launchOrder(deps, { ref, task, resource, attempt, now: decision.now, facts: decision.facts }).catch(
-    async (error: unknown) => {
-      // nothing was sent, so the attempt stays free; that it got nowhere counts
-      await refuse('unsent', 0, messageOf(error));
-      throw error;
-    },
-  );
+  const order = await launchOrder(found, { ref, task, attempt, now: decision.now, facts: decision.facts }).catch(async (error: unknown) => {
+    // nothing was sent, so the attempt stays free; that it got nowhere counts
+    await refuse('unsent', 0, messageOf(error));
+    throw error;
+  });
   if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
   if (order.endsEarly)
     return await refuse('heal', healAfter(deps), 'Its credentials would end before its deadline: they are not rotated yet.');

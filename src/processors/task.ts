@@ -7,7 +7,7 @@ import { readTaskJob } from '../queues/tree.ts';
 import { Failure } from '../schema/failures.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 import { findDyno } from './adopt.ts';
-import { LAUNCH_DEADLINE_MS, launch, NOT_AFTER_MS } from './launch.ts';
+import { LAUNCH_DEADLINE_MS, launch, NOT_AFTER_MS, prepare } from './launch.ts';
 import { ask, giveBack, release, UNSURE_MS } from './launch-turn.ts';
 import { lookOnceMore } from './overdue.ts';
 
@@ -45,6 +45,7 @@ export function createTaskProcessor(deps: TaskDeps) {
       heard: { cancel: false, output: false },
       whole: undefined,
       ahead: 0,
+      launchable: undefined,
       budget: '',
     };
     active.set(ref.id, activation);
@@ -69,6 +70,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
     heard.output = false;
     const asked = deps.monotonic();
     if (first) deps.failpoint('task.activated');
+    if (activation.budget === 'granted') prepare(deps, activation);
     const decision = await deps.runs.enter({
       ref,
       task,

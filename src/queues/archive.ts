@@ -4,7 +4,7 @@ import { type ArchivedRun, readHistoryEntry } from '../schema/archived-run.ts';
 import { redisTime } from './due.ts';
 import { shardKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 /** Milliseconds, 16 days: how long it is remembered at least that an event had its run; SQS redelivers for 14 at most. */
 const MEMORY_MS = 16 * 86_400_000;
@@ -15,7 +15,6 @@ export type ArchiveQueue = ReturnType<typeof createArchiveQueue>;
 export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
   const { redis } = deps;
   const keys = shardKeys(deps.shard);
-  defineScripts(redis);
 
   return {
     /** Ended runs that are to be archived now, those that wait longest first. */

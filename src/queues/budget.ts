@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { ACCOUNTS_KEY, budgetKey, pausedKey } from './keys.ts';
-import { defineScripts, run as runScript, type ScriptName } from './scripts.ts';
+import { run as runScript, type ScriptName } from './scripts.ts';
 
 /** Heroku counts calls per account; all launches go through the account of the add-on's own token. */
 export const ADDON_ACCOUNT = 'addon';
@@ -68,7 +68,6 @@ export type Budget = ReturnType<typeof createBudget>;
 export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) {
   const { redis, perHour } = deps;
   const burst = Math.max(MIN_BURST, (perHour / 3600) * BURST_S);
-  defineScripts(redis);
   const known = new Set<string>();
   const outstanding = new Map<string, number>();
   const releases = new Set<Promise<void>>();

@@ -92,9 +92,13 @@ export function clusterOf(redis: Redis): Cluster | undefined {
 }
 
 /** Another connection to the same place, with other options. */
-export function duplicate(redis: Redis, options: Pick<ConnectionOptions, 'commandTimeout' | 'autoResubscribe'>): Redis {
+export function duplicate(redis: Redis, options: Pick<ConnectionOptions, 'commandTimeout' | 'autoResubscribe'> = {}): Redis {
   const cluster = clusterOf(redis);
-  if (cluster === undefined) return redis.duplicate(options);
+  if (cluster === undefined) {
+    const another = redis.duplicate(options);
+    gatherWrites(another);
+    return another;
+  }
   return cluster.duplicate([], {
     redisOptions: { ...cluster.options.redisOptions, ...options, replyMapping: 'legacy' },
   }) as unknown as Redis;

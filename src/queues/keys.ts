@@ -16,9 +16,20 @@ export function shardPrefix(shard: number): string {
   return `{af${shard}}`;
 }
 
+/** Shards whose keys are kept: more than anybody has, fewer than made-up ids can name. */
+const MOST_KEPT = 1_024;
+const kept = new Map<number, ShardKeys>();
+
 /** Keys of one shard. `task` keys are BullMQ's own; src/queues/lua/prelude.lua says what we write there and why. */
-export function shardKeys(shard: number) {
-  const p = shardPrefix(shard);
+export function shardKeys(shard: number): ShardKeys {
+  const known = kept.get(shard);
+  if (known !== undefined) return known;
+  const keys = spell(shardPrefix(shard));
+  if (shard < MOST_KEPT) kept.set(shard, keys);
+  return keys;
+}
+
+function spell(p: string) {
   return {
     run: (runId: string) => `${p}:run:${runId}`,
     /** The workflow's document, beside the record: a hash without long values takes half the memory. */
@@ -77,7 +88,7 @@ export function shardKeys(shard: number) {
     }),
   };
 }
-export type ShardKeys = ReturnType<typeof shardKeys>;
+export type ShardKeys = ReturnType<typeof spell>;
 
 /** HASH of a resource. */
 export function resourceKey(resource: string): string {

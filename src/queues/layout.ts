@@ -7,7 +7,7 @@ import { Failure } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import { runIdOf } from './identity.ts';
 import { LAYOUT_KEY } from './keys.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 /** Milliseconds from a change to the first object that it concerns: six times as long as a process may not know of it. */
 const MARGIN_MS = 60_000;
@@ -33,7 +33,6 @@ export interface Layout {
  */
 export async function openLayout(deps: { redis: Redis; wanted?: number; margin?: number }): Promise<Layout> {
   const { redis } = deps;
-  defineScripts(redis);
   let entries: readonly (readonly [number, number])[] = [];
   const look = async (wanted: number): Promise<void> => {
     const text = await runScript(redis, 'layout', [LAYOUT_KEY], ['', '', wanted, deps.margin ?? MARGIN_MS]);

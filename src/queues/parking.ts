@@ -1,7 +1,8 @@
 import { DelayedError, type Job, Queue, type RedisQueueBackend } from 'bullmq';
-import type { Redis } from 'ioredis';
+import type { ChainableCommander, Redis } from 'ioredis';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
+import { duplicate } from './connection.ts';
 import { QUEUE_STREAMS, QUEUES, shardKeys, shardPrefix } from './keys.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
 import { JOB_OPTIONS } from './tree.ts';
@@ -38,18 +39,35 @@ export interface Parking {
 }
 
 /**
+ * The connection for the parks of all shards: ioredis copies every script of a connection into each MULTI, and on one that has all
+ * of BullMQ's and ours that took a twelfth of what a worker allocates for a run. It has those two that a park is made of.
+ */
+export function openParks(connection: Redis, onError: (error: Error) => void): Redis {
+  const parks = duplicate(connection);
+  parks.on('error', onError);
+  defineScripts(parks, ['recheck']);
+  return parks;
+}
+
+/**
  * Waiting holds nothing: the job goes to BullMQ's delayed set until its deadline. Both steps are one MULTI, so a worker
  * that dies here leaves either an active job, which stall recovery runs again, or a parked one that was rechecked.
  */
-export function createParking(deps: { shard: number; connection: Redis; onError: (error: Error) => void; failpoint: Failpoint }): Parking {
+export function createParking(deps: {
+  readonly shard: number;
+  readonly connection: Redis;
+  /** A connection for the MULTIs alone (`openParks`). */
+  readonly parks: Redis;
+  readonly onError: (error: Error) => void;
+  readonly failpoint: Failpoint;
+}): Parking {
+  const { parks } = deps;
   const keys = shardKeys(deps.shard);
   const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix: shardPrefix(deps.shard), streams: QUEUE_STREAMS });
   tasks.on('error', deps.onError);
   const backend = tasks.getBackend();
-  defineScripts(deps.connection);
 
   const exec = async ({ token, runId, task, ms, now, seen, retry }: Park, id: string) => {
-    const transaction = deps.connection.multi();
     const args = backend.moveToDelayedArgs(id, now, token, ms < 0 ? FAR_AHEAD_MS : Math.max(1, ms), {
       skipAttempt: !retry,
       fieldsToUpdate: {
@@ -59,7 +77,10 @@ export function createParking(deps: { shard: number; connection: Redis; onError:
         opts: PARKED_OPTIONS,
       },
     });
-    backend.execCommand(asBackendTarget(transaction), 'moveToDelayed', args);
+    const move = scriptOf(backend, 'moveToDelayed', args);
+    adopt(parks, move.name, deps.connection);
+    const transaction = parks.multi();
+    callIn(transaction, move);
     queue(transaction, 'recheck', [keys.run(runId), keys.history(runId), keys.delayed, keys.marker], [runId, keys.channel, task, seen]);
     return (await transaction.exec()) ?? [];
   };
@@ -72,7 +93,7 @@ export function createParking(deps: { shard: number; connection: Redis; onError:
       let replies = await exec(request, id);
       if (replies.some(([error]) => isScriptUnknown(error))) {
         // a half of it may have been done: parking a parked job again changes nothing, and the recheck is what counts
-        await loadScripts(deps.connection);
+        await loadScripts(parks);
         replies = await exec(request, id);
       }
       if (replies.length !== 2) throw new Failure('redis_unavailable', 'The park was not answered.');
@@ -89,15 +110,36 @@ export function createParking(deps: { shard: number; connection: Redis; onError:
   };
 }
 
-/** Lets BullMQ's backend put one of its scripts (named `<script>:<version>` on every connection it uses) into our MULTI. */
-function asBackendTarget(transaction: object): Parameters<RedisQueueBackend['execCommand']>[0] {
+interface BackendCall {
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+/** What BullMQ's backend calls for one of its scripts: a command named `<script>:<version>`, which it defines on every connection it uses. */
+function scriptOf(backend: RedisQueueBackend, script: string, args: Parameters<RedisQueueBackend['execCommand']>[2]): BackendCall {
+  let call: BackendCall | undefined;
   const target = {
-    runCommand: (name: string, args: readonly unknown[]): unknown => {
-      const command: unknown = Reflect.get(transaction, name);
-      if (typeof command !== 'function') throw new Failure('internal', `BullMQ has no script ${name} on this connection.`);
-      return Reflect.apply(command, transaction, [args]);
+    runCommand: (name: string, given: readonly unknown[]) => {
+      call = { name, args: given };
     },
   };
   // execCommand uses runCommand alone; the contract test holds that against the pinned version
-  return target as unknown as Parameters<RedisQueueBackend['execCommand']>[0];
+  backend.execCommand(target as unknown as Parameters<RedisQueueBackend['execCommand']>[0], script, args);
+  if (call === undefined) throw new Failure('internal', `BullMQ called nothing for its script ${script}.`);
+  return call;
+}
+
+/** Makes a script that one connection has a command of another. */
+function adopt(redis: Redis, name: string, from: Redis): void {
+  if (Reflect.has(redis, name)) return;
+  // what defineCommand made; ioredis' types leave the members out
+  const script = (from.scriptsSet as Readonly<Record<string, { readonly lua: string; readonly numberOfKeys: number }>>)[name];
+  if (script === undefined) throw new Failure('internal', `BullMQ has no script ${name} on its connection.`);
+  redis.defineCommand(name, { lua: script.lua, numberOfKeys: script.numberOfKeys });
+}
+
+function callIn(transaction: ChainableCommander, { name, args }: BackendCall): void {
+  const command: unknown = Reflect.get(transaction, name);
+  if (typeof command !== 'function') throw new Failure('internal', `${name} is no command of a MULTI.`);
+  Reflect.apply(command, transaction, [args]);
 }

@@ -52,7 +52,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
   redis.on('error', deps.onError);
   const flows = new FlowProducer({ connection: redis, prefix });
   flows.on('error', deps.onError);
-  defineScripts(redis);
+  defineScripts(redis, ['planned']);
   const plans = new Queue(QUEUES.plan, { connection: deps.connection, prefix, streams: QUEUE_STREAMS });
   plans.on('error', deps.onError);
   const tasks = new Queue(QUEUES.task, { connection: deps.connection, prefix, streams: QUEUE_STREAMS });

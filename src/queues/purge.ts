@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { nodesOf, startOfRedis } from './connection.ts';
 import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY } from './keys.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 /** Runs removed at a time, keys looked at in one step of the scan. */
 const PAGE = 200;
@@ -18,7 +18,6 @@ export interface Purge {
 /** `shards`: of the engine. */
 export function createPurge(deps: { redis: Redis; shards: number }): Purge {
   const { redis } = deps;
-  defineScripts(redis);
   const shards = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard));
 
   const takeRuns = async (keys: ShardKeys, resource: string): Promise<void> => {

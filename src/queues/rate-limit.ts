@@ -1,13 +1,12 @@
 import type { Redis } from 'ioredis';
 import { rateKey } from './keys.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 export type RateLimit = ReturnType<typeof createRateLimit>;
 
 /** How often callers may call, counted for all processes together. */
 export function createRateLimit(deps: { redis: Redis }) {
   const { redis } = deps;
-  defineScripts(redis);
   const ask = async (kind: string, who: string, perMinute: number, cost: 0 | 1) =>
     Number(await runScript(redis, 'rate', [rateKey(kind, who)], ['', '', perMinute, cost]));
   return {

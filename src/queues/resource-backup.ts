@@ -7,7 +7,7 @@ import { Compile } from 'typebox/compile';
 import { ACCOUNTS_KEY, pausedKey, resourceKey, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
 import { enlist, strike } from './resource-index.ts';
 import { type Resource, type ResourceState, readResource, tombstoneOf } from './resource-record.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 const Backup = Type.Object({
   format: Type.Literal(1),
@@ -25,7 +25,6 @@ export type ResourceBackup = ReturnType<typeof createResourceBackup>;
 
 export function createResourceBackup(deps: { redis: Redis }) {
   const { redis } = deps;
-  defineScripts(redis);
 
   const pausedAt = async (id: string): Promise<string[]> => {
     const found: string[] = [];

@@ -15,7 +15,7 @@ import {
   secretField,
   tombstoneOf,
 } from './resource-record.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 import type { Sealer } from './secrets.ts';
 
 export type { Resource, ResourceCredentials } from './resource-record.ts';
@@ -39,7 +39,6 @@ export type Resources = ReturnType<typeof createResources>;
 /** The records of installed add-ons. Secrets are sealed at rest. */
 export function createResources(deps: { redis: Redis; sealer: Sealer; now: () => number }) {
   const { redis, sealer, now } = deps;
-  defineScripts(redis);
   /** The last sealed text of each secret and what was in it: opening it again for every launch would be waste. */
   const lastOpened = new Map<string, { sealed: string; value: unknown }>();
   const byBucket = new Map<string, { until: number; resource: Resource | undefined }>();

@@ -5,7 +5,7 @@ import { Failure } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { RunFilterState, RunPage, RunSummary } from '../schema/run-view.ts';
 import { shardKeys } from './keys.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 import { SUMMARY_FIELDS, summaryOf } from './views.ts';
 
 /** Runs that one script call looks at: a few milliseconds, in which Redis serves nobody else. */
@@ -52,7 +52,6 @@ interface Source {
  * looks its number of runs through. Throws Failure request_invalid for a cursor that is none of ours.
  */
 export async function listRuns(redis: Redis, shards: number, query: RunQuery, monotonic = () => 0): Promise<RunPage> {
-  defineScripts(redis);
   const start = query.cursor === undefined ? undefined : placeOf(query.cursor);
   const sources = Array.from({ length: shards }, (_, shard) => shardKeys(shard)).flatMap((keys) =>
     query.states === undefined || query.states.length === 0

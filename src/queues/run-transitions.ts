@@ -12,7 +12,7 @@ import { run as runScript } from './scripts.ts';
 /** Milliseconds, 16 days: how long it is remembered that a version was decided; SQS redelivers for 14 at most. */
 const ACCOUNT_MS = 16 * 86_400_000;
 
-/** The transitions of runs on one connection, on which the scripts are defined. `retention`: milliseconds. */
+/** The transitions of runs. `retention`: milliseconds. */
 export function createRunTransitions(deps: { redis: Redis; retention: number }) {
   const { redis, retention } = deps;
   const record = async (

@@ -1,7 +1,6 @@
 // The run record: one hash per run that outlives the jobs, changed by the Lua transitions alone.
 import type { Redis } from 'ioredis';
 import { createRunTransitions } from './run-transitions.ts';
-import { defineScripts } from './scripts.ts';
 import { createTaskTransitions } from './task-transitions.ts';
 
 /** Milliseconds: records of ended runs outlive everything that SQS may redeliver (14 days). */
@@ -12,7 +11,6 @@ export type Runs = ReturnType<typeof createRuns>;
 /** All transitions on one connection. `retention`: milliseconds that an ended run's record is kept. */
 export function createRuns(deps: { redis: Redis; retention?: number }) {
   const { redis } = deps;
-  defineScripts(redis);
   return {
     ...createRunTransitions({ redis, retention: deps.retention ?? DEFAULT_RETENTION_MS }),
     ...createTaskTransitions({ redis }),

@@ -1,4 +1,5 @@
 // Loads the Lua transitions and gives each a typed face. A script's own header names its keys and arguments.
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ChainableCommander, Redis } from 'ioredis';
 import { nodesOf } from './connection.ts';
@@ -50,37 +51,55 @@ const KEY_COUNTS = {
 export type ScriptName = keyof typeof KEY_COUNTS;
 type Argument = string | number | Buffer;
 
-const commandOf = (name: ScriptName) => `autofiles_${name}`;
+interface Script {
+  readonly lua: string;
+  /** Redis' name for it. */
+  readonly sha: string;
+}
 
-/** Makes the scripts commands of this connection; ioredis sends EVALSHA and falls back to EVAL by itself. */
-export function defineScripts(redis: Redis): void {
-  for (const name of Object.keys(KEY_COUNTS)) {
-    // Object.keys of a const object yields exactly its keys
-    const script = name as ScriptName;
-    redis.defineCommand(commandOf(script), {
-      numberOfKeys: KEY_COUNTS[script],
-      lua: (script.startsWith('budget-') ? budgetPrelude : prelude) + read(script),
-    });
+const scripts = new Map<string, Script>(
+  Object.keys(KEY_COUNTS).map((name) => {
+    const lua = (name.startsWith('budget-') ? budgetPrelude : prelude) + read(name);
+    return [name, { lua, sha: createHash('sha1').update(lua).digest('hex') }];
+  }),
+);
+
+function scriptOf(name: ScriptName): Script {
+  const script = scripts.get(name);
+  if (script === undefined) throw new TypeError(`there is no script ${name}`);
+  return script;
+}
+
+/**
+ * Runs a script and answers with its reply. Sent as EVALSHA by hand: a command that ioredis makes of a script (`defineCommand`) costs a worker twice
+ * as much as any other.
+ */
+export async function run(redis: Redis, name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+  const { lua, sha } = scriptOf(name);
+  try {
+    return await redis.evalsha(sha, KEY_COUNTS[name], ...keys, ...args);
+  } catch (error) {
+    if (!isScriptUnknown(error)) throw error;
+    return await redis.eval(lua, KEY_COUNTS[name], ...keys, ...args);
   }
 }
 
-type Commands = Record<string, ((...args: Argument[]) => unknown) | undefined>;
+const commandOf = (name: ScriptName) => `autofiles_${name}`;
 
-function commandIn(target: Redis | ChainableCommander, name: ScriptName): (...args: Argument[]) => unknown {
-  // commands that defineCommand adds at run time are unknown to the types
-  const command = (target as unknown as Commands)[commandOf(name)];
-  if (command === undefined) throw new TypeError(`script ${name} is not defined on this connection`);
-  return command.bind(target);
+/**
+ * Makes scripts commands of a connection, for `queue` on it: within a MULTI ioredis sends the first use on a socket as EVAL. It copies every command
+ * that was made so into each MULTI of the connection.
+ */
+export function defineScripts(redis: Redis, names: readonly ScriptName[]): void {
+  for (const name of names) redis.defineCommand(commandOf(name), { numberOfKeys: KEY_COUNTS[name], lua: scriptOf(name).lua });
 }
 
-/** Runs a script and answers with its reply. */
-export async function run(redis: Redis, name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
-  return await commandIn(redis, name)(...keys, ...args);
-}
-
-/** Puts a script into a pipeline or MULTI. */
+/** Puts a script into a pipeline or MULTI of a connection that has it (`defineScripts`). */
 export function queue(pipeline: ChainableCommander, name: ScriptName, keys: readonly string[], args: readonly Argument[]): void {
-  commandIn(pipeline, name)(...keys, ...args);
+  // commands that defineCommand adds at run time are unknown to the types
+  const command: unknown = Reflect.get(pipeline, commandOf(name));
+  if (typeof command !== 'function') throw new TypeError(`script ${name} is not defined on this connection`);
+  Reflect.apply(command, pipeline, [...keys, ...args]);
 }
 
 /** Whether Redis did not know a script: after SCRIPT FLUSH, or when it was sent within a MULTI that was aborted. */
@@ -89,15 +108,15 @@ export function isScriptUnknown(error: unknown): boolean {
 }
 
 /**
- * Makes Redis know every script of this connection, ours and BullMQ's. Outside a MULTI ioredis does that by itself; inside
+ * Makes Redis know every script that is a command of this connection, ours and BullMQ's. Outside a MULTI ioredis does that by itself; inside
  * one it takes the first use on a socket for proof, whether that MULTI was executed or not.
  */
 export async function loadScripts(redis: Redis): Promise<void> {
   // what defineCommand made; ioredis' types leave the members out
-  const scripts = Object.values(redis.scriptsSet) as readonly { lua: string }[];
+  const defined = Object.values(redis.scriptsSet) as readonly { lua: string }[];
   for (const node of nodesOf(redis)) {
     const pipeline = node.pipeline();
-    for (const { lua } of scripts) pipeline.script('LOAD', lua);
+    for (const { lua } of defined) pipeline.script('LOAD', lua);
     for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
   }
 }

@@ -5,7 +5,7 @@ import type { ArchivedRun } from '../schema/archived-run.ts';
 import { clusterOf } from './connection.ts';
 import { NODE_KEYS, STORE_KEY, shardKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 /** A part of the store that may lose data by itself: all of a Redis, or what a node of a cluster has. */
 export interface Place {
@@ -34,7 +34,6 @@ export type StoreEpoch = ReturnType<typeof createStoreEpoch>;
 
 export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
   const { redis } = deps;
-  defineScripts(redis);
   const keys = clusterOf(redis) === undefined ? [STORE_KEY] : [STORE_KEY, ...NODE_KEYS];
   const ask = async (count: 0 | 1): Promise<StoreState> =>
     stateOf(await Promise.all(keys.map((key) => runScript(redis, 'beat', [key], ['', '', count, STARTS]))));

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
 import { redisTime } from './due.ts';
 import { shardKeys } from './keys.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 /** Milliseconds that a timer may be overdue by Redis' clock before the sweep rings it; workers come first. */
 const OVERDUE_MS = 2_000;
@@ -37,7 +37,6 @@ export type Sweeping = ReturnType<typeof createSweeping>;
 export function createSweeping(deps: { redis: Redis; shard: number }) {
   const { redis } = deps;
   const keys = shardKeys(deps.shard);
-  defineScripts(redis);
 
   return {
     /** Redis' time in milliseconds. */

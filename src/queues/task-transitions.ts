@@ -49,7 +49,7 @@ export interface EnterOptions {
 
 export type DeliverResult = 'ok' | 'duplicate' | 'late' | 'unlaunched' | 'foreign' | 'gone';
 
-/** The transitions of tasks on one connection, on which the scripts are defined. */
+/** The transitions of tasks. */
 export function createTaskTransitions(deps: { redis: Redis }) {
   const { redis } = deps;
   return {

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { type ShardKeys, shardKeys } from './keys.ts';
 import { type Hold, holdLock } from './locks.ts';
 import { refOf, type TaskRef } from './run-record.ts';
-import { defineScripts, run as runScript } from './scripts.ts';
+import { run as runScript } from './scripts.ts';
 
 /** Milliseconds after which webhooks that stopped coming are not relied on any more. */
 const HOOKED_MS = 300_000;
@@ -32,7 +32,6 @@ export type Watch = ReturnType<typeof createWatch>;
 export function createWatch(deps: { redis: Redis; shard: number }) {
   const { redis } = deps;
   const keys: ShardKeys = shardKeys(deps.shard);
-  defineScripts(redis);
 
   const hold = (what: string, ms: number): Promise<Hold | undefined> => holdLock(redis, keys.lock(what), ms);
 

@@ -74,6 +74,19 @@ describe('the stack in containers', () => {
     else await network.connect({ Container: container.getId(), EndpointConfig: { Aliases: aliases } });
   };
 
+  it('has its code compiled: a start on a read-only file system strips no types', async () => {
+    // a worker that ends at once, for want of a configuration, when all of its code was loaded
+    const worker = ['run', '--rm', '--read-only', '-e', 'NODE_DEBUG_NATIVE=COMPILE_CACHE', IMAGE, 'worker'];
+    const { stdout, stderr } = await run('docker', worker, { maxBuffer: 50_000_000 }).catch(
+      (error: { stdout: string; stderr: string }) => error,
+    );
+    const looked = `${stdout}${stderr}`.matchAll(/transpile cache for StrippedTypeScript file:\/\/\S*\/(src\/\S+?)\.\.\.(\S*)/g);
+    const found = new Map([...looked].map(([, file = '', outcome]) => [file, outcome]));
+    expect(found.size).toBeGreaterThan(100);
+    expect([...found].filter(([, outcome]) => outcome !== 'success')).toEqual([]);
+    expect(found.has('src/processors/engine.ts')).toBe(true);
+  });
+
   it('is small, not root, and runs on a read-only file system', async () => {
     const { stdout } = await run('docker', ['image', 'inspect', IMAGE, '--format', '{{.Size}} {{.Config.User}}']);
     const [size, user] = stdout.trim().split(' ');

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { connect } from '../../src/queues/connection.ts';
 import { runIdOf } from '../../src/queues/identity.ts';
 import { QUEUES, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
-import { createParking } from '../../src/queues/parking.ts';
+import { createParking, openParks } from '../../src/queues/parking.ts';
 import { createPlanner } from '../../src/queues/planner.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { queue } from '../../src/queues/scripts.ts';
@@ -134,14 +134,16 @@ describe('a park', () => {
   const parkOnce = async (how: {
     seen?: (truth: string) => string;
     retry?: boolean;
-    before?: (redis: Redis, id: string, runId: string) => Promise<unknown>;
+    before?: (redis: Redis, id: string, runId: string, parks: Redis) => Promise<unknown>;
     ms?: number;
   }) => {
     const world = await setup();
     const { redis, tasks, work, runs, accept } = world;
     const runId = await accept([{ cmd: 'a', timeout: 30 }]);
     await redis.hset(keys.run(runId), { state: 'running' });
-    const parking = createParking({ shard: 0, connection: redis, onError: () => {}, failpoint: () => {} });
+    const parks = openParks(redis, () => {});
+    cleanups.push(async () => parks.disconnect());
+    const parking = createParking({ shard: 0, connection: redis, parks, onError: () => {}, failpoint: () => {} });
     cleanups.push(() => parking.close());
     const id = taskId(runId, 0, 0);
     const activations: number[] = [];
@@ -164,7 +166,7 @@ describe('a park', () => {
           grace: 0,
         });
         const seen = how.seen?.(decision.seen) ?? decision.seen;
-        await how.before?.(redis, id, runId);
+        await how.before?.(redis, id, runId, parks);
         const common = { job, token, runId, task: '0.0', now: decision.now, retry: how.retry ?? false };
         await parking.park({ ...common, ms: how.ms ?? 60_000, seen }).catch((error: unknown) => {
           thrown.push(error instanceof Error ? error.name : String(error));
@@ -230,9 +232,9 @@ describe('a park', () => {
   it('is rechecked even when Redis has forgotten all scripts', async () => {
     const { activations } = await parkOnce({
       seen: () => 'something else',
-      before: async (redis, _id, runId) => {
+      before: async (redis, _id, runId, parks) => {
         // this connection has used the script in a MULTI before, and takes it for known from now on
-        const multi = redis.multi();
+        const multi = parks.multi();
         queue(multi, 'recheck', [keys.run(runId), keys.history(runId), keys.delayed, keys.marker], [runId, keys.channel, '0.9', '']);
         await multi.exec();
         await redis.script('FLUSH');

@@ -175,10 +175,10 @@ describe('with pub/sub', () => {
 
   it('a cancel that is heard while a launch is being prepared sends no POST', async () => {
     await setup(async ({ engine, proxy }) => {
-      // whose bucket it is is remembered from here on: the next to read the resource is the preparation, after the intent
+      // whose bucket it is is remembered from here on: the next to read the resource, with its region, is the preparation
       await engine.ended(engine.upload([t('ok')]));
       engine.cloud.posts.length = 0;
-      proxy.holdFrom('af:resource:');
+      proxy.holdReplies('us-east-1');
       const runId = engine.upload([t('ok'), t('ok')]);
       await until('the preparation', () => proxy.held() > 0);
       await until('the intent', async () => (await engine.show(runId))?.history.some((entry) => entry.what === 'intent'));

@@ -8,12 +8,12 @@ export interface RedisProxy {
   readonly socket: string;
   /** What clients send from now on waits for `release`: as if their process were frozen before the send. */
   hold(): void;
-  /** The same, from the first command on that contains the text. */
-  holdFrom(text: string): void;
+  /** What Redis answers on one connection waits for `release`, from the first answer on that contains the text. */
+  holdReplies(text: string): void;
   release(): void;
   /** Whether a reply or message with the text went to a client. */
   delivered(text: string): boolean;
-  /** Writes that wait. */
+  /** Writes, of clients and of Redis, that wait. */
   held(): number;
   /** The next command reaches Redis and is executed, its reply is lost and the connection with it. Resolves when that has happened. */
   loseNextReply(): Promise<void>;
@@ -33,6 +33,7 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
   let losing: { sent: boolean; done: () => void } | undefined;
   let count = 0;
   let holdText: string | undefined;
+  let heldReplies: { of: Socket; writes: Buffer[] } | undefined;
   let replies = '';
   let wedged = false;
 
@@ -56,10 +57,6 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
       blocking ||= /bzpopmin/i.test(data.toString('latin1'));
       if (wedged && blocking) return;
       if (losing !== undefined) losing.sent = true;
-      if (holdText !== undefined && data.includes(holdText)) {
-        holdText = undefined;
-        held ??= [];
-      }
       if (held === undefined) redis.write(data);
       else held.push(() => redis.write(data));
     });
@@ -71,6 +68,14 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
         end();
         done();
       } else {
+        if (holdText !== undefined && data.includes(holdText)) {
+          holdText = undefined;
+          heldReplies = { of: client, writes: [] };
+        }
+        if (heldReplies?.of === client) {
+          heldReplies.writes.push(data);
+          return;
+        }
         replies += data.toString('latin1');
         client.write(data);
       }
@@ -84,15 +89,18 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
     hold: () => {
       held ??= [];
     },
-    holdFrom: (text) => {
+    holdReplies: (text) => {
       holdText = text;
     },
     delivered: (text) => replies.includes(text),
-    held: () => held?.length ?? 0,
+    held: () => (held?.length ?? 0) + (heldReplies?.writes.length ?? 0),
     release: () => {
       const writes = held ?? [];
       held = undefined;
       for (const write of writes) write();
+      const answers = heldReplies;
+      heldReplies = undefined;
+      for (const data of answers?.writes ?? []) answers?.of.write(data);
     },
     loseNextReply: () =>
       new Promise<void>((done) => {
