@@ -16,6 +16,9 @@ const FAR_AHEAD_MS = 31_536_000_000;
  */
 const PARKED_OPTIONS = JSON.stringify({ attempts: JOB_OPTIONS.attempts, backoff: JOB_OPTIONS.backoff.delay, idof: true });
 
+/** One for all parks: an error of its own would take the time for a stack trace that nobody reads. */
+const PARKED = new DelayedError();
+
 export interface Park {
   readonly job: Job;
   readonly token: string;
@@ -102,7 +105,7 @@ export function createParking(deps: {
       // -1: the job is gone, -2/-3/-6: its lock is not ours any more. Another activation owns it; we only leave.
       if (typeof moved !== 'number') throw new Failure('internal', `moveToDelayed answered ${String(moved)}, expected a number.`);
       deps.failpoint('task.parked');
-      throw new DelayedError();
+      throw PARKED;
     },
     close: async () => {
       await tasks.close();
