@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/**/*.test.ts'],
-    exclude: ['tests/clients/**', 'tests/browser/**', 'tests/containers/**', 'tests/faults/**', 'node_modules/**'],
+    exclude: ['tests/clients/**', 'tests/browser/**', 'tests/containers/**', 'tests/faults/**', 'tests/peers/**', 'node_modules/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     maxWorkers: 3,
