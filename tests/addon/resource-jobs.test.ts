@@ -41,7 +41,8 @@ it('a job that a worker put minutes ahead is tried as soon as somebody orders it
   await jobs.add({ kind: 'deprovision', resource: 'one' });
   await failed;
   await Promise.all([jobs.add({ kind: 'deprovision', resource: 'one' }), jobs.add({ kind: 'deprovision', resource: 'one' })]);
-  await until('its second try', () => tries === 2);
+  // of two who order it the slower one may come when that try is over and done with, and leads to one more
+  await until('its second try', () => tries >= 2);
 });
 
 it('a resource whose removal ends while it is put back is found nowhere', async () => {
