@@ -4,7 +4,7 @@ import { enableCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 const cache = fileURLToPath(new URL('../node_modules/.cache/autofiles', import.meta.url));
-// a first start, which only loads the engine, so that what is measured is none
+// a start that only loads the engine comes before, so that the one that is measured finds its code compiled
 spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', fileURLToPath(new URL('engine-bench.ts', import.meta.url))], {
   env: { ...process.env, NODE_COMPILE_CACHE: cache },
   stdio: 'inherit',

@@ -80,8 +80,8 @@ export function createParking(deps: {
         opts: PARKED_OPTIONS,
       },
     });
-    const move = scriptOf(backend, 'moveToDelayed', args);
-    adopt(parks, move.name, deps.connection);
+    const move = callOf(backend, 'moveToDelayed', args);
+    share(parks, move.name, deps.connection);
     const transaction = parks.multi();
     callIn(transaction, move);
     queue(transaction, 'recheck', [keys.run(runId), keys.history(runId), keys.delayed, keys.marker], [runId, keys.channel, task, seen]);
@@ -119,7 +119,7 @@ interface BackendCall {
 }
 
 /** What BullMQ's backend calls for one of its scripts: a command named `<script>:<version>`, which it defines on every connection it uses. */
-function scriptOf(backend: RedisQueueBackend, script: string, args: Parameters<RedisQueueBackend['execCommand']>[2]): BackendCall {
+function callOf(backend: RedisQueueBackend, script: string, args: Parameters<RedisQueueBackend['execCommand']>[2]): BackendCall {
   let call: BackendCall | undefined;
   const target = {
     runCommand: (name: string, given: readonly unknown[]) => {
@@ -133,7 +133,7 @@ function scriptOf(backend: RedisQueueBackend, script: string, args: Parameters<R
 }
 
 /** Makes a script that one connection has a command of another. */
-function adopt(redis: Redis, name: string, from: Redis): void {
+function share(redis: Redis, name: string, from: Redis): void {
   if (Reflect.has(redis, name)) return;
   // what defineCommand made; ioredis' types leave the members out
   const script = (from.scriptsSet as Readonly<Record<string, { readonly lua: string; readonly numberOfKeys: number }>>)[name];
