@@ -9,6 +9,7 @@ interface Told {
   raw: string;
   // The tests state what they expect of it.
   event: {
+    id: string;
     action: string;
     data: { name: string; state: string };
     previous_data: { state?: string };
@@ -144,7 +145,9 @@ describe('webhooks', () => {
     const told = platform.receiver.told.length;
     open.unshift(await platformWith({}, { dir: platform.dir, appDir: platform.app, copies: 'plain', webhookRetryMs: 5 }));
     await eventually('the rest', () => platform.receiver.told.slice(told).some(({ event }) => event.action === 'destroy'));
-    expect(platform.receiver.told.slice(told).map(({ event }) => event.action)).toEqual(['create', 'update', 'update', 'destroy']);
+    // a try that the stop cut off may have arrived all the same: the same event is then told again
+    const once = platform.receiver.told.slice(told).filter(({ event }, index, all) => event.id !== all[index - 1]?.event.id);
+    expect(once.map(({ event }) => event.action)).toEqual(['create', 'update', 'update', 'destroy']);
   });
 
   it('tells of releases, the formation and add-ons, stops with the removal, and refuses what it cannot tell', async () => {
