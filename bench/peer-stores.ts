@@ -67,6 +67,8 @@ export async function startRestate(program: string): Promise<PeerStore> {
         RESTATE_INGRESS__BIND_PORT: String(ingress),
         RESTATE_ADMIN__BIND_PORT: String(admin),
         RESTATE_LOG_FILTER: 'error',
+        // its invoker makes folders that it does not remove when it is killed
+        TMPDIR: folder,
       },
     },
   );
