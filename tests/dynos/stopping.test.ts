@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
-import { eventually, platformWith } from './platform.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { eventually, folderWith, platformWith } from './platform.ts';
 
 // Whether a process is there and not merely waiting for its parent to ask how it ended.
 async function alive(pid: string): Promise<boolean> {
@@ -96,5 +97,25 @@ describe.runIf(existsSync('/proc/self/stat'))('stopping a dyno', () => {
     expect([await alive(gentle.first), await alive(stubborn.first)]).toEqual([false, false]);
     expect(await readdir(join(platform.dir, 'copies'))).toEqual([]);
     await expect(platform.list()).rejects.toThrow();
+  });
+
+  it('makes nothing ready any more once it has stopped, so that its folder is free for the next one', async () => {
+    const path = process.env['PATH'] ?? '';
+    const slow = await folderWith({ mkfifo: `#!/bin/sh\nread _ <"$0.go"\nPATH='${path}' exec mkfifo "$@"\n` });
+    const go = join(slow.path, 'mkfifo.go');
+    await chmod(join(slow.path, 'mkfifo'), 0o755);
+    execFileSync('mkfifo', [go]);
+    vi.stubEnv('PATH', `${slow.path}:${path}`);
+    try {
+      const platform = await setup({});
+      const closing = platform.dynos.close();
+      await writeFile(go, 'go\n');
+      await closing;
+      // all that one call of mkfifo makes: it was waited for
+      expect(await readdir(join(platform.dir, 'pipes'))).toHaveLength(32);
+    } finally {
+      vi.unstubAllEnvs();
+      await slow.remove();
+    }
   });
 });

@@ -192,7 +192,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       scaled: events.formation,
     });
     // The first dyno should not wait for what can be had ready; what goes wrong here, that dyno will say.
-    void Promise.allSettled([pipes.prepare(), slugs.acquire().then(slugs.release)]);
+    const madeReady = Promise.allSettled([pipes.prepare(), slugs.acquire().then(slugs.release)]);
     const { server, port } = await listen(api.fetch, deps.port ?? 0, deps.host ?? '127.0.0.1');
     apiPort = port;
     await formation.resume();
@@ -222,7 +222,8 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
       close(graceMs = deps.shutdownGraceMs ?? 10_000) {
         oneOffs.stopAll(graceMs);
         formation.stopAll(graceMs);
-        closed ??= launcher.allGone().then(closeRest);
+        // the folder is another platform's once this one has closed
+        closed ??= Promise.all([launcher.allGone(), madeReady]).then(closeRest);
         return closed;
       },
     };
