@@ -51,7 +51,7 @@ export interface EngineOptions {
   /** Shards that it serves: all that ever held runs. */
   readonly shards: number;
   /** Which run an object version causes; by default one of these shards, as if their number had never been another. */
-  readonly layout?: Pick<Layout, 'place' | 'candidates'>;
+  readonly layout?: Pick<Layout, 'place' | 'candidates' | 'served'>;
   readonly sealer: Sealer;
   readonly store: ObjectStore;
   readonly queue: EventQueue;

@@ -167,12 +167,13 @@ async function decideObject(
     metadata.taskId === undefined
       ? undefined
       : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, beside);
-  if (!metadata.run && metadata.code === undefined) {
+  if (delivered?.accounted) return;
+  if (startsNothing(metadata)) {
     if (metadata.taskId === undefined && metadata.faults.length === 0)
       return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
     return await beside.account();
   }
-  const depth = delivered === undefined ? 0 : await depthAfter(deps, delivered);
+  const depth = delivered?.runId === undefined ? 0 : await depthAfter(deps, delivered.runId);
   if (depth > MAX_DEPTH) {
     await beside.note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
     return await beside.account();
@@ -187,7 +188,14 @@ async function depthAfter(deps: EventDeps, runId: string): Promise<number> {
   return before + 1;
 }
 
-/** Answers with the run that the object is an output of, and thus led to a run that this same object would start; undefined: it is none. */
+function startsNothing({ run, code }: ObjectMetadata): boolean {
+  return !run && code === undefined;
+}
+
+/**
+ * Answers with the run that the object is an output of, and thus led to a run that this same object would start (undefined: it is none),
+ * and whether its delivery was all that there was to decide, and is accounted for.
+ */
 async function deliver(
   deps: EventDeps,
   resource: Resource,
@@ -195,7 +203,7 @@ async function deliver(
   head: ObjectHead,
   metadata: ObjectMetadata & { taskId: string },
   { note }: Pick<Beside, 'note'>,
-): Promise<string | undefined> {
+): Promise<{ runId: string | undefined; accounted: boolean }> {
   const output: OutputRef = {
     key: event.key,
     version_id: event.versionId,
@@ -203,7 +211,8 @@ async function deliver(
     size: head.size,
     ...(metadata.state === undefined ? {} : { state: metadata.state }),
   };
-  const result = await deps.runs.deliver(metadata.taskId, resource.id, output);
+  const whole = startsNothing(metadata) && metadata.faults.length === 0;
+  const result = await deps.runs.deliver(metadata.taskId, resource.id, output, whole ? event : undefined);
   deps.failpoint('events.delivered');
   deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
   // after a loss of Redis the run may not have been made again yet
@@ -213,7 +222,8 @@ async function deliver(
   }
   if (result === 'foreign' || result === 'gone') await note(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
   if (result === 'unlaunched') await note(`ld_task_id names ${metadata.taskId}, which was never launched`);
-  return result === 'foreign' || result === 'gone' ? undefined : refOf(metadata.taskId)?.runId;
+  const refused = result === 'foreign' || result === 'gone';
+  return { runId: refused ? undefined : refOf(metadata.taskId)?.runId, accounted: whole && !refused && result !== 'unlaunched' };
 }
 
 /** When the event's file was saved (ms), where that is longer ago than half of the hour by which the sweep looks back, and within its memory. */

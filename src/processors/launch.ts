@@ -1,6 +1,6 @@
 // The one POST of an attempt.
 import type { LaunchOutcome } from '../clients/ports.ts';
-import type { Decision } from '../queues/task-transitions.ts';
+import type { Decision } from '../queues/decision.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 import { launchOrder } from './launch-order.ts';

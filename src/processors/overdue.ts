@@ -1,8 +1,9 @@
 import type { DynoEnd, DynoPlatform, ObjectStore } from '../clients/ports.ts';
+import type { Decision } from '../queues/decision.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import type { TaskRef } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
-import type { Decision, EnterOptions } from '../queues/task-transitions.ts';
+import type { EnterOptions } from '../queues/task-transitions.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { readMetadata } from '../schema/metadata.ts';

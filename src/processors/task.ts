@@ -1,8 +1,9 @@
 // A task's activation: ask the record what to do, do that one thing, and leave. Every wake may be spurious, every
 // activation may be repeated, and none holds anything while it waits.
 import { type Job, UnrecoverableError } from 'bullmq';
+import type { Decision } from '../queues/decision.ts';
 import { refOf } from '../queues/run-record.ts';
-import type { Decision, EnterOptions } from '../queues/task-transitions.ts';
+import type { EnterOptions } from '../queues/task-transitions.ts';
 import { readTaskJob } from '../queues/tree.ts';
 import { Failure } from '../schema/failures.ts';
 import type { Activation, TaskDeps } from './activation.ts';

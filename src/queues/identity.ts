@@ -5,6 +5,9 @@ import type { VersionRef } from '../schema/ledger-view.ts';
 /** Bytes of a version's digest: two of a million versions agree by chance once in 10^7 such buckets. */
 export const DIGEST_BYTES = 8;
 
+/** Milliseconds, 16 days: how long it is remembered that a version was decided; SQS redelivers for 14 at most. */
+export const ACCOUNT_MS = 16 * 86_400_000;
+
 /** Base-36 digits of the hash in a run id: 36^20 ≈ 2^103, no collision in any real number of events. */
 const DIGITS = 20;
 
@@ -21,7 +24,7 @@ export function runIdOf(event: VersionRef, shards: number): string {
   return `r${hash.readUInt32BE(16) % shards}-${digits}`;
 }
 
-/** What the ledger keeps of an object version whose decision leaves no run record behind: 8 bytes that a run id does not use. */
+/** What the ledger keeps of an object version whose decision leaves no run record under its own id: 8 bytes that a run id does not use. */
 export function digestOf(version: VersionRef): Buffer {
   return createHash('sha256')
     .update(eventIdentity(version))

@@ -55,7 +55,10 @@ function spell(p: string) {
     decisions: (resource: string) => `${p}:decisions:${resource}`,
     /** ZSET of quarantined events as JSON, score = ms. */
     quarantine: (resource: string) => `${p}:quarantine:${resource}`,
-    /** STRINGs, one an hour (`…:<hours since 1970>`): digests of the versions whose decision left no run record (identity.ts). */
+    /**
+     * STRINGs, one an hour (`…:<hours since 1970>`): digests of the versions whose decision left no run record of their own (identity.ts);
+     * outputs in the shard of their run, the rest in shard 0.
+     */
     account: (resource: string) => `${p}:account:${resource}`,
     /** Counter of runs accepted in one minute. */
     rate: (resource: string) => `${p}:rate:${resource}`,

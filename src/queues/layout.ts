@@ -57,6 +57,6 @@ export async function openLayout(deps: { redis: Redis; wanted?: number; margin?:
 }
 
 /** The layout of so many shards that have never been another number. */
-export function unchanged(shards: number): Pick<Layout, 'place' | 'candidates'> {
-  return { place: (version) => runIdOf(version, shards), candidates: (version) => [runIdOf(version, shards)] };
+export function unchanged(shards: number): Pick<Layout, 'place' | 'candidates' | 'served'> {
+  return { place: (version) => runIdOf(version, shards), candidates: (version) => [runIdOf(version, shards)], served: () => shards };
 }

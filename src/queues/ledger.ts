@@ -2,14 +2,12 @@
 // the sweep compares them with the bucket and notes here what it found; API, dashboard and metrics read it.
 import type { Redis } from 'ioredis';
 import type { LedgerView, UnaccountedVersion, VersionRef } from '../schema/ledger-view.ts';
-import { DIGEST_BYTES, digestOf } from './identity.ts';
+import { ACCOUNT_MS, DIGEST_BYTES, digestOf } from './identity.ts';
 import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
 import type { Layout } from './layout.ts';
 import { keysOfRun } from './run-record.ts';
 
 const HOUR_MS = 3_600_000;
-/** Milliseconds, 16 days: how long digests are kept. */
-const MEMORY_MS = 16 * 86_400_000;
 
 /** What a comparison of a bucket with the decisions found. Times in milliseconds since 1970. */
 export interface LedgerFigures {
@@ -89,16 +87,18 @@ export interface Account {
  * run that it causes has a record, under any layout so far. What is decided after this call is found only by its record: whoever
  * looks compares again before drawing conclusions.
  */
-export async function openAccount(redis: Redis, resource: string, layout: Pick<Layout, 'candidates'>, since: number): Promise<Account> {
-  const keys = shardKeys(0);
+export async function openAccount(
+  redis: Redis,
+  resource: string,
+  layout: Pick<Layout, 'candidates' | 'served'>,
+  since: number,
+): Promise<Account> {
   const [seconds] = await redis.time();
   const digests = new Set<string>();
   const now = Number(seconds) * 1000;
-  const names: string[] = [];
-  // nothing older is kept (run-transitions.ts)
-  for (let hour = Math.floor(Math.max(since, now - MEMORY_MS) / HOUR_MS); hour <= Math.floor(now / HOUR_MS); hour += 1)
-    names.push(`${keys.account(resource)}:${hour}`);
-  for (const text of await redis.mgetBuffer(...names)) {
+  // nothing older is kept
+  const names = hourNames(resource, layout, Math.max(since, now - ACCOUNT_MS), now + HOUR_MS);
+  for (const text of (await Promise.all(names.map(async (ofShard) => await redis.mgetBuffer(...ofShard)))).flat()) {
     if (text === null) continue;
     for (let at = 0; at + DIGEST_BYTES <= text.length; at += DIGEST_BYTES) digests.add(text.toString('latin1', at, at + DIGEST_BYTES));
   }
@@ -118,26 +118,36 @@ export async function openAccount(redis: Redis, resource: string, layout: Pick<L
   };
 }
 
-/** Forgets the account of the hours before `before` (ms since 1970): the watermark has passed them. */
-export async function trimAccount(redis: Redis, resource: string, from: number, before: number): Promise<void> {
-  const keys = shardKeys(0);
-  const hours: string[] = [];
-  for (let hour = Math.floor(from / HOUR_MS); hour < Math.floor(before / HOUR_MS); hour += 1)
-    hours.push(`${keys.account(resource)}:${hour}`);
-  if (hours.length > 0) await redis.del(...hours);
+/** Forgets the account of the hours from `from` to `before` (ms since 1970): the watermark has passed them. */
+export async function trimAccount(
+  redis: Redis,
+  resource: string,
+  layout: Pick<Layout, 'served'>,
+  from: number,
+  before: number,
+): Promise<void> {
+  const names = hourNames(resource, layout, from, before);
+  await Promise.all(names.filter((ofShard) => ofShard.length > 0).map(async (ofShard) => await redis.del(...ofShard)));
+}
+
+/** Names of the strings of whole hours, those of each shard apart: they may be on different nodes. */
+function hourNames(resource: string, layout: Pick<Layout, 'served'>, from: number, before: number): readonly (readonly string[])[] {
+  const first = Math.floor(from / HOUR_MS);
+  const hours = Array.from({ length: Math.max(0, Math.floor(before / HOUR_MS) - first) }, (_, i) => first + i);
+  return Array.from({ length: layout.served() }, (_, shard) => hours.map((hour) => `${shardKeys(shard).account(resource)}:${hour}`));
 }
 
 export type Ledger = ReturnType<typeof createLedger>;
 
 /** The ledger as the sweep uses it. */
-export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' | 'candidates'> }) {
+export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' | 'candidates' | 'served'> }) {
   const { redis, layout } = deps;
   return {
     open: async (resource: string, since: number): Promise<Account> => await openAccount(redis, resource, layout, since),
     /** Which run a version causes. */
     runIdOf: (version: VersionRef & { readonly modifiedAt: number }): string => layout.place(version, version.modifiedAt),
     write: async (resource: string, figures: LedgerFigures): Promise<void> => await writeLedger(redis, resource, figures),
-    trim: async (resource: string, from: number, before: number): Promise<void> => await trimAccount(redis, resource, from, before),
+    trim: async (resource: string, from: number, before: number): Promise<void> => await trimAccount(redis, resource, layout, from, before),
 
     /** Resources whose bucket is to be swept by `now` (ms), the longest due first. */
     due: async (now: number, limit: number): Promise<readonly string[]> =>

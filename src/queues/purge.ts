@@ -21,7 +21,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
   const shards = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard));
 
   const takeRuns = async (keys: ShardKeys, resource: string): Promise<void> => {
-    const lists = [keys.index(resource), keys.live, keys.unarchived];
+    const lists = [keys.index(resource), keys.live, keys.unarchived] as const;
     while (Number(await runScript(redis, 'purge-runs', lists, ['', '', PAGE, keys.run('')])) > 0);
   };
 

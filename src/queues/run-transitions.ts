@@ -4,13 +4,10 @@ import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Workflow, WorkflowPlan } from '../schema/workflow.ts';
-import { digestOf } from './identity.ts';
+import { ACCOUNT_MS, digestOf } from './identity.ts';
 import { shardKeys } from './keys.ts';
 import { fileDigest, keysOfRun, type Trigger } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
-
-/** Milliseconds, 16 days: how long it is remembered that a version was decided; SQS redelivers for 14 at most. */
-const ACCOUNT_MS = 16 * 86_400_000;
 
 /** The transitions of runs. `retention`: milliseconds. */
 export function createRunTransitions(deps: { redis: Redis; retention: number }) {

@@ -17,7 +17,7 @@ const KEY_COUNTS = {
   recheck: 4,
   launched: 7,
   refused: 3,
-  deliver: 6,
+  deliver: 7,
   observe: 5,
   cancel: 5,
   finish: 3,
@@ -50,6 +50,11 @@ const KEY_COUNTS = {
 
 export type ScriptName = keyof typeof KEY_COUNTS;
 type Argument = string | number | Buffer;
+type Strings<Count extends number, Found extends readonly string[] = readonly []> = Found['length'] extends Count
+  ? Found
+  : Strings<Count, readonly [...Found, string]>;
+/** As many keys as the script takes. */
+type KeysOf<Name extends ScriptName> = Strings<(typeof KEY_COUNTS)[Name]> & readonly string[];
 
 interface Script {
   readonly lua: string;
@@ -74,7 +79,12 @@ function scriptOf(name: ScriptName): Script {
  * Runs a script and answers with its reply. Sent as EVALSHA by hand: a command that ioredis makes of a script (`defineCommand`) costs a worker twice
  * as much as any other.
  */
-export async function run(redis: Redis, name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<unknown> {
+export async function run<Name extends ScriptName>(
+  redis: Redis,
+  name: Name,
+  keys: KeysOf<Name>,
+  args: readonly Argument[],
+): Promise<unknown> {
   const { lua, sha } = scriptOf(name);
   try {
     return await redis.evalsha(sha, KEY_COUNTS[name], ...keys, ...args);
@@ -95,11 +105,17 @@ export function defineScripts(redis: Redis, names: readonly ScriptName[]): void 
 }
 
 /** Puts a script into a pipeline or MULTI of a connection that has it (`defineScripts`). */
-export function queue(pipeline: ChainableCommander, name: ScriptName, keys: readonly string[], args: readonly Argument[]): void {
+export function queue<Name extends ScriptName>(
+  pipeline: ChainableCommander,
+  name: Name,
+  keys: KeysOf<Name>,
+  args: readonly Argument[],
+): void {
   // commands that defineCommand adds at run time are unknown to the types
   const command: unknown = Reflect.get(pipeline, commandOf(name));
   if (typeof command !== 'function') throw new TypeError(`script ${name} is not defined on this connection`);
-  Reflect.apply(command, pipeline, [...keys, ...args]);
+  const names: readonly string[] = keys;
+  Reflect.apply(command, pipeline, [...names, ...args]);
 }
 
 /** Whether Redis did not know a script: after SCRIPT FLUSH, or when it was sent within a MULTI that was aborted. */

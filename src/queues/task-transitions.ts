@@ -1,11 +1,13 @@
 // What happens to one task of a run. Each function is one Lua script; who calls it twice, late or out of order changes
 // nothing that stands.
 import type { Redis } from 'ioredis';
-import { Failure } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
+import type { VersionRef } from '../schema/ledger-view.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
-import type { TaskPlan, Workflow } from '../schema/workflow.ts';
-import { fileDigest, keysOfRun, type OutputRef, type RunFacts, readOutput, refOf, type TaskRef } from './run-record.ts';
+import type { TaskPlan } from '../schema/workflow.ts';
+import { type Decision, decisionOf } from './decision.ts';
+import { ACCOUNT_MS, digestOf } from './identity.ts';
+import { fileDigest, keysOfRun, type OutputRef, refOf, type TaskRef } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 
 /** Activations in a row that may get nowhere before a task counts as poisoned (DESIGN §4). */
@@ -15,19 +17,6 @@ const MAX_BARREN_ACTIVATIONS = 5;
 const LAUNCH_PATIENCE_MS = 600_000;
 /** Milliseconds, 60 days: how long it is remembered which task made a file; longer than the task's run is. */
 const MADE_FOR_MS = 60 * 86_400_000;
-
-export interface Decision {
-  readonly action: 'gone' | 'settled' | 'park' | 'retry' | 'check' | 'adopt' | 'ask' | 'launch' | 'failed';
-  /** Milliseconds to park; negative: without a deadline. */
-  readonly ms: number;
-  readonly attempt: number;
-  readonly seen: string;
-  readonly detail: string;
-  /** Redis' time of the decision. */
-  readonly now: number;
-  /** With `launch`: what the dyno is told of its run. */
-  readonly facts?: RunFacts;
-}
 
 export interface EnterOptions {
   readonly ref: TaskRef;
@@ -159,8 +148,11 @@ export function createTaskTransitions(deps: { redis: Redis }) {
       );
     },
 
-    /** An output arrived in the resource's own bucket. Recorded and rung in one script. */
-    deliver: async (taskId: string, resource: string, output: OutputRef): Promise<DeliverResult> => {
+    /**
+     * An output arrived in the resource's own bucket. Recorded and rung in one script, which accounts for its version as well when
+     * nothing else is decided of it (`whole`) and the answer is `ok`, `duplicate` or `late`.
+     */
+    deliver: async (taskId: string, resource: string, output: OutputRef, whole?: VersionRef): Promise<DeliverResult> => {
       const ref = refOf(taskId);
       if (ref === undefined) return 'gone';
       const k = keysOfRun(ref.runId);
@@ -168,7 +160,15 @@ export function createTaskTransitions(deps: { redis: Redis }) {
         await runScript(
           redis,
           'deliver',
-          [k.run(ref.runId), k.history(ref.runId), k.delayed, k.marker, k.decisions(resource), k.madeBy(resource, fileDigest(output.key))],
+          [
+            k.run(ref.runId),
+            k.history(ref.runId),
+            k.delayed,
+            k.marker,
+            k.decisions(resource),
+            k.madeBy(resource, fileDigest(output.key)),
+            k.account(resource),
+          ],
           [
             ref.runId,
             k.channel,
@@ -179,6 +179,8 @@ export function createTaskTransitions(deps: { redis: Redis }) {
             ref.index,
             ref.step,
             MADE_FOR_MS,
+            whole === undefined ? '' : digestOf(whole),
+            ACCOUNT_MS,
           ],
         ),
       );
@@ -258,39 +260,4 @@ export function createTaskTransitions(deps: { redis: Redis }) {
       return phase === 'intent' ? Number(attempt) : undefined;
     },
   };
-}
-
-/** Display names of a step's tasks, from a document that was validated when it was accepted. */
-function taskNames(doc: string, step: number): readonly string[] {
-  const entry = (JSON.parse(doc) as Workflow).run[step];
-  if (entry === undefined) return [];
-  return 'parallel' in entry ? entry.parallel.map((task) => task.name ?? '') : [entry.name ?? ''];
-}
-
-const ACTIONS: readonly Decision['action'][] = ['gone', 'settled', 'park', 'retry', 'check', 'adopt', 'ask', 'launch', 'failed'];
-
-function decisionOf(reply: unknown, ref: TaskRef): Decision {
-  if (!Array.isArray(reply) || reply.length < 6) throw new Failure('internal', `enter answered ${JSON.stringify(reply)}.`);
-  const action = ACTIONS.find((known) => known === reply[0]);
-  if (action === undefined) throw new Failure('internal', `enter answered with the action ${String(reply[0])}.`);
-  return {
-    action,
-    ms: Number(reply[1]),
-    attempt: Number(reply[2]),
-    seen: String(reply[3]),
-    detail: String(reply[4]),
-    now: Number(reply[5]),
-    ...(Array.isArray(reply[6]) ? { facts: factsOf(reply[6].map(String), ref) } : {}),
-  };
-}
-
-/** As enter.lua's facts() writes them. */
-function factsOf(reply: readonly string[], ref: TaskRef): RunFacts {
-  const [title = '', bucket = '', key = '', versionId = '', etag = '', size, document = '', ...outputs] = reply;
-  const names = document === '' ? [] : taskNames(document, ref.step - 1);
-  const before = outputs.flatMap((field, index) => {
-    const output = field === '' ? undefined : readOutput(field);
-    return output === undefined ? [] : [{ index, name: names[index] ?? '', output: output.ref }];
-  });
-  return { title, trigger: { bucket, key, versionId, etag, size: Number(size ?? 0) }, before };
 }

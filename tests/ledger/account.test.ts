@@ -12,15 +12,26 @@ import { until } from '../support/until.ts';
 const HOUR_MS = 3_600_000;
 let redis: TestRedis;
 let engine: TestEngine;
+/** Whether every decision breaks off after an output was delivered. */
+let breaking = false;
 
 beforeAll(async () => {
   redis = await startRedis();
-  engine = await startTestEngine(redis, {
-    ok: async (dyno) => {
-      await dyno.output(5);
-      return dyno.accept();
+  engine = await startTestEngine(
+    redis,
+    {
+      ok: async (dyno) => {
+        await dyno.output(5);
+        return dyno.accept();
+      },
+      silent: async (dyno) => await Promise.resolve(dyno.accept()),
     },
-  });
+    {
+      failpoint: (name) => {
+        if (breaking && name === 'events.delivered') throw new Error('broken off');
+      },
+    },
+  );
 });
 afterAll(async () => {
   await engine.stop();
@@ -54,6 +65,27 @@ it.each([
   const version = put(body, metadata);
   await decided();
   expect(await missing([version])).toEqual([]);
+});
+
+it('accounts for an output together with its delivery, and for one that starts a run not before that run', async () => {
+  const silent = (): string => engine.upload([{ cmd: 'silent', timeout: 60 }]);
+  const tasks = [silent(), silent()].map((runId) => `${runId}.0.0`);
+  for (const task of tasks) {
+    const show = () => engine.show(task.split('.')[0] ?? '');
+    await until('the launch', async () => (await show())?.history.some(({ what }) => what === 'launched'));
+  }
+  await decided();
+  breaking = true;
+  const [plain, starting] = tasks.map((ld_task_id, i) =>
+    put('{"run":[{"cmd":"ok"}]}', { ld_task_id, ...(i === 1 ? { ld_run: 'true' } : {}) }),
+  );
+  if (plain === undefined || starting === undefined) throw new RangeError('two outputs were saved');
+  for (const task of tasks) await engine.ended(task.split('.')[0] ?? '');
+  expect(await missing([plain, starting])).toEqual([starting]);
+  breaking = false;
+  await engine.ended(engine.runIdOf(starting.key, starting.versionId));
+  expect(await missing([plain, starting])).toEqual([]);
+  await decided();
 });
 
 it('accounts for an object that was deleted before it was read', async () => {
@@ -98,7 +130,7 @@ it('keeps eight bytes of each decision in one string an hour, and forgets the ho
   await decided();
   expect(await engine.redis.strlen(key)).toBe(before + 8);
   expect(await engine.redis.pttl(key)).toBeGreaterThan(15 * 24 * HOUR_MS);
-  await trimAccount(engine.redis, engine.resource, (hour - 1) * HOUR_MS, (hour + 1) * HOUR_MS);
+  await trimAccount(engine.redis, engine.resource, unchanged(1), (hour - 1) * HOUR_MS, (hour + 1) * HOUR_MS);
   expect(await missing([version])).toEqual([version]);
 });
 
@@ -120,9 +152,9 @@ it('shows what the last sweep found, and every decision counted', async () => {
     watermark: { at: 1_000, since: 0 },
     sweptAt: 2_000,
   });
-  const ledger = await until('the outputs of both runs', async () => {
+  const ledger = await until('the outputs of all runs', async () => {
     const found = await readLedger(engine.redis, resource, 1);
-    return found.decisions['output'] === 2 && found;
+    return found.decisions['output'] === 5 && found;
   });
   expect(ledger).toMatchObject({
     resource: engine.resource,
@@ -136,5 +168,5 @@ it('shows what the last sweep found, and every decision counted', async () => {
     epoch: 1,
     reexecuted: 0,
   });
-  expect(ledger.decisions).toEqual({ run: 2, rejected: 2, output: 2, ignored: 4, quarantined: 2 });
+  expect(ledger.decisions).toEqual({ run: 5, rejected: 2, output: 5, ignored: 4, quarantined: 2 });
 });

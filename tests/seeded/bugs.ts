@@ -199,6 +199,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/epoch.test.ts',
   },
   {
+    name: 'an output that starts a run is accounted for by its delivery alone',
+    file: 'processors/events.ts',
+    from: 'const whole = startsNothing(metadata) && metadata.faults.length === 0;',
+    to: 'const whole = true;',
+    caughtBy: 'tests/ledger/account.test.ts',
+  },
+  lua(
+    'quarantine',
+    'a decision of two parts counts on a Redis that has the second one alone',
+    "if on_another_start(ARGV[7]) then return 'changed' end",
+    '',
+    'tests/ledger/loss.test.ts',
+  ),
+  {
     name: 'what a node of a cluster has lost is not looked for',
     file: 'queues/store-epoch.ts',
     from: '[STORE_KEY, ...NODE_KEYS]',

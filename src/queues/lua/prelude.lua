@@ -83,6 +83,14 @@ local function on_another_start(start)
   return start and start ~= '' and string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= start
 end
 
+-- Accounts for an object version: the sweep finds it decided. `digest`: eight bytes, or empty for none; those of one hour stand in one
+-- string, which is kept for `ms`. src/queues/ledger.ts reads them.
+local function account_for(key, digest, ms)
+  if digest == '' then return end
+  local hour = key .. ':' .. math.floor(now / 3600000)
+  if redis.call('APPEND', hour, digest) == #digest then redis.call('PEXPIRE', hour, ms) end
+end
+
 local function settled(phase)
   return phase == 'succeeded' or phase == 'failed' or phase == 'skipped'
 end

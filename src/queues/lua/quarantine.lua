@@ -1,5 +1,5 @@
 -- A decision that leads to no run: counted, and when it is a quarantine also kept for the owner to see. With a digest the
--- object version is accounted for: the sweep finds it decided. Digests of one hour stand in one string, eight bytes each.
+-- object version is accounted for.
 -- KEYS: decisions, quarantine, account
 -- ARGV: (unused), (unused), kind (empty: only accounted), entry (JSON, empty when only counted), digest or empty, memory ms,
 --       which start of Redis the rest of the decision was written to, or empty
@@ -10,8 +10,5 @@ if ARGV[4] ~= '' then
   redis.call('ZADD', KEYS[2], 'NX', now, ARGV[4])
   redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1001)
 end
-if ARGV[5] ~= '' then
-  local hour = KEYS[3] .. ':' .. math.floor(now / 3600000)
-  if redis.call('APPEND', hour, ARGV[5]) == #ARGV[5] then redis.call('PEXPIRE', hour, ARGV[6]) end
-end
+account_for(KEYS[3], ARGV[5], ARGV[6])
 return 'ok'
