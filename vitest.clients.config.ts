@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['tests/clients/**/*.test.ts'],
+    globalSetup: 'tests/clients/install-heroku.ts',
     testTimeout: 180_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

@@ -5,13 +5,12 @@ import { parseEnv } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../dynos/platform.ts';
 import { exampleApp, type LocalCloud, startLocalCloud } from '../support/local-cloud.ts';
-import { herokuBin, installHeroku, quiet } from './heroku.ts';
+import { herokuBin, quiet } from './heroku.ts';
 
 let cloud: LocalCloud;
 let path: string;
 
 beforeAll(async () => {
-  installHeroku();
   cloud = await startLocalCloud({ app: exampleApp('python-starter'), path: '/usr/sbin:/usr/bin:/sbin:/bin' });
   // The page says `python`; Debian has it as python3.
   const bin = join(cloud.folder, 'bin');

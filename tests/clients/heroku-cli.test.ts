@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type PartnerReply, startPartner } from '../dynos/partner.ts';
 import { eventually, platformWith } from '../dynos/platform.ts';
 import { startBlockedRendezvous } from './blocked-rendezvous.ts';
-import { type Finished, heroku, herokuEnv, installHeroku, startHeroku, typeHeroku } from './heroku.ts';
+import { type Finished, heroku, herokuEnv, startHeroku, typeHeroku } from './heroku.ts';
 
 const files = {
   Procfile: `web: '${process.execPath}' server.js\nworker: echo working; sleep 600\n`,
@@ -32,7 +32,6 @@ const nameIn = ({ stdout, stderr }: Finished): string => /\b(run\.\d+)\b/.exec(s
 const running = async (): Promise<string[]> => (await platform.list()).filter(({ state }) => state === 'up').map(({ name }) => name);
 
 beforeAll(async () => {
-  installHeroku();
   partner = await startPartner(answerAsProvider);
   platform = await platformWith(files, { providers: [partner.provider] });
   for (const folder of ['bin', '.profile.d']) await mkdir(join(platform.app, folder));

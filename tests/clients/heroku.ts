@@ -1,7 +1,5 @@
-// The real heroku CLI: installed once from its own lock, run with an environment in which it talks to nobody but the local platform.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+// The real heroku CLI (install-heroku.ts), run with an environment in which it talks to nobody but the local platform.
+import { type ChildProcess, spawn } from 'node:child_process';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Typed, typeCommand } from '../support/terminal.ts';
@@ -13,19 +11,6 @@ export const herokuBin = join(folder, 'node_modules', '.bin');
 
 /** Milliseconds that one command may take on a busy machine. */
 const COMMAND_MS = 120_000;
-
-/** Installs the CLI unless it already stands for exactly this lock. */
-export function installHeroku(): void {
-  const lock = createHash('sha256')
-    .update(readFileSync(join(folder, 'package-lock.json')))
-    .digest('hex');
-  const stamp = join(folder, 'node_modules', '.autofiles-lock');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return;
-  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  const { status, stderr } = spawnSync('npm', args, { cwd: folder, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`the heroku CLI could not be installed (npm ci in ${folder}): ${stderr}`);
-  writeFileSync(stamp, lock);
-}
 
 /** What the CLI needs to find the platform (as in `.autofiles/env`), and what keeps it from talking to Heroku and npm (heroku.md 3.2). */
 export function herokuEnv(deps: { home: string; host: string; token: string; app: string; caFile?: string }): Record<string, string> {
