@@ -14,7 +14,9 @@ for _, task in ipairs(redis.call('ZRANGEBYSCORE', grants, '-inf', now, 'LIMIT', 
   end
 end
 local out = {}
-while level >= 1 and #out < 2 * tonumber(ARGV[4]) do
+-- a token that came back must not go out again while the platform refuses
+local shut = blocked and now < tonumber(blocked)
+while not shut and level >= 1 and #out < 2 * tonumber(ARGV[4]) do
   local resource = redis.call('ZRANGE', ring, 0, 0)[1]
   if not resource then break end
   local waiting = waiting_of(resource)

@@ -11,7 +11,7 @@ local run, s, i = KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = ARGV[3] .. '.' .. ARGV[4]
 local id = ARGV[1] .. '.' .. t
 local v = redis.call('HMGET', run, 'state', 'cancel', 'failing', 'rel', 'o:' .. t, 'x:' .. t, 'g:' .. t, 'p:' .. t, 'a:' .. t, 'i:' .. t,
-  'dl:' .. t, 'dy:' .. t, 'n' .. s, 'n' .. (s - 1), 'd' .. (s - 1), 'end', 'redo')
+  'dl:' .. t, 'dy:' .. t, 'n' .. s, 'n' .. (s - 1), 'd' .. (s - 1), 'end', 'redo', 'r:' .. t, 'q:' .. t)
 local state, cancel, failing, rel, out, death, grant = v[1], v[2], v[3], tonumber(v[4] or '0'), v[5], v[6], v[7]
 local phase, attempt, dyno = v[8] or 'new', tonumber(v[9] or '1'), v[12]
 if not state then return { 'gone', 0, 0, '', '', now } end
@@ -76,11 +76,11 @@ end
 
 local function settle(as, code, detail)
   if phase == 'backoff' then list_retrying(-1) end
-  unwatch(as == 'skipped' and phase == 'intent')
+  unwatch(as ~= 'succeeded' and phase == 'intent')
   if as ~= 'succeeded' then watch_forgotten(dyno and attempt + 1 or attempt, attempt + 1) end
   redis.call('HSET', run, 'p:' .. t, as)
   redis.call('HINCRBY', run, 'd' .. s, 1)
-  redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t, 'r:' .. t)
+  redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t, 'r:' .. t, 'q:' .. t)
   -- a launch of unknown fate stays known: an output of it that comes now is late, not one of nowhere
   if phase ~= 'intent' then redis.call('HDEL', run, 'i:' .. t) end
   if code then redis.call('HSET', run, 'e:' .. t, code .. '|' .. (detail or '')) end
@@ -199,6 +199,8 @@ if ARGV[19] == 'queued' then
     if phase == 'backoff' then list_retrying(-1) end
     redis.call('HSET', run, 'p:' .. t, 'throttle', 'a:' .. t, attempt)
     redis.call('HDEL', run, 'dl:' .. t)
+    -- of a launch that was refused before: waiting for its turn is no refusal (refused.lua)
+    if v[18] then redis.call('HSET', run, 'q:' .. t, now) end
     log('queued', t, attempt)
   end
   return reply('park', -1, 'throttle')
@@ -215,6 +217,12 @@ if v[17] then
 end
 redis.call('HSET', run, 'p:' .. t, 'intent', 'a:' .. t, attempt, 'i:' .. t, ARGV[5] .. '|' .. now)
 redis.call('HDEL', run, 'dl:' .. t, 'g:' .. t)
+-- it was of use: the park of this launch is not to find that something has changed
+grant = nil
+if v[19] then
+  if v[18] then redis.call('HINCRBY', run, 'r:' .. t, now - tonumber(v[19])) end
+  redis.call('HDEL', run, 'q:' .. t)
+end
 if phase == 'backoff' then list_retrying(-1) end
 log('intent', t, attempt)
 return launch()

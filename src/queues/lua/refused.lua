@@ -4,7 +4,7 @@
 -- lost: nothing appeared; a new attempt that uses up no retry (at most 3), or with retries 0 the task fails for good.
 -- Should the dyno appear within the delay after all, it is stopped.
 -- KEYS: run, history, watch   ARGV: run id, channel, task, attempt, kind, delay ms, retries, code, detail,
---       milliseconds that an attempt may be refused for until it has failed
+--       milliseconds that an attempt may be refused for until it has failed; its waiting for the launch budget does not count
 local run, t = KEYS[1], ARGV[3]
 local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'failing', 'o:' .. t, 'r:' .. t)
 if v[1] ~= 'intent' or v[2] ~= ARGV[4] then return 0 end
@@ -38,7 +38,7 @@ if healing and not v[3] and redis.call('HINCRBY', run, 'u:' .. t, 1) <= tonumber
 end
 if ARGV[5] == 'lost' and tonumber(ARGV[7]) > 0 and not v[3] and redis.call('HINCRBY', run, 'l:' .. t, 1) <= 3 then
   redis.call('HSET', run, 'p:' .. t, 'backoff', 'a:' .. t, tonumber(ARGV[4]) + 1, 'dl:' .. t, now)
-  redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dy:' .. t)
+  redis.call('HDEL', run, 'i:' .. t, 'c:' .. t, 'dy:' .. t, 'r:' .. t)
   list_retrying(1)
   log('lost', t, ARGV[4], ARGV[9])
   return 1

@@ -1,0 +1,86 @@
+// How long an attempt may be refused for reasons that time heals: ten minutes of being refused, not of waiting for its turn.
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { connect } from '../../src/queues/connection.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { refOf } from '../../src/queues/run-record.ts';
+import { createRuns } from '../../src/queues/runs.ts';
+import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
+
+const MINUTE_MS = 60_000;
+let server: TestRedis;
+let redis: ReturnType<typeof connect>;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+/** A run of one task without retries, as its first activation finds it. */
+async function running() {
+  const runs = createRuns({ redis });
+  const resource = randomUUID();
+  const runId = `r0-${randomUUID().replaceAll('-', '').slice(0, 20)}`;
+  const parsed = parseWorkflow('{"run":[{"cmd":"x","retries":0}]}');
+  const ref = refOf(`${runId}.0.0`);
+  if (!parsed.ok || ref === undefined) throw new Error('the workflow is valid');
+  const { workflow, plan } = parsed;
+  const task = plan.steps[0]?.tasks[0];
+  if (task === undefined) throw new Error('the plan has a task');
+  const trigger = { bucket: 'b', key: 'k', versionId: 'v', etag: 'e', size: 1 };
+  await runs.accept({ runId, resource, trigger, workflow, plan, cap: 1000, depth: 0 });
+  const record = shardKeys(0).run(runId);
+  await redis.hset(record, 'state', 'running');
+  const enter = (budget: 'granted' | 'queued') =>
+    runs.enter({ ref, task, resource, token: randomUUID(), first: true, adoptAfter: MINUTE_MS, grace: MINUTE_MS, budget });
+  const refused = (kind: 'heal' | 'lost') =>
+    runs.refused({ ref, resource, attempt: 1, kind, delay: 0, retries: task.retries, code: 'launch_refused', detail: 'no' });
+  /** As if what the task's times say had happened so much earlier. */
+  const ago = async (ms: number) => {
+    for (const field of ['r:0.0', 'q:0.0']) if ((await redis.hexists(record, field)) === 1) await redis.hincrby(record, field, -ms);
+  };
+  const phase = () => redis.hget(record, 'p:0.0');
+  return { runs, ref, enter, refused, ago, phase, record };
+}
+
+it('fails a task that was refused for ten minutes', async () => {
+  const { enter, refused, ago, phase } = await running();
+  for (const expected of ['backoff', 'failed']) {
+    expect((await enter('granted')).action).toBe('launch');
+    await refused('heal');
+    expect(await phase()).toBe(expected);
+    await ago(11 * MINUTE_MS);
+  }
+});
+
+it('does not count the time for which a launch waits for its turn', async () => {
+  const { enter, refused, ago, phase } = await running();
+  await enter('granted');
+  await refused('heal');
+  await ago(MINUTE_MS);
+  expect((await enter('queued')).detail).toBe('throttle');
+  await ago(60 * MINUTE_MS);
+  expect((await enter('granted')).action).toBe('launch');
+  await refused('heal');
+  expect(await phase()).toBe('backoff');
+  // a minute of it was no waiting
+  await ago(9.5 * MINUTE_MS);
+  await enter('granted');
+  await refused('heal');
+  expect(await phase()).toBe('failed');
+});
+
+it('parks a launch that waited for its turn on what stands, so that nothing rings it at once', async () => {
+  const { runs, ref, enter } = await running();
+  await enter('queued');
+  expect(await runs.granted(ref)).toBe(true);
+  const decision = await enter('granted');
+  expect(decision.action).toBe('launch');
+  // the last part of what a decision saw is the grant
+  expect(decision.seen.endsWith('|')).toBe(true);
+});
