@@ -78,8 +78,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   lua(
     'deliver',
     'the same output twice is taken for a second one',
-    "if first and cjson.decode(first).version_id == ARGV[5] then return 'duplicate' end",
-    '',
+    'if first and cjson.decode(first).version_id == ARGV[5] then',
+    'if false then',
   ),
   lua(
     'launched',

@@ -19,6 +19,7 @@ redis.call('HSET', KEYS[1], unpack(fields))
 if ARGV[8] ~= '' then redis.call('SET', KEYS[8], ARGV[8]) end
 redis.call('ZADD', KEYS[4], now, ARGV[1])
 redis.call('ZADD', KEYS[9], now, ARGV[1])
+redis.call('ZREMRANGEBYRANK', KEYS[9], 0, -1 - MOST_OF_FILE)
 redis.call('PEXPIRE', KEYS[9], ARGV[6] + 604800000)
 redis.call('HINCRBY', KEYS[5], ARGV[4] == 'rejected' and 'rejected' or 'run', 1)
 log(ARGV[4])

@@ -17,6 +17,7 @@ if not v[6] or tonumber(ARGV[7]) >= tonumber(v[6]) then return 'gone' end
 -- which task made the file, whatever comes of it
 local function made()
   redis.call('ZADD', KEYS[6], now, ARGV[1] .. '.' .. t)
+  redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1 - MOST_OF_FILE)
   redis.call('PEXPIRE', KEYS[6], ARGV[9])
 end
 -- how often one task's later outputs are listed; an endless writer must not grow the record without end

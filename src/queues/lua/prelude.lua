@@ -6,6 +6,9 @@ do
   now = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- Runs and tasks that are remembered of one file: a key that is written again and again must not grow its lists for ever.
+local MOST_OF_FILE = 1000
+
 -- Appends to the run's history and tells who listens. Entry: [ms, what, task, attempt, detail].
 local function log(what, task, attempt, detail)
   local entry = cjson.encode({ now, what, task or '', tonumber(attempt) or 0, detail or '' })
