@@ -26,9 +26,9 @@ const backoff = (times: number) => Math.min(50 * 2 ** Math.min(times, 6), MAX_RE
  * key, and is therefore used under the same type; where the two differ, `duplicate` and `nodesOf` are the way.
  */
 export function connect(address: RedisAddress, onError: (error: Error) => void, options: ConnectionOptions = {}): Redis {
-  const all = { maxRetriesPerRequest: null, ...options, replyMapping: 'legacy' as const };
+  const all = { maxRetriesPerRequest: null, socketTimeout: SILENCE_MS, ...options, replyMapping: 'legacy' as const };
   if ('cluster' in address) return connectCluster(address.cluster, onError, all);
-  const single = { retryStrategy: backoff, socketTimeout: SILENCE_MS, ...all };
+  const single = { retryStrategy: backoff, ...all };
   const redis = 'url' in address ? new Redis(address.url, single) : new Redis({ path: address.socket, ...single });
   redis.on('error', onError);
   gatherWrites(redis);

@@ -122,3 +122,30 @@ describe('a Redis Cluster', () => {
     }
   }, 120_000);
 });
+
+// apart: its first master stays frozen
+describe('a Redis Cluster whose master is cut off without a word', () => {
+  let servers: TestCluster;
+  beforeAll(async () => {
+    servers = await startRedisCluster();
+  });
+  afterAll(async () => {
+    await servers.stop();
+  });
+
+  it('is asked at the replica that took over, soon after the master owes an answer for too long', async () => {
+    const connection = connect(servers, () => {});
+    const key = Array.from({ length: 100 }, (_, i) => `key-${i}`);
+    const on = await Promise.all(key.map((one) => servers.holdsOnFirst(one)));
+    const held = key.find((_, i) => on[i]) ?? '';
+    try {
+      expect(await connection.set(held, 'before')).toBe('OK');
+      await servers.failOver(held, true);
+      // without a limit the connection waits until TCP gives up, a quarter of an hour
+      expect(await connection.set(held, 'after')).toBe('OK');
+      expect(await connection.get(held)).toBe('after');
+    } finally {
+      connection.disconnect();
+    }
+  }, 60_000);
+});

@@ -19,8 +19,11 @@ const AOF = 'appendonlydir';
 export interface TestCluster {
   /** For `connect`. */
   readonly cluster: readonly string[];
-  /** SIGKILL of the master that holds the key; resolves when its replica has taken over. Only the first master has one. */
-  failOver(key: string): Promise<void>;
+  /**
+   * SIGKILL of the master that holds the key, or with `frozen` a SIGSTOP: it answers nothing and breaks no connection. Resolves when its replica has
+   * taken over. Only the first master has one.
+   */
+  failOver(key: string, frozen?: boolean): Promise<void>;
   /** A key's node is the first master. */
   holdsOnFirst(key: string): Promise<boolean>;
   /** Whether two keys are on the same master. */
@@ -137,10 +140,11 @@ export async function startRedisCluster(options: { replica?: boolean } = {}): Pr
         masters[master] = await launch(node);
         await until('the cluster to form again', async () => (await Promise.all(nodes.map(whole))).every(Boolean));
       },
-      failOver: async (key) => {
+      failOver: async (key, frozen = false) => {
         if (!(await holdsOnFirst(key))) throw new Error(`${key} is on a master without a replica`);
         if (replica === undefined) throw new Error('the cluster was started without a replica');
-        await kill(first);
+        if (frozen) first.child.kill('SIGSTOP');
+        else await kill(first);
         await until('the replica to take over', async () => (await replica.redis.info('replication')).includes('role:master'));
       },
       crash: async () => {
