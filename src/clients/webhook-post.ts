@@ -1,11 +1,13 @@
 // One POST to an address that a customer chose: it must reach the public internet and nothing of ours (SSRF).
-import { lookup } from 'node:dns/promises';
+import { Resolver } from 'node:dns/promises';
 import { request } from 'node:https';
 import { BlockList, isIP } from 'node:net';
 import { Failure } from '../schema/failures.ts';
 
 /** Milliseconds for name, connection and answer together. */
 const DEADLINE_MS = 10_000;
+/** Milliseconds that a name server may take, and how often it is asked; it takes longer with the second time. */
+const NAME_SERVER = { timeout: 2_000, tries: 2 };
 
 /** What is not the public internet (IANA special-purpose address registries). */
 const SPECIAL = new BlockList();
@@ -44,8 +46,8 @@ export function isPublicAddress(address: string): boolean {
 }
 
 export interface WebhookPostDeps {
-  /** All addresses of a host name. */
-  readonly resolve?: (host: string) => Promise<readonly string[]>;
+  /** All addresses of a host name; to be given up with the signal. */
+  readonly resolve?: (host: string, signal: AbortSignal) => Promise<readonly string[]>;
   /** Which addresses may be called. */
   readonly allowed?: (address: string) => boolean;
   /** Certificate authority beside the usual ones. */
@@ -65,7 +67,7 @@ export function createWebhookPost({ resolve = resolveAll, allowed = isPublicAddr
     const signal = AbortSignal.timeout(DEADLINE_MS);
     const host = target.hostname.replace(/^\[|\]$/g, '');
     try {
-      const addresses = isIP(host) > 0 ? [host] : await resolve(host);
+      const addresses = isIP(host) > 0 ? [host] : await resolve(host, signal);
       const [address] = addresses;
       const forbidden = addresses.find((one) => !allowed(one));
       if (address === undefined || forbidden !== undefined)
@@ -103,6 +105,22 @@ export function createWebhookPost({ resolve = resolveAll, allowed = isPublicAddr
   };
 }
 
-async function resolveAll(host: string): Promise<readonly string[]> {
-  return (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address);
+/**
+ * All addresses of a name, IPv4 first, asked of the name servers themselves: getaddrinfo takes one of the few threads for which every new
+ * connection of the process waits, and a customer's name server that never answers would hold it. Knows no hosts file. Throws what the
+ * name servers say, of both families of addresses when neither has one.
+ */
+export async function resolveAll(host: string, signal: AbortSignal, resolver = new Resolver(NAME_SERVER)): Promise<readonly string[]> {
+  // RFC 6761: no name server is asked for it
+  if (host === 'localhost' || host.endsWith('.localhost')) return ['127.0.0.1'];
+  const cancel = () => resolver.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    const asked = await Promise.allSettled([resolver.resolve4(host), resolver.resolve6(host)]);
+    const found = asked.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []));
+    if (found.length === 0) throw new AggregateError(asked.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason] : [])));
+    return found;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
 }

@@ -1,8 +1,11 @@
 // Who is told of ended runs: over real HTTPS, signed, sent again, with a log; and nobody whose address is not public.
+
 import { createHmac } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { lookup, Resolver } from 'node:dns/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWebhookWorker } from '../../src/cli/webhook-worker.ts';
-import { createWebhookPost, isPublicAddress } from '../../src/clients/webhook-post.ts';
+import { createWebhookPost, isPublicAddress, resolveAll } from '../../src/clients/webhook-post.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import type { DeliveryView } from '../../src/schema/webhook-view.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -180,6 +183,31 @@ describe('what is called', () => {
     for (const url of urls) await expect(post(url, {}, ''), url).rejects.toMatchObject({ code: 'webhook_refused' });
     await expect(post(`http://127.0.0.1:${port}/`, {}, '')).rejects.toMatchObject({ code: 'webhook_refused' });
     expect(receiver.received.some(({ path }) => path === '/direct')).toBe(false);
+  });
+
+  it('whose name server never answers keeps nothing else of the process waiting', async () => {
+    const silent = createSocket('udp4');
+    const asked = new Set<string>();
+    silent.on('message', (query) => asked.add(query.toString('latin1')));
+    await new Promise<void>((bound) => silent.bind(0, '127.0.0.1', bound));
+    const nameServer = `127.0.0.1:${silent.address().port}`;
+    const post = createWebhookPost({
+      resolve: (host, signal) => {
+        const resolver = new Resolver({ timeout: 300, tries: 1 });
+        resolver.setServers([nameServer]);
+        return resolveAll(host, signal, resolver);
+      },
+    });
+    try {
+      // more than the process has threads for names and files
+      const posts = Array.from({ length: 20 }, (_, i) => post(`https://name-${i}.test/`, {}, '').catch((error: unknown) => error));
+      const first = await Promise.race([Promise.any(posts).then(() => 'a webhook'), lookup('localhost').then(() => 'another name')]);
+      expect(first).toBe('another name');
+      for (const failure of await Promise.all(posts)) expect(failure).toMatchObject({ code: 'webhook_unreachable' });
+      expect(asked.size).toBeGreaterThanOrEqual(40);
+    } finally {
+      silent.close();
+    }
   });
 
   it('is the address that was checked, whatever its name means a moment later', async () => {
