@@ -11,7 +11,8 @@ import { createArchiveMarks } from '../processors/archive-marks.ts';
 import { archivedViews } from '../processors/archived-views.ts';
 import { auditBucket } from '../processors/audit-bucket.ts';
 import { backfillPage } from '../processors/backfill.ts';
-import { decideAtLast, type EventDeps } from '../processors/events.ts';
+import type { EventDeps } from '../processors/event-deps.ts';
+import { decideAtLast } from '../processors/events.ts';
 import { startLoop } from '../processors/loop.ts';
 import { observedRuns } from '../processors/observed.ts';
 import { createResourceArchive } from '../processors/resource-archive.ts';
@@ -33,6 +34,7 @@ import { readResourceView } from '../queues/resource-view.ts';
 import { listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createSessions } from '../queues/sessions.ts';
+import { epochOfRepeat, lossOf } from '../queues/store-epoch.ts';
 import { createTokens } from '../queues/tokens.ts';
 import { readDocument, readHead, readHistory, readRun } from '../queues/views.ts';
 import { createWebhooks } from '../queues/webhooks.ts';
@@ -159,7 +161,13 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       },
       backfill: async (id, order) =>
         await backfillPage(
-          { ledger: books, store, archived, decide: async (event) => await decideAtLast(eventDeps, event, 1) },
+          {
+            ledger: books,
+            store,
+            archived,
+            loss: () => lossOf(redis),
+            decide: async (event, redo) => await decideAtLast({ ...eventDeps, redo }, event, 1),
+          },
           await placeOf(id),
           order,
         ),
@@ -168,7 +176,8 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     cancel: runs.cancel,
     id: randomUUID,
     retry: async (order) => {
-      const runId = await replay({ redis, runs, archived: archived.run }, { ...order, cap: config.runsPerMinute });
+      const lost = () => epochOfRepeat(redis, Date.now());
+      const runId = await replay({ redis, runs, archived: archived.run, lost }, { ...order, cap: config.runsPerMinute });
       await planners[parseRunId(runId)?.shard ?? 0]?.defer(runId);
       return runId;
     },

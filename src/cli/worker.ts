@@ -1,11 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
+import type { ObjectStore } from '../clients/ports.ts';
 import type { OpsDeps } from '../http/ops.ts';
+import { createArchiveMarks } from '../processors/archive-marks.ts';
 import { type Engine, startEngine } from '../processors/engine.ts';
 import { startLoop } from '../processors/loop.ts';
 import { answers, checkSafety, connect } from '../queues/connection.ts';
-import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
-import { readConfig } from '../schema/config.ts';
+import { hasLayout, LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
+import type { LayoutEntries } from '../schema/archive-marks.ts';
+import { type Config, readConfig } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { toAll } from '../schema/telemetry.ts';
@@ -30,7 +33,8 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const probe = connect(settings.redis, () => {});
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
   // the workers say how many shards there are; what older ones hold is served on
-  const layout = await openLayout({ redis: probe, wanted: settings.shards });
+  const remembered = await rememberedLayout(probe, settings, clients.store, log);
+  const layout = await openLayout({ redis: probe, wanted: settings.shards, ...(remembered === undefined ? {} : { remembered }) });
   const config = { ...settings, shards: layout.served() };
   const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: layout.refresh });
   let engine: Engine | undefined;
@@ -114,5 +118,22 @@ async function findQueue<T>(create: () => Promise<T>, log: Log): Promise<T> {
       log.debug({ error: messageOf(error) }, 'event queue not there yet');
       await sleep(100);
     }
+  }
+}
+
+/** The layout as the archive knows it, for a Redis that has none: a new one, or one that was emptied. */
+async function rememberedLayout(
+  redis: Redis,
+  { archiveBucket }: Pick<Config, 'archiveBucket'>,
+  store: ObjectStore,
+  log: Log,
+): Promise<LayoutEntries | undefined> {
+  if (archiveBucket === undefined || (await hasLayout(redis))) return undefined;
+  try {
+    return (await createArchiveMarks({ store, bucket: archiveBucket }).witness())?.layout;
+  } catch (error) {
+    // of a new installation there is no archive yet; after a loss the recovery asks again, for as long as it takes
+    log.info({ error: messageOf(error) }, 'no layout read from the archive');
+    return undefined;
   }
 }

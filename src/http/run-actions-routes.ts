@@ -1,7 +1,7 @@
 // `/v1/runs`: cancel and retry runs of one resource, one by one and many at once.
 import type { Context } from 'hono';
 import Type, { type Static } from 'typebox';
-import type { Selection } from '../queues/replay.ts';
+import type { ReplayOrder, Selection } from '../queues/replay.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseTaskId } from '../schema/ids.ts';
 import { Problem, RunState } from '../schema/run-view.ts';
@@ -17,7 +17,7 @@ const MAX_BULK = 100;
 
 export interface RunActionsDeps extends Pick<StreamDeps, 'head'> {
   /** Runs an ended run again and answers with the new run's id. */
-  readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
+  readonly retry: (order: Omit<ReplayOrder, 'cap'>) => Promise<string>;
   /** A new nonce. */
   readonly id: () => string;
   readonly cancel: (runId: string, by: string) => Promise<string>;
@@ -76,6 +76,11 @@ const id = { id: 'Id of a run' };
 
 export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
   const own = ownerCheck(deps);
+  /** What names the new run: the caller's own word, by which the order may be given again, or one of ours. */
+  const nonceOf = (c: Context<PrincipalEnv>): Pick<ReplayOrder, 'nonce' | 'repeatable'> => {
+    const key = c.req.header('idempotency-key');
+    return key === undefined ? { nonce: deps.id() } : { nonce: key, repeatable: true };
+  };
 
   const cancel = async (runId: string, c: Context<PrincipalEnv>): Promise<Static<typeof Cancelled>> => {
     await own(runId, c.var.principal.resource);
@@ -127,8 +132,7 @@ export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
       },
       async ({ c, param, body, resource }) => {
         await own(param('id'), resource);
-        const nonce = c.req.header('idempotency-key') ?? deps.id();
-        return { id: await deps.retry({ runId: param('id'), nonce, ...orderOf(body, param('id')) }) };
+        return { id: await deps.retry({ runId: param('id'), ...nonceOf(c), ...orderOf(body, param('id')) }) };
       },
     ),
 
@@ -147,14 +151,14 @@ export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
         ],
       },
       async ({ c, body, resource }) => {
-        const nonce = c.req.header('idempotency-key') ?? deps.id();
+        const nonce = nonceOf(c);
         const results: Static<typeof BulkResult>['results'] = [];
         for (const runId of new Set(body.ids)) {
           try {
             if (body.action === 'cancel') results.push({ ok: true, ...(await cancel(runId, c)) });
             else {
               await own(runId, resource);
-              const run = await deps.retry({ runId, selection: { mode: body.mode ?? 'run' }, nonce });
+              const run = await deps.retry({ runId, selection: { mode: body.mode ?? 'run' }, ...nonce });
               results.push({ id: runId, ok: true, run });
             }
           } catch (error) {

@@ -3,8 +3,8 @@ import type { ObjectStore } from '../clients/ports.ts';
 import { readWatermark, readWitness, type Watermark, type Witness } from '../schema/archive-marks.ts';
 import { Failure } from '../schema/failures.ts';
 
-/** Bytes of a mark that are read at most. */
-const MAX_MARK_BYTES = 4_096;
+/** Bytes of a mark that are read at most: a layout of a thousand changes takes 20,000. */
+const MAX_MARK_BYTES = 32_768;
 /** Bytes of a resource's record that are read at most; sealed secrets are the larger part. */
 const MAX_BACKUP_BYTES = 262_144;
 /** Backups that are read at the same time: everything waits for them after a loss. */

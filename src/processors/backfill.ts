@@ -17,8 +17,10 @@ export interface BackfillDeps {
   readonly ledger: Ledger;
   readonly store: ObjectStore;
   readonly archived: Pick<ArchivedViews, 'run'>;
-  /** Decides a version as its event would. */
-  readonly decide: (event: ObjectCreated) => Promise<void>;
+  /** Decides a version as its event would. `redo`: the epoch of the store, where its run may have been lost with the one before. */
+  readonly decide: (event: ObjectCreated, redo: number | undefined) => Promise<void>;
+  /** The epoch of the store, and when Redis lost what came before it (ms); undefined: it lost nothing. */
+  readonly loss: () => Promise<{ readonly epoch: number; readonly since: number } | undefined>;
 }
 
 /**
@@ -39,6 +41,7 @@ export async function backfillPage(
   const since = order.since === undefined ? 0 : Date.parse(order.since);
   const until = order.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(order.until);
   const inRange = page.versions.filter(({ key, modifiedAt }) => !key.startsWith(OWN_PREFIX) && modifiedAt >= since && modifiedAt < until);
+  const loss = await deps.loss();
   const account = await deps.ledger.open(resource.id, 0);
   const open = [...(await account.missing(inRange.map((version) => ({ ...version, bucket }))))];
   const candidates: (ObjectVersion & { bucket: string })[] = [];
@@ -46,9 +49,10 @@ export async function backfillPage(
     for (let version = open.shift(); version !== undefined; version = open.shift()) {
       if (!(await carriesWorkflow(deps, version))) continue;
       if ((await deps.archived.run(deps.ledger.runIdOf(version))) !== undefined) continue;
-      const { key, versionId, etag, size } = version;
+      const { key, versionId, etag, size, modifiedAt } = version;
+      const redo = loss !== undefined && modifiedAt < loss.since ? loss.epoch : undefined;
       // without its time: it is old on purpose
-      if (order.dry_run === false) await deps.decide({ bucket, key, versionId, etag, size, eventName: 'ObjectCreated:Put' });
+      if (order.dry_run === false) await deps.decide({ bucket, key, versionId, etag, size, eventName: 'ObjectCreated:Put' }, redo);
       candidates.push(version);
     }
   };

@@ -2,6 +2,7 @@
 // of buckets and the watch over losses of Redis.
 import type { ObjectStore } from '../clients/ports.ts';
 import type { ArchiveQueue } from '../queues/archive.ts';
+import type { Layout } from '../queues/layout.ts';
 import type { Ledger } from '../queues/ledger.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
@@ -26,6 +27,7 @@ export interface BookkeepingDeps {
   readonly ledger: Ledger;
   readonly backup: ResourceBackup;
   readonly epochs: StoreEpoch;
+  readonly layout: Layout;
   /** Decides a version as its event would. */
   readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
   /** Whether the event queue is empty. */
@@ -116,6 +118,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     store,
     archiveBucket,
     shards: deps.shards.length,
+    layout: deps.layout,
     watch,
     clock,
     now,

@@ -1,5 +1,6 @@
 // Compares a bucket with the decisions: which of its versions are in scope, and which of them have none.
 import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
+import { MEMORY_MS } from '../queues/identity.ts';
 import type { Ledger } from '../queues/ledger.ts';
 
 /** Objects that we write ourselves. */
@@ -8,9 +9,6 @@ const OWN_PREFIX = '.autofiles/';
 const MAX_KEPT = 100_000;
 
 const HOUR_MS = 3_600_000;
-/** Milliseconds, 15 days: as far back as decisions are accounted for. */
-const MEMORY_MS = 15 * 86_400_000;
-
 /** From when on (ms) versions are in scope: an hour before the watermark, whose own time may lie a little ahead, and no older than the account. */
 export function scopeFrom(watermark: number, now: number): number {
   return Math.max(Math.min(watermark, now) - HOUR_MS, now - MEMORY_MS);

@@ -27,7 +27,8 @@ import { createCommandCheck } from './allowed-command.ts';
 import { startBookkeeping } from './bookkeeping.ts';
 import { startBudgetAudit } from './budget-audit.ts';
 import { chargedPlatform } from './charged-platform.ts';
-import { createEventHandler, decideAtLast, type EventDeps } from './events.ts';
+import type { EventDeps } from './event-deps.ts';
+import { createEventHandler, decideAtLast } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
 import { startGranting } from './grant.ts';
 import { createJobWorkers } from './job-workers.ts';
@@ -51,7 +52,7 @@ export interface EngineOptions {
   /** Shards that it serves: all that ever held runs. */
   readonly shards: number;
   /** Which run an object version causes; by default one of these shards, as if their number had never been another. */
-  readonly layout?: Pick<Layout, 'place' | 'candidates' | 'served'>;
+  readonly layout?: Layout;
   readonly sealer: Sealer;
   readonly store: ObjectStore;
   readonly queue: EventQueue;
@@ -186,6 +187,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     ledger: createLedger({ redis, layout }),
     backup: createResourceBackup({ redis }),
     epochs: createStoreEpoch({ redis, shards: options.shards }),
+    layout,
     // the cap per minute guards against loops of events; what the sweep finds was missed
     decide: async (event, tries) => await decideAtLast({ ...eventDeps(), runsPerMinute: 1_000_000_000 }, event, tries),
     drained,

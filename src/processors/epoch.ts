@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Hold } from '../queues/locks.ts';
 import type { StoreState } from '../queues/store-epoch.ts';
 import type { Watch } from '../queues/watch.ts';
-import type { Witness } from '../schema/archive-marks.ts';
+import type { LayoutEntries, Witness } from '../schema/archive-marks.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { type RecoveryDeps, recover, restoreRun } from './recovery.ts';
@@ -125,6 +125,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     beats: readonly number[],
     server: string | undefined,
     recovering = false,
+    layout: LayoutEntries = deps.layout.entries(),
   ): Promise<void> => {
     const [beat = 0, ...nodes] = beats;
     await deps.marks.setWitness({
@@ -134,6 +135,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       ...(nodes.length > 0 ? { nodes } : {}),
       ...(server === undefined ? {} : { server }),
       ...(recovering ? { recovering } : {}),
+      ...(layout.length > 0 ? { layout } : {}),
     });
   };
 
@@ -149,10 +151,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const beats = highestOf(expected, beatsOf(found)).map((beat) => beat + AHEAD);
     const since = await deps.clock();
     deps.log.error({ epoch, found: beatsOf(found), expected, goesOn }, 'Redis has lost data');
-    if (!goesOn) await note(epoch, since, beatsOf(witness), server, true);
+    if (!goesOn) await note(epoch, since, beatsOf(witness), server, true, witness.layout ?? []);
     const renewing = startLoop({ name: 'epoch-lock', every: ALONE_MS / 4, log: deps.log, turn: hold.renew });
     try {
-      await recover(deps, epoch);
+      await recover(deps, epoch, witness.layout);
     } finally {
       await renewing.stop();
     }
@@ -194,6 +196,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
     // after a break the connection sends again what was not answered: the count may be that of another start of Redis
     if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;
+    // whoever began the epoch has put back what was lost of the layout
+    if (current !== undefined && state.epoch !== current.epoch) await deps.layout.refresh();
     highest = highestOf(highest, beatsOf(state));
     current = { epoch: state.epoch, since: state.since, server: serverOf(state) };
     known = state.places.map(({ start }) => start);

@@ -1,55 +1,25 @@
 // Every message of the event queue ends in exactly one recorded decision per event; a message is called done only when
 // that decision stands in Redis and the bell was rung.
-import type { MessageVerdict, ObjectHead, ObjectStore, QueueMessage } from '../clients/ports.ts';
-import type { Planner } from '../queues/planner.ts';
+import type { MessageVerdict, ObjectHead, QueueMessage } from '../clients/ports.ts';
+import { MEMORY_MS } from '../queues/identity.ts';
 import { isRedisOutage } from '../queues/redis-outage.ts';
-import type { Resource, Resources } from '../queues/resources.ts';
-import { type OutputRef, refOf, type Trigger } from '../queues/run-record.ts';
-import type { Runs } from '../queues/runs.ts';
-import type { Failpoint } from '../schema/failpoint.ts';
+import type { Resource } from '../queues/resources.ts';
+import { type OutputRef, refOf } from '../queues/run-record.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
-import { parseRunId } from '../schema/ids.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
-import type { Log } from '../schema/log.ts';
 import { type ObjectMetadata, readMetadata } from '../schema/metadata.ts';
-import { parseWorkflow } from '../schema/parse-workflow.ts';
 import { type ObjectCreated, parseEvents } from '../schema/s3-event.ts';
-import type { Telemetry } from '../schema/telemetry.ts';
-import { MAX_DOCUMENT_BYTES } from '../schema/workflow.ts';
-import type { Recall } from './epoch.ts';
+import type { EventDeps } from './event-deps.ts';
+import { startRun } from './start-run.ts';
 
 /** Objects that we write ourselves; their events mean nothing. */
 const OWN_PREFIX = '.autofiles/';
 /** Runs that may lead to one another, each by an output that starts the next; as many as Lambda allows. */
 const MAX_DEPTH = 16;
-/** Milliseconds, 15 days: how long the records that events are deduplicated by live at least. */
-const MEMORY_MS = 15 * 86_400_000;
 /** Receives after which an event that always fails is set aside, so that it cannot hold the queue for ever. */
 const MAX_RECEIVES = 8;
 /** Where decisions about buckets of nobody are kept. */
 const NOBODY = '-';
-/** Trees that may wait to be made by this process before runs become plan jobs. */
-const MAX_PENDING_TREES = 500;
-
-export interface EventDeps {
-  readonly runs: Runs;
-  readonly resources: Resources;
-  readonly store: ObjectStore;
-  /** One per shard. */
-  readonly planners: readonly Planner[];
-  /** Id of the run that a version causes (queues/layout.ts). `savedAt`: ms since 1970, as S3 tells. */
-  readonly place: (version: VersionRef, savedAt: number | undefined) => string;
-  /** Launches of a resource that wait or run, about, before `coming` more. */
-  readonly outstanding: (resource: string, coming: number) => number;
-  /** Runs that one resource may start in a minute: the last guard against a loop. */
-  readonly runsPerMinute: number;
-  /** What was lost with Redis and may be on its way back; undefined: nothing is archived. */
-  readonly recall?: Recall | undefined;
-  readonly now: () => number;
-  readonly failpoint: Failpoint;
-  readonly telemetry: Pick<Telemetry, 'eventDecided'>;
-  readonly log: Log;
-}
 
 /** Handles batches of queue messages, all of a batch at the same time. Never throws. */
 export function createEventHandler(deps: EventDeps) {
@@ -178,7 +148,11 @@ async function decideObject(
     await beside.note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
     return await beside.account();
   }
-  await start(deps, resource, event, head, metadata, depth, beside);
+  await startRun(
+    deps,
+    { resource, event, head, metadata, depth },
+    { account: beside.account, gone: () => ignoreGone(deps, resource, event) },
+  );
 }
 
 /** How many runs led to the one that an output of `runId` starts. That run was there a moment ago: without it Redis was rolled back meanwhile. */
@@ -224,77 +198,4 @@ async function deliver(
   if (result === 'unlaunched') await note(`ld_task_id names ${metadata.taskId}, which was never launched`);
   const refused = result === 'foreign' || result === 'gone';
   return { runId: refused ? undefined : refOf(metadata.taskId)?.runId, accounted: whole && !refused && result !== 'unlaunched' };
-}
-
-/** When the event's file was saved (ms), where that is longer ago than half of the hour by which the sweep looks back, and within its memory. */
-function longAgo(deps: EventDeps, event: ObjectCreated): number | undefined {
-  const age = event.time === undefined ? 0 : deps.now() - event.time;
-  return age > 1_800_000 && age < MEMORY_MS ? event.time : undefined;
-}
-
-async function start(
-  deps: EventDeps,
-  resource: Resource,
-  event: ObjectCreated & { versionId: string },
-  head: ObjectHead,
-  metadata: ObjectMetadata,
-  depth: number,
-  { account }: Pick<Beside, 'account'>,
-): Promise<void> {
-  const trigger: Trigger = {
-    bucket: event.bucket,
-    key: event.key,
-    versionId: event.versionId,
-    etag: head.etag,
-    size: head.size,
-    uploadedAt: event.time,
-  };
-  const runId = deps.place(trigger, head.modifiedAt ?? event.time);
-  const planner = deps.planners[parseRunId(runId)?.shard ?? 0];
-  // the number of shards was raised since this process started: one that serves them takes the event
-  if (planner === undefined) throw new Failure('not_running', `Run ${runId} belongs to a shard that this process does not serve yet.`);
-  const cap = deps.runsPerMinute;
-  // saved before Redis lost data: it may have had its run, which may have ended
-  const redo = deps.recall?.epochFor(event.time);
-  if (redo !== undefined && (await deps.recall?.restore(runId))) return;
-  const reject = async (code: 'workflow_invalid' | 'workflow_too_large' | 'workflow_conflict', detail: string) => {
-    const result = await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap });
-    if (result === 'capped') await account();
-    deps.log.info({ runId, key: event.key, code }, 'rejected a run');
-  };
-  if (metadata.run && metadata.code !== undefined) {
-    return await reject(
-      'workflow_conflict',
-      'Found both ld_run and ld_code, expected one: ld_run says that the body is the workflow, ld_code carries it.',
-    );
-  }
-  if (metadata.run && head.size > MAX_DOCUMENT_BYTES) {
-    return await reject(
-      'workflow_too_large',
-      `Found ${head.size} bytes, expected at most ${MAX_DOCUMENT_BYTES}. Split the workflow, or let a task start the next one.`,
-    );
-  }
-  const text = metadata.code ?? (await deps.store.text(event.bucket, event.key, event.versionId, MAX_DOCUMENT_BYTES));
-  if (text === undefined) return await ignoreGone(deps, resource, event);
-  const parsed = parseWorkflow(text);
-  if (!parsed.ok) return await reject('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
-  const { workflow, plan } = parsed;
-  const result = await deps.runs.accept({
-    runId,
-    resource: resource.id,
-    trigger,
-    workflow,
-    plan,
-    cap,
-    depth,
-    redo,
-    saved: longAgo(deps, event),
-  });
-  deps.log.info({ runId, key: event.key, result }, 'accepted a run');
-  if (result === 'capped') await account();
-  if (result !== 'new' && result !== 'accepted') return;
-  deps.failpoint('events.accepted');
-  const outstanding = deps.outstanding(resource.id, plan.steps[0]?.tasks.length ?? 0);
-  if (planner.pending() > MAX_PENDING_TREES) await planner.defer(runId);
-  else await planner.plan({ runId, known: { resource: resource.id, plan }, outstanding });
 }

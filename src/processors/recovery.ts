@@ -1,9 +1,11 @@
 // What a Redis that has lost data gets back from the archive.
 import type { ObjectStore } from '../clients/ports.ts';
+import type { Layout } from '../queues/layout.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { StoreEpoch } from '../queues/store-epoch.ts';
+import type { LayoutEntries } from '../schema/archive-marks.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
@@ -21,16 +23,21 @@ export interface RecoveryDeps {
   readonly store: ObjectStore;
   readonly archiveBucket: string;
   readonly shards: number;
+  /** Where runs are: without it a file of before the loss would have another run than it had. */
+  readonly layout: Pick<Layout, 'entries' | 'refresh' | 'restore'>;
   /** Has those resources gone on with that are half made or half removed; undefined: whoever looks at all resources does. */
   readonly resume?: () => Promise<void>;
   readonly log: Log;
 }
 
 /**
- * Begins an epoch of the store: the resources come back; of the runs that Redis still has those that had ended end, the others may do their work
+ * Begins an epoch of the store: layout and resources come back; of the runs that Redis still has those that had ended end, the others may do their work
  * again. May be done twice. Throws what the archive throws.
  */
-export async function recover(deps: RecoveryDeps, epoch: number): Promise<void> {
+export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutEntries = []): Promise<void> {
+  // the witness may be older than the last change that this process knows of
+  const own = deps.layout.entries();
+  await deps.layout.restore(own.length > layout.length ? own : layout);
   let resources = 0;
   for await (const text of deps.marks.backups()) if (await deps.backup.restore(text)) resources += 1;
   await deps.resume?.();

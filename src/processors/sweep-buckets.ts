@@ -25,6 +25,8 @@ const BACKLOG_LATE_MS = 900_000;
 const PER_PAGE_MS = 10_000;
 /** Milliseconds that a sweeper which was killed keeps the others from sweeping; two at a time do no harm. */
 const ALONE_MS = 15_000;
+/** Milliseconds, a fortnight: a watermark that old is about to leave what a sweep looks at (compare-bucket.ts). */
+const OLD_MARK_MS = 14 * 86_400_000;
 /** Versions that are decided at the same time. */
 const AT_ONCE = 8;
 
@@ -144,11 +146,16 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   const open = found.missing.filter(lost);
   // nothing of before the loss is left, or nothing but outputs of runs that nothing of before the loss starts
   const recovered = open.length === 0 || (fate.decided === 0 && open.every(({ versionId }) => fate.orphaned.has(versionId)));
-  const at = await passedUntil(deps, found, began);
+  const at = await passedUntil(deps, resource, found, began);
   // what was read from a Redis that lost data meanwhile proves nothing
   if ((await deps.whole()) !== epoch) return 0;
   const watermark = at > mark.at ? await deps.marks.setWatermark(resource, { since: mark.since, begun: mark.begun, at }) : mark;
   deps.failpoint('ledger.marked');
+  if (began - watermark.at > OLD_MARK_MS)
+    deps.log.warn(
+      { resource: resource.id, watermark: watermark.at },
+      'a run is open for so long that its file would not be found again after a loss of Redis',
+    );
   await note(deps, resource, found, { watermark, began, recovered: recovered ? epoch : undefined });
   // what stands an hour and a little before the watermark is not asked for any more
   await deps.ledger.trim(resource.id, from - 48 * HOUR_MS, from - HOUR_MS);
@@ -157,8 +164,8 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
 }
 
 /** Up to when (ms) everything is accounted for and over: what is still open would have to be found again after a loss. */
-async function passedUntil(deps: BucketSweepDeps, found: Comparison, began: number): Promise<number> {
-  const open = await deps.epochs.oldestOpen();
+async function passedUntil(deps: BucketSweepDeps, resource: Resource, found: Comparison, began: number): Promise<number> {
+  const open = await deps.epochs.oldestOpen(resource.id);
   const oldest = found.missing[0]?.modifiedAt;
   return Math.min(began, (oldest ?? began) - 1, (open ?? began) - 1);
 }

@@ -8,6 +8,9 @@ export const DIGEST_BYTES = 8;
 /** Milliseconds, 16 days: how long it is remembered that a version was decided; SQS redelivers for 14 at most. */
 export const ACCOUNT_MS = 16 * 86_400_000;
 
+/** Milliseconds, 15 days: as far back as it can be told whether a version was decided; the records and digests that tell it are kept for longer. */
+export const MEMORY_MS = 15 * 86_400_000;
+
 /** Base-36 digits of the hash in a run id: 36^20 ≈ 2^103, no collision in any real number of events. */
 const DIGITS = 20;
 

@@ -1,8 +1,8 @@
 // The number of shards over time. It may change while runs are in flight: where the run of an object version is depends on when
 // that version was saved, which never changes, so every process and every redelivery finds the same run.
 import type { Redis } from 'ioredis';
-import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { LayoutEntries } from '../schema/archive-marks.ts';
 import { Failure } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import { runIdOf } from './identity.ts';
@@ -14,7 +14,7 @@ const MARGIN_MS = 60_000;
 /** Milliseconds between two looks at the layout. */
 export const LAYOUT_EVERY_MS = 10_000;
 
-const Entries = Compile(Type.Array(Type.Tuple([Type.Integer({ minimum: 1 }), Type.Number()])));
+const entriesOf = Compile(LayoutEntries);
 
 export interface Layout {
   /** Id of the run that an object version causes. `savedAt`: milliseconds since 1970, as S3 tells; undefined: now. */
@@ -23,25 +23,31 @@ export interface Layout {
   candidates(version: VersionRef): readonly string[];
   /** How many shards hold, or may hold, runs: all that ever did. Their number never falls. */
   served(): number;
+  /** All counts so far, each with the moment (ms) from which on it holds. */
+  entries(): LayoutEntries;
   /** Reads it again. */
   refresh(): Promise<void>;
+  /** Puts back what Redis has lost of it. `remembered`: as `entries` were told before. */
+  restore(remembered: LayoutEntries): Promise<void>;
 }
 
 /**
  * Reads the layout, and with `wanted` sets the number of shards for objects saved a minute from now on. A worker that wants another
  * number is the one that changes it; web only reads. Throws what Redis answered.
  */
-export async function openLayout(deps: { redis: Redis; wanted?: number; margin?: number }): Promise<Layout> {
+export async function openLayout(deps: { redis: Redis; wanted?: number; margin?: number; remembered?: LayoutEntries }): Promise<Layout> {
   const { redis } = deps;
-  let entries: readonly (readonly [number, number])[] = [];
-  const look = async (wanted: number): Promise<void> => {
-    const text = await runScript(redis, 'layout', [LAYOUT_KEY], ['', '', wanted, deps.margin ?? MARGIN_MS]);
+  let entries: LayoutEntries = [];
+  const look = async (wanted: number, remembered: LayoutEntries = []): Promise<void> => {
+    const known = remembered.length === 0 ? '' : JSON.stringify(remembered);
+    const text = await runScript(redis, 'layout', [LAYOUT_KEY], ['', '', wanted, deps.margin ?? MARGIN_MS, known]);
     const parsed: unknown = JSON.parse(String(text));
     // Lua's empty list is an empty object in JSON
-    if (Entries.Check(parsed)) entries = parsed;
+    // entries only ever come: with fewer Redis has lost some, and they come back
+    if (entriesOf.Check(parsed)) entries = parsed.length < entries.length ? entries : parsed;
     else if (wanted > 0) throw new Failure('internal', `The layout is damaged: ${String(text).slice(0, 200)}.`);
   };
-  await look(deps.wanted ?? 0);
+  await look(deps.wanted ?? 0, deps.remembered);
 
   const countAt = (savedAt: number): number => {
     let count = entries[0]?.[0] ?? 1;
@@ -52,11 +58,25 @@ export async function openLayout(deps: { redis: Redis; wanted?: number; margin?:
     place: (version, savedAt) => runIdOf(version, countAt(savedAt ?? Number.POSITIVE_INFINITY)),
     candidates: (version) => [...new Set((entries.length === 0 ? [[1, 0]] : entries).map(([count]) => runIdOf(version, count ?? 1)))],
     served: () => Math.max(1, ...entries.map(([count]) => count)),
+    entries: () => entries,
     refresh: async () => await look(0),
+    restore: async (remembered) => await look(0, remembered),
   };
 }
 
-/** The layout of so many shards that have never been another number. */
-export function unchanged(shards: number): Pick<Layout, 'place' | 'candidates' | 'served'> {
-  return { place: (version) => runIdOf(version, shards), candidates: (version) => [runIdOf(version, shards)], served: () => shards };
+/** Whether Redis has a layout, as all but a new or emptied one have. */
+export async function hasLayout(redis: Redis): Promise<boolean> {
+  return (await redis.exists(LAYOUT_KEY)) === 1;
+}
+
+/** The layout of so many shards that have never been another number, and never will. */
+export function unchanged(shards: number): Layout {
+  return {
+    place: (version) => runIdOf(version, shards),
+    candidates: (version) => [runIdOf(version, shards)],
+    served: () => shards,
+    entries: () => [],
+    refresh: async () => {},
+    restore: async () => {},
+  };
 }

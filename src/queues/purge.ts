@@ -1,5 +1,6 @@
 // Takes everything of a removed resource out of Redis: its runs, indexes, counters, and whatever else has its id in its key.
 import type { Redis } from 'ioredis';
+import { OPEN_STATES } from '../schema/run-view.ts';
 import { nodesOf, startOfRedis } from './connection.ts';
 import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY } from './keys.ts';
 import { run as runScript } from './scripts.ts';
@@ -31,9 +32,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
       let watched = 0;
       for (const keys of shards) {
         watched += await redis.hlen(keys.watch(resource));
-        const [mine, live] = await Promise.all([redis.zrange(keys.index(resource), '0', '-1'), redis.zrange(keys.live, '0', '-1')]);
-        const alive = new Set(live);
-        runs.push(...mine.filter((run) => alive.has(run)));
+        for (const state of OPEN_STATES) runs.push(...(await redis.zrange(keys.byState(resource, state), '0', '-1')));
       }
       return { runs, watched };
     },

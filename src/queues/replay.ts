@@ -24,6 +24,8 @@ export interface ReplayOrder {
   readonly workflow?: string;
   /** The same nonce names the same new run, so a repeated call starts nothing twice. */
   readonly nonce: string;
+  /** Whether the nonce is the caller's own, so that the order may have been given before. */
+  readonly repeatable?: boolean;
   readonly cap: number;
 }
 
@@ -32,6 +34,8 @@ export interface ReplayDeps {
   readonly runs: Pick<Runs, 'accept'>;
   /** Looks in the archive for a run whose retention has passed; what it gives was validated. */
   readonly archived?: (runId: string) => Promise<ArchivedRun | undefined>;
+  /** The epoch of the store where a loss of Redis may have taken what was ordered before; undefined: it has not. */
+  readonly lost?: () => Promise<number | undefined>;
 }
 
 /**
@@ -53,8 +57,12 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
   const { workflow, plan } = parsed;
   const kept = keptTasks(record, plan, order);
   const runId = `r${shard}-${replayDigits(order)}`;
+  // ordered before a loss of Redis it may have been launched, and may have ended
+  const redo = order.repeatable === true ? await deps.lost?.() : undefined;
+  if (redo !== undefined && (await deps.archived?.(runId)) !== undefined) return runId;
   const result = await deps.runs.accept({
     runId,
+    redo,
     resource: record['resource'] ?? '',
     trigger: {
       bucket: record['bucket'] ?? '',

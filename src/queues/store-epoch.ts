@@ -2,6 +2,7 @@
 // that data was lost, and raises the epoch.
 import type { Redis } from 'ioredis';
 import type { ArchivedRun } from '../schema/archived-run.ts';
+import { OPEN_STATES } from '../schema/run-view.ts';
 import { clusterOf } from './connection.ts';
 import { NODE_KEYS, STORE_KEY, shardKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
@@ -103,29 +104,53 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
       return reply === 'restored';
     },
 
-    /** When the oldest run was saved that is not over and archived (ms); undefined when there is none. Bounded: a lower bound when there are very many. */
-    oldestOpen: async (): Promise<number | undefined> => {
+    /**
+     * When the file of the resource's oldest run was saved that is not over and archived (ms); undefined when there is none. A lower bound where
+     * very many are open.
+     */
+    oldestOpen: async (resource: string): Promise<number | undefined> => {
       let oldest: number | undefined;
       const note = (at: number) => {
         if (oldest === undefined || at < oldest) oldest = at;
       };
       for (let shard = 0; shard < deps.shards; shard += 1) {
         const keys = shardKeys(shard);
-        const [, live] = await redis.zrange(keys.live, '0', '0', 'WITHSCORES');
-        if (live !== undefined) note(Number(live));
-        const waiting = await redis.zrange(keys.unarchived, '0', String(OPEN_LOOK - 1));
+        const look = (list: string) => redis.zrange(list, '0', String(OPEN_LOOK - 1));
+        // a run goes from these lists to the other, and must not be missed in between
+        const open = await Promise.all(OPEN_STATES.map(async (state) => await look(keys.byState(resource, state))));
+        const waiting = await look(keys.unarchived);
         if (waiting.length >= OPEN_LOOK) note(0);
+        if (open.some((runs) => runs.length >= OPEN_LOOK)) {
+          const [, oldestOfAll] = await redis.zrange(keys.live, '0', '0', 'WITHSCORES');
+          if (oldestOfAll !== undefined) note(Number(oldestOfAll));
+        }
         const pipeline = redis.pipeline();
-        for (const runId of waiting) pipeline.hmget(keys.run(runId), 'saved', 'at');
-        for (const [error, found] of waiting.length === 0 ? [] : ((await pipeline.exec()) ?? [])) {
+        const runs = [...open.flat(), ...waiting];
+        for (const runId of runs) pipeline.hmget(keys.run(runId), 'resource', 'saved', 'at');
+        for (const [error, found] of runs.length === 0 ? [] : ((await pipeline.exec()) ?? [])) {
           if (error !== null) throw error;
-          const [saved, at] = Array.isArray(found) ? found : [];
-          if (typeof saved === 'string' || typeof at === 'string') note(Number(saved ?? at));
+          const [of, saved, at] = Array.isArray(found) ? found : [];
+          if (of === resource && (typeof saved === 'string' || typeof at === 'string')) note(Number(saved ?? at));
         }
       }
       return oldest;
     },
   };
+}
+
+/** Milliseconds, a day: how long after an order was given it may be given again. */
+const REPEAT_MS = 86_400_000;
+
+/** The epoch of the store and, where Redis lost data before it began, when that was (ms); undefined: it lost nothing that anybody noticed. */
+export async function lossOf(redis: Redis): Promise<{ readonly epoch: number; readonly since: number } | undefined> {
+  const [epoch, since] = await redis.hmget(STORE_KEY, 'epoch', 'since');
+  return Number(epoch ?? 1) > 1 ? { epoch: Number(epoch), since: Number(since ?? 0) } : undefined;
+}
+
+/** The epoch, where an order that comes now may have been given before it began. `now`: milliseconds since 1970. */
+export async function epochOfRepeat(redis: Redis, now: number): Promise<number | undefined> {
+  const loss = await lossOf(redis);
+  return loss !== undefined && now - loss.since < REPEAT_MS ? loss.epoch : undefined;
 }
 
 function stateOf(replies: readonly unknown[]): StoreState {
@@ -159,5 +184,5 @@ function countBreaks(redis: Redis): () => number {
   return () => breaks;
 }
 
-/** Ended runs that wait for the archive, of which the oldest is looked for; with more than that the watermark stands still. */
+/** Runs of a list among which the oldest is looked for; with more that wait for the archive the watermark stands still. */
 const OPEN_LOOK = 1_000;

@@ -18,6 +18,10 @@ const Watermark = Type.Object({
 });
 export type Watermark = Static<typeof Watermark>;
 
+/** How many shards there were over time (queues/layout.ts): count, and from when on (ms), oldest first. */
+export const LayoutEntries = Type.Array(Type.Tuple([Type.Integer({ minimum: 1 }), Type.Number()]), { maxItems: 1_001 });
+export type LayoutEntries = Static<typeof LayoutEntries>;
+
 const Witness = Type.Object({
   format: Type.Literal(1),
   epoch: Type.Integer({ minimum: 1 }),
@@ -30,6 +34,7 @@ const Witness = Type.Object({
   server: Type.Optional(Type.String()),
   /** The epoch has not begun: what was lost with the one before is being put back, and nothing was launched in it. */
   recovering: Type.Optional(Type.Boolean()),
+  layout: Type.Optional(LayoutEntries),
 });
 export type Witness = Static<typeof Witness>;
 

@@ -17,8 +17,11 @@ export type RunFilterState = Static<typeof RunFilterState>;
 
 /** Whether a run in this state changes no more. */
 export function isFinal(state: RunState): boolean {
-  return state !== 'accepted' && state !== 'running';
+  return !OPEN_STATES.some((open) => open === state);
 }
+
+/** The states of a run that has not ended, in the order in which it passes them: who reads their lists in this order misses none. */
+export const OPEN_STATES = ['accepted', 'running'] as const satisfies readonly RunState[];
 
 export const TaskState = Type.Union([
   /** Its step's turn has not come. */

@@ -5,6 +5,7 @@ import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { startEpoch } from '../../src/processors/epoch.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { unchanged } from '../../src/queues/layout.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { createSweeping } from '../../src/queues/sweeping.ts';
@@ -41,6 +42,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       store,
       archiveBucket: ARCHIVE_BUCKET,
       shards: 1,
+      layout: unchanged(1),
       watch: change.hold === undefined ? watch : { ...watch, hold: change.hold },
       clock: createSweeping({ redis: connection, shard: 0 }).clock,
       recovered: () => Promise.resolve(0),

@@ -119,6 +119,15 @@ it('the watermark waits for a run that has not ended, so that a loss of Redis co
   await until('the watermark to pass it', () => (watermark()?.at ?? 0) > accepted);
 });
 
+it('the watermark does not wait for another resource’s run', async () => {
+  const { engine, watermark } = await start();
+  const other = await engine.otherResource();
+  const runId = engine.upload([{ cmd: 'held', timeout: 60 }], 'in/held', other.bucket);
+  await until('the launch', () => engine.cloud.postsOf(runId).length === 1);
+  const launched = Date.now();
+  await until('the watermark to pass it', () => (watermark()?.at ?? 0) > launched);
+});
+
 it('a bucket that has objects and no watermark is accounted for from now on: nothing older runs by itself', async () => {
   const redis = await startRedis();
   ends.push(redis.stop);

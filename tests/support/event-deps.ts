@@ -1,4 +1,4 @@
-import type { EventDeps } from '../../src/processors/events.ts';
+import type { EventDeps } from '../../src/processors/event-deps.ts';
 
 /** What deciding an event needs beside the stores and the place of its run: real clocks, no limits, nobody who listens. */
 export function eventDeps(parts: Pick<EventDeps, 'runs' | 'resources' | 'store' | 'planners' | 'place'>): EventDeps {
