@@ -2,17 +2,20 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { leash } from './leash.ts';
 import { until } from './until.ts';
 
-/** Slots of a cluster; the highest port whose bus port (ten thousand more) is one too. */
+/** Slots of a cluster; its nodes talk to each other on a port that is so much higher; the highest port whose bus port is one too. */
 const SLOTS = 16_384;
+const BUS = 10_000;
 const HIGHEST_PORT = 55_535;
 const MASTERS = 3;
+/** Ports on which a node is tried: between the finding of one and the node somebody else may take it. */
+const PORTS = 5;
 /** Folder of the append-only files (redis.conf, appenddirname). */
 const AOF = 'appendonlydir';
 
@@ -50,8 +53,21 @@ export async function startRedisCluster(options: { replica?: boolean } = {}): Pr
   const nodes: Node[] = [];
 
   const launch = async (before?: Node): Promise<Node> => {
-    const port = before?.port ?? (await freePort());
-    const dir = before?.dir ?? (await mkdtemp(join(folder, 'node-')));
+    for (let tries = 1; ; tries += 1) {
+      const port = before?.port ?? (await freePort());
+      const dir = before?.dir ?? (await mkdtemp(join(folder, 'node-')));
+      const node = await tryLaunch(port, dir);
+      if (typeof node !== 'string') {
+        nodes.push(node);
+        return node;
+      }
+      // the others know a node that comes back by its port
+      if (before !== undefined || tries === PORTS) throw new Error(`redis-server did not start on port ${port}: ${node}`);
+    }
+  };
+
+  /** A node, or the last words of one that ended. */
+  const tryLaunch = async (port: number, dir: string): Promise<Node | string> => {
     const settings = {
       port,
       bind: '127.0.0.1',
@@ -68,16 +84,23 @@ export async function startRedisCluster(options: { replica?: boolean } = {}): Pr
     const child = spawn(
       'redis-server',
       Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]),
-      { stdio: 'ignore' },
+      { stdio: ['ignore', 'pipe', 'pipe'] },
     );
+    let said = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (data) => {
+        said += data;
+      });
     await once(child, 'spawn');
+    const ended = once(child, 'close').then(() => false);
     leash(child, folder);
     const redis = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 50, maxRetriesPerRequest: null });
     redis.on('error', () => {});
-    await redis.ping();
-    const node = { port, dir, child, redis };
-    nodes.push(node);
-    return node;
+    // where the node cannot listen, whoever has the port may answer in its place
+    const answers = redis.info('server').then((info) => info.includes(`process_id:${child.pid}\r\n`) || ended);
+    if (await Promise.race([answers, ended])) return { port, dir, child, redis };
+    redis.disconnect();
+    return said;
   };
 
   const kill = async ({ child, redis }: Node) => {
@@ -162,13 +185,27 @@ export async function startRedisCluster(options: { replica?: boolean } = {}): Pr
   }
 }
 
+/** A port that is free, and whose bus port is. */
 async function freePort(): Promise<number> {
   for (;;) {
-    const server = createServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const address = server.address();
-    await new Promise((resolve) => server.close(resolve));
-    if (address !== null && typeof address === 'object' && address.port <= HIGHEST_PORT) return address.port;
+    const [server, bus] = [createServer(), createServer()];
+    const port = await listen(server, 0);
+    const free = port !== undefined && port <= HIGHEST_PORT && (await listen(bus, port + BUS)) !== undefined;
+    // neither before the other: both are free when the node comes
+    await Promise.all([server, bus].map((one) => new Promise((resolve) => one.close(resolve))));
+    if (free) return port;
   }
+}
+
+/** Answers with the port; undefined: somebody has it. */
+async function listen(server: Server, port: number): Promise<number | undefined> {
+  server.listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EADDRINUSE') return undefined;
+    throw error;
+  }
+  const address = server.address();
+  return address !== null && typeof address === 'object' ? address.port : undefined;
 }
