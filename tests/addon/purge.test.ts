@@ -7,7 +7,8 @@ import { startRedis } from '../support/redis-server.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
 
 it('wherever Redis is rolled back in a purge, the next one finds all that came back', async () => {
-  const server = await startRedis();
+  // what is remembered is a copy of the file, and what was answered must be in it
+  const server = await startRedis({ fsync: 'always' });
   const redis = connect({ socket: server.socket }, () => {});
   try {
     const id = 'aaaaaaaa-0000-4000-8000-000000000000';

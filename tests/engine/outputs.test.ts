@@ -60,8 +60,9 @@ afterAll(async () => {
 async function alone<T>(
   overrides: Partial<EngineOptions>,
   test: (world: { redis: TestRedis; engine: TestEngine }) => Promise<T>,
+  redisOptions: Parameters<typeof startRedis>[0] = {},
 ): Promise<void> {
-  const own = await startRedis();
+  const own = await startRedis(redisOptions);
   const world = { redis: own, engine: await startTestEngine(own, scripts, overrides) };
   try {
     await test(world);
@@ -350,20 +351,25 @@ describe('a message', () => {
   });
 
   it('is not lost either when Redis dies while S3 is throttled', async () => {
-    await alone({}, async ({ redis: server, engine: own }) => {
-      own.cloud.headsDown = true;
-      const ids = Array.from({ length: 3 }, () => own.upload([t('ok'), t('ok')]));
-      await until('a receive', () => own.cloud.receives.size === 3);
-      await server.crash();
-      own.cloud.headsDown = false;
-      const more = own.upload([t('ok')]);
-      await until('a receive without Redis', () => own.cloud.receives.size >= 4);
-      expect(own.cloud.undeleted).toBe(4);
-      await server.restart();
-      for (const id of [...ids, more]) expect((await own.ended(id, 40_000)).state).toBe('succeeded');
-      await done(own);
-      expect(own.cloud.posts).toHaveLength(7);
-    });
+    await alone(
+      {},
+      async ({ redis: server, engine: own }) => {
+        own.cloud.headsDown = true;
+        const ids = Array.from({ length: 3 }, () => own.upload([t('ok'), t('ok')]));
+        await until('a receive', () => own.cloud.receives.size === 3);
+        await server.crash();
+        own.cloud.headsDown = false;
+        const more = own.upload([t('ok')]);
+        await until('a receive without Redis', () => own.cloud.receives.size >= 4);
+        expect(own.cloud.undeleted).toBe(4);
+        await server.restart();
+        for (const id of [...ids, more]) expect((await own.ended(id, 40_000)).state).toBe('succeeded');
+        await done(own);
+        expect(own.cloud.posts).toHaveLength(7);
+      },
+      // the resource that it knew when it died must be known to it afterwards
+      { fsync: 'always' },
+    );
   });
 
   it('with a record that always fails does its other records once, and sets that one aside where its owner looks', async () => {

@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const clean of cleanups.splice(0).reverse()) await clean();
 });
 
-async function setup(options: { storeProcess?: true } = {}): Promise<CrashWorld> {
+async function setup(options: Parameters<typeof startWorld>[1] = {}): Promise<CrashWorld> {
   const world = await startWorld(scripts, options);
   cleanups.push(() => world.stop());
   return world;
@@ -43,7 +43,8 @@ async function expectAllWell(world: CrashWorld, runIds: readonly string[]): Prom
 // many runs, boots and back-offs of ten seconds on a machine that may be busy
 describe('in the middle of many runs', { timeout: 150_000 }, () => {
   it('redis is killed twice and comes back from its append-only file', async () => {
-    const world = await setup();
+    // without what it answered last an attempt could be launched again
+    const world = await setup({ fsync: 'always' });
     await world.startWorker();
     const runIds = await uploadAll(world);
     for (const progress of [RUNS / 2, RUNS * 3]) {

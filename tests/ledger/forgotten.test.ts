@@ -18,7 +18,8 @@ const task = (cmd: string) => ({ cmd, timeout: 600 });
 
 /** An engine whose dynos write their output when they are let; the first one's starts the next run when its script is `leads`. */
 async function start(overrides: Partial<EngineOptions> = {}) {
-  const redis = await startRedis();
+  // what is remembered is a copy of the file, and what was answered must be in it
+  const redis = await startRedis({ fsync: 'always' });
   ends.push(redis.stop);
   const gate = Promise.withResolvers<void>();
   const engine = await startTestEngine(
@@ -45,8 +46,9 @@ async function start(overrides: Partial<EngineOptions> = {}) {
   const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
   /** Keeps what Redis has now; answers with the way back to it. `enough`: so much has happened since that the loss of it is noticed. */
   const remember = async () => {
-    const remembered = await beats();
     const rollBack = await redis.remember();
+    // asked afterwards: it beats while the file is copied, too
+    const remembered = await beats();
     const enough = () => until('beats that are lost', async () => (await beats()) >= remembered + 2);
     return { enough, rollBack };
   };

@@ -62,11 +62,17 @@ export interface WorkerProcess {
 
 export type CrashWorld = Awaited<ReturnType<typeof startWorld>>;
 
-/** Starts everything but workers. `storeProcess`: the store is a process of its own, which can be killed. */
-export async function startWorld(scripts: Readonly<Record<string, DynoScript>>, options: { storeProcess?: true } = {}) {
+/**
+ * Starts everything but workers. `storeProcess`: the store is a process of its own, which can be killed. `fsync`: that of `startRedis`, for
+ * tests that kill Redis.
+ */
+export async function startWorld(
+  scripts: Readonly<Record<string, DynoScript>>,
+  options: { storeProcess?: true; fsync?: 'always' | 'everysec' } = {},
+) {
   const folder = await mkdtemp(join(tmpdir(), 'af-crash-'));
   const clock = { ahead: 0 };
-  const redisServer = await startRedis();
+  const redisServer = await startRedis({ fsync: options.fsync ?? 'everysec' });
   const storeDir = join(folder, 'store');
   let store: RunningStore | undefined;
   let storeChild: ChildProcess | undefined;

@@ -47,8 +47,8 @@ interface Node {
   readonly redis: Redis;
 }
 
-/** Without a replica a killed master stays away until `restart`. */
-export async function startRedisCluster(options: { replica?: boolean } = {}): Promise<TestCluster> {
+/** Without a replica a killed master stays away until `restart`. `fsync`: as that of `startRedis`. */
+export async function startRedisCluster(options: { replica?: boolean; fsync?: 'always' | 'everysec' } = {}): Promise<TestCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'af-cluster-'));
   const nodes: Node[] = [];
 
@@ -78,6 +78,7 @@ export async function startRedisCluster(options: { replica?: boolean } = {}): Pr
       'cluster-require-full-coverage': 'no',
       'repl-diskless-sync-delay': 0,
       appendonly: 'yes',
+      appendfsync: options.fsync ?? 'everysec',
       save: '',
       loglevel: 'warning',
     };

@@ -33,7 +33,7 @@ export interface TestRedis {
  * file; by default Redis may keep the last two seconds to itself while the disk is slow, and a SIGKILL loses them.
  */
 export async function startRedis(options: { fsync?: 'always' | 'everysec' } = {}): Promise<TestRedis> {
-  if (process.env['AUTOFILES_TEST_CLUSTER'] === '1') return await startClusterAsOne();
+  if (process.env['AUTOFILES_TEST_CLUSTER'] === '1') return await startClusterAsOne(options);
   const folder = await mkdtemp(join(tmpdir(), 'af-redis-'));
   const socket = join(folder, 'redis.sock');
   let child = await launch();
@@ -115,8 +115,8 @@ export async function startRedis(options: { fsync?: 'always' | 'everysec' } = {}
 }
 
 /** The same of three servers; a crash is one of all three. */
-async function startClusterAsOne(): Promise<TestRedis> {
-  const { cluster, crash, restart, stop } = await startRedisCluster({ replica: false });
+async function startClusterAsOne(options: Parameters<typeof startRedis>[0]): Promise<TestRedis> {
+  const { cluster, crash, restart, stop } = await startRedisCluster({ ...options, replica: false });
   return {
     socket: '',
     cluster,
