@@ -26,8 +26,8 @@ it('shows a run as it happens, without a reload, to its end', async () => {
     {
       name: 'Both',
       parallel: [
-        { cmd: 'quick', name: 'One' },
-        { cmd: 'quick', name: 'Two' },
+        { cmd: 'hold', name: 'One' },
+        { cmd: 'hold', name: 'Two' },
       ],
     },
   ]);
@@ -36,6 +36,9 @@ it('shows a run as it happens, without a reload, to its end', async () => {
   await page.evaluate('window.stays = true');
   await page.locator('#live[data-on="yes"]').waitFor();
   await page.locator('.tl-row', { hasText: 'First' }).locator('.ph-working.open').first().waitFor();
+  world.release();
+  // none goes on before it was seen to be up
+  await page.locator('.tl-row.in-group .ph-working.open').nth(1).waitFor();
   world.release();
   await page.locator('.run-head .badge', { hasText: 'succeeded' }).waitFor();
   await page.locator('#live', { hasText: 'ended' }).waitFor();

@@ -12,7 +12,7 @@ import { until } from '../support/until.ts';
 const HOUR_MS = 3_600_000;
 let redis: TestRedis;
 let engine: TestEngine;
-/** Whether every decision breaks off after an output was delivered. */
+/** Whether the next decision breaks off after an output was delivered. */
 let breaking = false;
 
 beforeAll(async () => {
@@ -28,7 +28,11 @@ beforeAll(async () => {
     },
     {
       failpoint: (name) => {
-        if (breaking && name === 'events.delivered') throw new Error('broken off');
+        if (!breaking || name !== 'events.delivered') return;
+        breaking = false;
+        // its message comes again and again; in an outage it is not set aside for that, however long the test looks
+        engine.cloud.headsDown = true;
+        throw new Error('broken off');
       },
     },
   );
@@ -68,21 +72,24 @@ it.each([
 });
 
 it('accounts for an output together with its delivery, and for one that starts a run not before that run', async () => {
-  const silent = (): string => engine.upload([{ cmd: 'silent', timeout: 60 }]);
-  const tasks = [silent(), silent()].map((runId) => `${runId}.0.0`);
-  for (const task of tasks) {
-    const show = () => engine.show(task.split('.')[0] ?? '');
-    await until('the launch', async () => (await show())?.history.some(({ what }) => what === 'launched'));
-  }
+  /** Saves an output whose decision breaks off after its delivery and stays so until S3 answers again. */
+  const delivered = async (metadata: Record<string, string>): Promise<VersionRef> => {
+    const runId = engine.upload([{ cmd: 'silent', timeout: 60 }]);
+    await until('the launch', async () => (await engine.show(runId))?.history.some(({ what }) => what === 'launched'));
+    await decided();
+    breaking = true;
+    const version = put('{"run":[{"cmd":"ok"}]}', { ld_task_id: `${runId}.0.0`, ...metadata });
+    await until('its decision to be broken off', () => !breaking);
+    await engine.ended(runId);
+    return version;
+  };
+  const plain = await delivered({});
+  expect(await missing([plain])).toEqual([]);
+  engine.cloud.headsDown = false;
   await decided();
-  breaking = true;
-  const [plain, starting] = tasks.map((ld_task_id, i) =>
-    put('{"run":[{"cmd":"ok"}]}', { ld_task_id, ...(i === 1 ? { ld_run: 'true' } : {}) }),
-  );
-  if (plain === undefined || starting === undefined) throw new RangeError('two outputs were saved');
-  for (const task of tasks) await engine.ended(task.split('.')[0] ?? '');
+  const starting = await delivered({ ld_run: 'true' });
   expect(await missing([plain, starting])).toEqual([starting]);
-  breaking = false;
+  engine.cloud.headsDown = false;
   await engine.ended(engine.runIdOf(starting.key, starting.versionId));
   expect(await missing([plain, starting])).toEqual([]);
   await decided();
