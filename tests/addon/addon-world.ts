@@ -137,12 +137,12 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
         },
       };
     },
-    /** Provisions a resource to the end; answers with its uuid. */
-    provisioned: async (more: Record<string, unknown> = {}) => {
+    /** Provisions a resource to the end, which must come within `ms`; answers with its uuid. */
+    provisioned: async (more: Record<string, unknown> = {}, ms?: number) => {
       const { uuid, body } = heroku.create(more);
       const answer = await call('POST', '/heroku/resources', body);
       if (answer.status !== 202) throw new Error(`provision answered ${answer.status}: ${answer.text}`);
-      await until(`provisioned ${uuid}`, async () => (await resources.stateOf(uuid)) === 'provisioned');
+      await until(`provisioned ${uuid}`, async () => (await resources.stateOf(uuid)) === 'provisioned', ms);
       return uuid;
     },
     stop: async () => {

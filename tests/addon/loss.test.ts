@@ -6,7 +6,7 @@ import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { until } from '../support/until.ts';
 import { type AddonWorld, startAddonWorld } from './addon-world.ts';
 
-/** Milliseconds: after a start of Redis everything waits for five seconds, and jobs come back with a delay. */
+/** Milliseconds: after a start of Redis everything waits for five seconds, and jobs come back with a delay; a worker boots within it, too. */
 const BACK_MS = 60_000;
 
 let world: AddonWorld;
@@ -34,7 +34,8 @@ const onlyTombstone = async (uuid: string) => {
 
 test('what was installed, exchanged or removed meanwhile is so afterwards', async () => {
   const worker = world.workerProcess();
-  const upgraded = await world.provisioned();
+  // the boot of the whole worker comes before it
+  const upgraded = await world.provisioned({}, BACK_MS);
   const [gone, goneByLate] = [await world.provisioned(), await world.provisioned()];
   world.heroku.fault('POST /oauth/token', { status: 503 });
   const half = await install();

@@ -35,10 +35,11 @@ async function setup() {
 describe('a run with a timeout', () => {
   it('fails when it passes: its dyno is stopped, what has not begun is skipped, and the reason is said', async () => {
     const own = await setup();
-    const runId = own.upload(1, [{ cmd: 'ok' }, { cmd: 'silent', timeout: 600 }, { cmd: 'ok' }]);
+    // time enough for the first task and the launch of the second on a slow machine
+    const runId = own.upload(4, [{ cmd: 'ok' }, { cmd: 'silent', timeout: 600 }, { cmd: 'ok' }]);
     const run = await own.ended(runId, 30_000);
     expect(run.state).toBe('failed');
-    expect(run.error).toEqual({ code: 'run_timed_out', message: 'not ended within 1 s' });
+    expect(run.error).toEqual({ code: 'run_timed_out', message: 'not ended within 4 s' });
     expect(run.steps.map((step) => step.tasks[0]?.state)).toEqual(['succeeded', 'skipped', 'skipped']);
     expect(own.cloud.postsOf(runId)).toHaveLength(2);
     await until('the stop', () => own.cloud.stopped.length === 1);

@@ -38,7 +38,8 @@ const scripts: Record<string, Script> = {
     return dyno.accept();
   },
   late_event: async (dyno) => {
-    await dyno.output(0, {}, { key: `odd/${dyno.post.taskId}`, eventDelay: 400 });
+    // within the grace of its test, and late enough for the exit to be seen first
+    await dyno.output(0, {}, { key: `odd/${dyno.post.taskId}`, eventDelay: 1200 });
     dyno.exit(10, 1);
     return dyno.accept();
   },
