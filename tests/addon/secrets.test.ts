@@ -13,7 +13,9 @@ describe('the envelope', () => {
     expect(() => sealer.open('b', 'partner', key, sealed)).toThrow('does not open');
     expect(() => sealer.open('a', 'customer', key, sealed)).toThrow('does not open');
     expect(() => sealer.open('a', 'partner', sealer.newKey('a'), sealed)).toThrow('sealed with another key');
-    expect(() => sealer.open('a', 'partner', key, `${sealed.slice(0, -2)}AA`)).toThrow('does not open');
+    // what is sealed looks random, and may end in what would be put there
+    const otherEnd = sealed.endsWith('AA') ? 'BB' : 'AA';
+    expect(() => sealer.open('a', 'partner', key, `${sealed.slice(0, -2)}${otherEnd}`)).toThrow('does not open');
     expect(() => sealer.open('a', 'partner', key, sealed.slice(0, 20))).toThrow('does not open');
   });
 

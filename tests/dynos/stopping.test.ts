@@ -70,7 +70,12 @@ describe.runIf(existsSync('/proc/self/stat'))('stopping a dyno', () => {
   it('does not wait for a process that left the group and holds the output', async () => {
     const platform = await setup({});
     const [pid = ''] = await platform.output(`setsid sleep 60 & echo $!`);
-    process.kill(Number(pid), 'SIGKILL');
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch (error) {
+      // the platform ends what outlives its dyno, soon after it
+      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    }
   });
 
   it('ends a dyno at its time to live', async () => {

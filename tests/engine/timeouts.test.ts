@@ -469,16 +469,19 @@ describe.concurrent('dynos', () => {
   });
 
   it('whose task timed out are stopped, those that ended by themselves are not', async () => {
-    const [slow, quick] = [engine.upload([t('silent', { timeout: 1, retries: 1, ...fixed(0.05) })]), engine.upload([t('exit3')])];
-    await seen(engine, slow, 'launched');
-    const first = dynoOf(engine, `${slow}.0.0`)?.id ?? '';
-    const run = await engine.ended(slow);
-    expect(run.error?.code).toBe('timed_out');
-    await until('the stop of the first', () => engine.cloud.stopped.includes(first));
-    await until('the stop of both', () => dynoOf(engine, `${slow}.0.0`, 2) === undefined);
-    const before = engine.cloud.stopped.length;
-    await engine.ended(quick);
-    expect(engine.cloud.stopped.slice(before)).toEqual([]);
+    // on the engine that all share, dynos of the tests beside this one are stopped meanwhile
+    await alone({}, async (own) => {
+      const [slow, quick] = [own.upload([t('silent', { timeout: 1, retries: 1, ...fixed(0.05) })]), own.upload([t('exit3')])];
+      await seen(own, slow, 'launched');
+      const first = dynoOf(own, `${slow}.0.0`)?.id ?? '';
+      const run = await own.ended(slow);
+      expect(run.error?.code).toBe('timed_out');
+      await until('the stop of the first', () => own.cloud.stopped.includes(first));
+      await until('the stop of both', () => dynoOf(own, `${slow}.0.0`, 2) === undefined);
+      const before = own.cloud.stopped.length;
+      await own.ended(quick);
+      expect(own.cloud.stopped.slice(before)).toEqual([]);
+    });
   });
 
   it('that never come up fail a task without output at its deadline', async () => {
