@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
+import { onEnding } from './signals.ts';
 
 const link = Compile(Type.Object({ path: Type.String({ pattern: '^/session/open\\?code=' }) }));
 /** Milliseconds for an answer. */
@@ -56,7 +57,7 @@ export function registerAddonCommands(program: Command, deps: { env: NodeJS.Proc
       const variables = await findAccess(deps.env, app, deps.exampleApp);
       const { reader, bucket } = await readerOf(variables);
       const stop = new AbortController();
-      process.once('SIGINT', () => stop.abort(new Failure('request_invalid', 'Stopped by Ctrl-C; the same command goes on with it.')));
+      onEnding(['SIGINT'], () => stop.abort(new Failure('request_invalid', 'Stopped by Ctrl-C; the same command goes on with it.')));
       try {
         const running = await apiOf(variables).runs({ state: ['accepted', 'running'] });
         const done = await exportBucket({ reader, bucket, prefix, folder, say: (line) => console.log(line), signal: stop.signal });

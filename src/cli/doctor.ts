@@ -9,6 +9,7 @@ import { createResources } from '../queues/resources.ts';
 import { createWorkerSigns } from '../queues/worker-signs.ts';
 import { type Config, readConfig } from '../schema/config.ts';
 import { Failure } from '../schema/failures.ts';
+import { onEnding } from './signals.ts';
 import { createClients } from './wiring.ts';
 
 /** Milliseconds after which a worker that is silent does not count; it tells of itself every few seconds. */
@@ -26,7 +27,7 @@ const SIGNS = { ok: '✓', warning: '!', failed: '✗', skipped: '–' } as cons
 export async function runDoctor(options: { json: boolean }, env: NodeJS.ProcessEnv): Promise<0 | 1> {
   const config = readConfig(env);
   const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort(new Failure('request_invalid', 'Stopped by Ctrl-C.')));
+  onEnding(['SIGINT'], () => stop.abort(new Failure('request_invalid', 'Stopped by Ctrl-C.')));
   const { deps, close } = openDoctor(config);
   try {
     const findings = await examine(deps, options.json ? () => {} : print, stop.signal);

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { Failure } from '../schema/failures.ts';
 import type { DynoAnswer, HerokuApi } from './heroku-api.ts';
+import { onEnding } from './signals.ts';
 
 const note = (line: string) => console.error(line);
 const print = (value: unknown) => console.log(typeof value === 'string' ? value : JSON.stringify(value, null, 2));
@@ -177,7 +178,7 @@ async function runAttached(
   const stopping = new AbortController();
   // without a terminal Ctrl-C comes as a signal: hang up, and the dyno gets its SIGHUP
   const hangUp = () => stopping.abort();
-  process.once('SIGINT', hangUp).once('SIGTERM', hangUp);
+  const forget = onEnding(['SIGINT', 'SIGTERM'], hangUp);
   const { attach } = await import('./attach.ts');
   try {
     await attach(dyno.attach_url, { input: stdin, output: stdout, terminal, caFile, signal: stopping.signal });
@@ -185,7 +186,7 @@ async function runAttached(
     await api.stop(dyno.name).catch(() => undefined);
     throw error;
   } finally {
-    process.off('SIGINT', hangUp).off('SIGTERM', hangUp);
+    forget();
   }
   return stopping.signal.aborted ? 130 : await statusOf(api, dyno);
 }
@@ -209,7 +210,7 @@ async function showLogs(
   last: (line: string) => boolean = () => false,
 ): Promise<void> {
   const stopping = new AbortController();
-  process.once('SIGINT', () => stopping.abort());
+  onEnding(['SIGINT'], () => stopping.abort());
   for await (const line of api.logs(order, order.tail === true ? stopping.signal : undefined)) {
     print(line);
     if (last(line)) return;

@@ -1,17 +1,16 @@
+import { onEnding } from './signals.ts';
+
 /** Milliseconds: Heroku kills 30 s after SIGTERM; everything is done before. */
 const STOP_DEADLINE_MS = 25_000;
 
 /**
  * Ends the process well: on the first SIGTERM or SIGINT, or when its supervisor is gone, `stop` runs and the process
- * ends with status 0; a second signal, or a `stop` that hangs, ends it at once.
+ * ends with status 0; a signal that is sent again later, or a `stop` that hangs, ends it at once.
  */
 export function stopOnSignal(stop: (deadline: number) => Promise<void>, say: (line: string) => void): void {
   let stopping = false;
   const begin = (why: string) => {
-    if (stopping) {
-      say(`${why} again: ending at once`);
-      process.exit(1);
-    }
+    if (stopping) return;
     stopping = true;
     say(`${why}: stopping`);
     setTimeout(() => {
@@ -26,8 +25,10 @@ export function stopOnSignal(stop: (deadline: number) => Promise<void>, say: (li
       },
     );
   };
-  process.on('SIGTERM', () => begin('SIGTERM'));
-  process.on('SIGINT', () => begin('SIGINT'));
+  onEnding(['SIGTERM', 'SIGINT'], begin, (signal) => {
+    say(`${signal} again: ending at once`);
+    process.exit(1);
+  });
   onOrphaned = () => begin('supervisor gone');
 }
 

@@ -2,13 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Failure } from '../schema/failures.ts';
+import { onEnding } from './signals.ts';
 
 const note = (line: string) => console.error(line);
 const print = (value: unknown) => console.log(typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
 function interrupted(): AbortSignal {
   const controller = new AbortController();
-  process.once('SIGINT', () => controller.abort(new Failure('cancelled', 'Interrupted; the run goes on.')));
+  onEnding(['SIGINT'], () => controller.abort(new Failure('cancelled', 'Interrupted; the run goes on.')));
   return controller.signal;
 }
 

@@ -7,6 +7,7 @@ import { scalingOf } from './cli-grammar.ts';
 import { openHerokuApi } from './heroku-api.ts';
 import { type LocalCloud, startLocalCloud } from './local-cloud.ts';
 import { awaitRun, freshKey, readUpload, watchRun } from './put.ts';
+import { onEnding } from './signals.ts';
 
 /** The two-step starter of the add-on's documentation. */
 const STARTER = {
@@ -139,20 +140,17 @@ function tellNext(cloud: LocalCloud, say: (line: string) => void): void {
   say(`      \`set -a; . ${cloud.folder.state}/env\` gives any S3 client (boto3, aws s3 …) the bucket. Ctrl-C stops all of it.`);
 }
 
-/** Resolves with the exit status when a signal has stopped the cloud; a second signal ends everything at once. */
+/** Resolves with the exit status when a signal has stopped the cloud; a signal that is sent again later ends everything at once. */
 function untilSignal(cloud: LocalCloud, stopping: AbortController, note: (line: string) => void): Promise<number> {
   return new Promise((resolve, reject) => {
-    const onSignal = () => {
-      if (stopping.signal.aborted) {
-        cloud.kill();
-        process.exit(1);
-      }
+    const stop = () => {
       stopping.abort();
       note('Stopping …');
       cloud.stop().then(() => resolve(0), reject);
     };
-    process.on('SIGINT', onSignal);
-    process.on('SIGTERM', onSignal);
-    process.on('SIGHUP', onSignal);
+    onEnding(['SIGINT', 'SIGTERM', 'SIGHUP'], stop, () => {
+      cloud.kill();
+      process.exit(1);
+    });
   });
 }
