@@ -27,6 +27,23 @@ export async function readBody<T>(c: Context, validator: Validator<T>): Promise<
   throw new Failure('request_invalid', `The body is wrong at ${fault?.instancePath || '/'}: ${fault?.message ?? 'not as expected'}.`);
 }
 
+/** Bytes of a file and its form's other fields that the page takes without JavaScript. */
+const MAX_UPLOAD_BYTES = 25 * 1024 * 1024;
+
+/**
+ * Limits the one body that may be a file. To be passed before anything of it is read, be it the form's proof of where it comes from, and only by
+ * those who have a session. Throws Failure request_invalid.
+ */
+export const limitUpload = bodyLimit({
+  maxSize: MAX_UPLOAD_BYTES,
+  onError: () => {
+    throw new Failure(
+      'request_invalid',
+      'Found more than 25 MB, which this page takes without JavaScript. Save it with an S3 client: `autofiles put FILE`.',
+    );
+  },
+});
+
 /** For every call whose route has no smaller limit, whatever its length was said to be. `except`: paths that take more and limit it themselves. */
 export function limitBody(options: { readonly except: readonly string[] }) {
   const limit = bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => problem(c, tooLarge()) });

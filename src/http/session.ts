@@ -6,6 +6,7 @@ import type { Resources } from '../queues/resources.ts';
 import { SESSION_S, type Sessions } from '../queues/sessions.ts';
 import { Failure } from '../schema/failures.ts';
 import type { PrincipalSource } from './principal.ts';
+import { limitUpload } from './read-body.ts';
 import { sameSecret } from './same-secret.ts';
 
 const READS: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
@@ -82,6 +83,7 @@ async function checkCsrf(c: Context, secret: string): Promise<void> {
 
 async function formField(c: Context, name: string): Promise<string | undefined> {
   if (!/^(application\/x-www-form-urlencoded|multipart\/form-data)\b/i.test(c.req.header('content-type') ?? '')) return undefined;
+  await limitUpload(c, async () => {});
   const value = (await c.req.parseBody())[name];
   return typeof value === 'string' ? value : undefined;
 }

@@ -9,6 +9,9 @@ import { SERVER_LIMITS } from '../../src/cli/server-limits.ts';
 import { resourceKey } from '../../src/queues/keys.ts';
 import { createRateLimit } from '../../src/queues/rate-limit.ts';
 import { tombstoneOf } from '../../src/queues/resource-record.ts';
+import { createResources } from '../../src/queues/resources.ts';
+import { createSealer } from '../../src/queues/secrets.ts';
+import { createSessions } from '../../src/queues/sessions.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { openTestWeb, type TestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
@@ -173,6 +176,38 @@ describe('a body', () => {
     expect((await send('/files/upload')).status).toBe(401);
     expect((await send('/files/form')).status).toBe(413);
     expect((await send('/v1/uploads')).status).toBe(413);
+  });
+
+  it('of that page holds before anything of the body is read, for whoever has a session, too', async () => {
+    const one = await web({});
+    const secret = await createSessions({ redis }).begin({ resource: one.resource, by: 'sso', name: 'owner@example.com' });
+    await createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now: Date.now }).put({
+      id: one.resource,
+      app: 'app',
+      bucket: 'ld-private-upload',
+      region: 'us-east-1',
+      plan: 'free',
+    });
+    let sent = 0;
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        sent += 1_000_000;
+        controller.enqueue(new Uint8Array(1_000_000));
+        // four times what the page takes: a server that reads to the end has its end
+        if (sent >= 100_000_000) controller.close();
+      },
+    });
+    const answer = await one.fetch(
+      new Request('http://127.0.0.1/files/upload', {
+        method: 'POST',
+        headers: { cookie: `autofiles=${secret}; __Host-autofiles=${secret}`, 'content-type': 'multipart/form-data; boundary=x' },
+        body: endless,
+        duplex: 'half',
+      } as RequestInit),
+    );
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain('more than 25 MB');
+    expect(sent).toBeLessThan(40_000_000);
   });
 
   it('that is compressed is not unpacked: a bomb of 100 MB is 100 KB that are no JSON', async () => {

@@ -1,7 +1,7 @@
 // Saving a file: straight from the browser to the bucket by a signed form, or, without a script, through this process.
 import { type Context, Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { Failure } from '../../schema/failures.ts';
+import { limitUpload } from '../read-body.ts';
 import { checkUploadKey, FORM_S, MAX_UPLOAD_BYTES, workflowMetadata } from '../upload-order.ts';
 import { filesPage } from './files-page.ts';
 import { bucketOf, type FilesPageDeps, listing } from './files-routes.ts';
@@ -10,8 +10,6 @@ import { showPage, type VisitEnv } from './visit.ts';
 
 /** Takes a whole file, for browsers without JavaScript. */
 export const UPLOAD_PATH = '/files/upload';
-/** Bytes that an upload through this process may have: it is held in memory. */
-const MAX_THROUGH_BYTES = 26_214_400;
 
 /** `/files/form`, `/files/uploaded` and `/files/upload`. */
 export function uploadRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
@@ -45,16 +43,7 @@ export function uploadRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
     );
   });
 
-  const limit = bodyLimit({
-    maxSize: MAX_THROUGH_BYTES,
-    onError: () => {
-      throw new Failure(
-        'request_invalid',
-        'Found more than 25 MB, which this page takes without JavaScript. Save it with an S3 client: `autofiles put FILE`.',
-      );
-    },
-  });
-  routes.post(UPLOAD_PATH, limit, async (c) => {
+  routes.post(UPLOAD_PATH, limitUpload, async (c) => {
     const bucket = await bucketOf(deps, c.var.visit.resource);
     const form = await readForm(c);
     const file = form.get('file');
