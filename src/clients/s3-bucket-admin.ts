@@ -4,6 +4,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import {
   AbortMultipartUploadCommand,
   DeleteBucketCommand,
+  DeleteObjectCommand,
   DeleteObjectsCommand,
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
@@ -18,11 +19,13 @@ import { Failure } from '../schema/failures.ts';
 import type { BucketAdmin } from './addon-ports.ts';
 import { AGENT_OPTIONS, type AwsAccess, awsCall, awsEndpoint, clientConfig } from './aws-call.ts';
 import type { CallOptions } from './ports.ts';
-import { bucketCalls } from './s3-buckets.ts';
+import { bucketCalls, decodeKey } from './s3-buckets.ts';
 import { bucketArn } from './sts.ts';
 
 /** Days after which an upload that was never completed, and a version that was replaced or deleted, goes by itself. */
 const TIDY_DAYS = 7;
+/** What a key may hold and XML 1.0 cannot, not even escaped: `DeleteObjects` with such a key is refused as a whole. */
+const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
 /** Unfinished uploads that are given up at a time. */
 const ABORTS = 100;
 /** Milliseconds for one page of deletions, a thousand versions at most. */
@@ -121,19 +124,31 @@ export function createBucketAdmin(access: AwsAccess): BucketAdmin & { dispose():
     emptyPage: async (bucket, options = {}) => {
       const within = { deadline: PAGE_DEADLINE_MS, ...options };
       const removed = await ifThere('Empty', bucket, within, async (abortSignal) => {
-        const uploads = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, MaxUploads: ABORTS }), { abortSignal });
+        const uploads = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket, MaxUploads: ABORTS, EncodingType: 'url' }), {
+          abortSignal,
+        });
         await Promise.all(
           (uploads.Uploads ?? []).map(({ Key, UploadId }) =>
-            client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key, UploadId }), { abortSignal }),
+            client.send(new AbortMultipartUploadCommand({ Bucket: bucket, Key: decodeKey(Key ?? ''), UploadId }), { abortSignal }),
           ),
         );
-        const page = await client.send(new ListObjectVersionsCommand({ Bucket: bucket }), { abortSignal });
-        const found = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])];
+        const page = await client.send(new ListObjectVersionsCommand({ Bucket: bucket, EncodingType: 'url' }), { abortSignal });
+        const found = [...(page.Versions ?? []), ...(page.DeleteMarkers ?? [])].map(({ Key, VersionId }) => ({
+          Key: decodeKey(Key ?? ''),
+          VersionId,
+        }));
         if (found.length === 0) return uploads.Uploads?.length ?? 0;
+        // what XML cannot carry is named in the path of a call of its own
+        const unspeakable = found.filter(({ Key }) => NOT_XML.test(Key));
+        await Promise.all(
+          unspeakable.map((object) => client.send(new DeleteObjectCommand({ Bucket: bucket, ...object }), { abortSignal })),
+        );
+        const rest = found.filter(({ Key }) => !NOT_XML.test(Key));
+        if (rest.length === 0) return found.length;
         const { Errors: errors = [] } = await client.send(
           new DeleteObjectsCommand({
             Bucket: bucket,
-            Delete: { Quiet: true, Objects: found.map(({ Key, VersionId }) => ({ Key: Key ?? '', VersionId })) },
+            Delete: { Quiet: true, Objects: rest },
           }),
           { abortSignal },
         );
@@ -142,7 +157,7 @@ export function createBucketAdmin(access: AwsAccess): BucketAdmin & { dispose():
         if (first !== undefined)
           throw new Failure(
             's3_unavailable',
-            `Empty ${bucket}: ${errors.length} of ${found.length} versions stayed, ${first.Code}: ${first.Message}.`,
+            `Empty ${bucket}: ${errors.length} of ${rest.length} versions stayed, ${first.Code}: ${first.Message}.`,
           );
         return found.length;
       });

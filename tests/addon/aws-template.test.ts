@@ -32,6 +32,10 @@ const NEEDS: Readonly<Record<string, readonly (readonly [action: string, ...reso
   AbortMultipartUpload: [['s3:AbortMultipartUpload', objects]],
   CreateBucket: [['s3:CreateBucket', bucket, archive]],
   DeleteBucket: [['s3:DeleteBucket', bucket]],
+  DeleteObject: [
+    ['s3:DeleteObject', objects],
+    ['s3:DeleteObjectVersion', objects],
+  ],
   DeleteObjects: [
     ['s3:DeleteObject', objects],
     ['s3:DeleteObjectVersion', objects],

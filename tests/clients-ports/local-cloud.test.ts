@@ -3,11 +3,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, DeleteObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createDynoPlatform } from '../../src/clients/heroku.ts';
 import type { MessageVerdict, ObjectVersion, QueueMessage } from '../../src/clients/ports.ts';
 import { createObjectStore } from '../../src/clients/s3.ts';
+import { createBucketAdmin } from '../../src/clients/s3-bucket-admin.ts';
 import { createEventQueue } from '../../src/clients/sqs.ts';
 import { createCredentialIssuer } from '../../src/clients/sts.ts';
 import { startDynos } from '../../src/local/dynos/start-dynos.ts';
@@ -57,6 +58,27 @@ async function setupStore() {
 }
 
 describe('the object store', () => {
+  it('is emptied of whatever keys it holds, those that XML cannot carry and unfinished uploads of them, too', async () => {
+    const { access, objects, bucketOf } = await setupStore();
+    const bucket = await bucketOf('emptied');
+    const admin = createBucketAdmin(access);
+    const client = new S3Client({ ...access, forcePathStyle: true });
+    try {
+      const keys = ['plain', 'a\u0001b', 'ä + & <b>', 'line\nbreak', '\u{1F600}/x', 'no\uFFFEchar'];
+      for (const key of keys) for (const body of ['1', '2']) await objects.put(bucket, key, body);
+      await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: 'a\u0001b' }));
+      await client.send(new CreateMultipartUploadCommand({ Bucket: bucket, Key: 'c\u0002d' }));
+      let removed = 0;
+      for (let page = await admin.emptyPage(bucket); page > 0; page = await admin.emptyPage(bucket)) removed += page;
+      expect(removed).toBeGreaterThanOrEqual(2 * keys.length + 1);
+      expect((await objects.versions(bucket)).versions).toEqual([]);
+      await admin.remove(bucket);
+    } finally {
+      client.destroy();
+      admin.dispose();
+    }
+  });
+
   it('sets a bucket up, twice without harm', async () => {
     const { objects } = await setupStore();
     await objects.createBucket('ld-private-a');
