@@ -25,7 +25,11 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
   const { config, clients, failpoint, log } = deps;
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(config.redis, onError);
-  const parts = createAddonParts({ config, redis, sealer: clients.sealer, onError });
+  const listeners = new Set<(remaining: number) => void>();
+  const onRateLimit = (remaining: number) => {
+    for (const listener of listeners) listener(remaining);
+  };
+  const parts = createAddonParts({ config, redis, sealer: clients.sealer, onError, onRateLimit });
   const worker = async (whole: () => Promise<number>) =>
     await startAddonWorker({
       ...parts,
@@ -53,6 +57,10 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
     });
   return {
     platform: parts.platform,
+    /** Calls back whenever that platform tells how many calls are left of the one account by which all are made. */
+    onRateLimit: (listener: (remaining: number) => void) => {
+      listeners.add(listener);
+    },
     /** Begins working; answers with the way to stop. `whole`: of the engine of this process. */
     start: async (whole: () => Promise<number>) => {
       const running = await worker(whole);

@@ -13,11 +13,13 @@ import { auditBucket } from '../processors/audit-bucket.ts';
 import { backfillPage } from '../processors/backfill.ts';
 import type { EventDeps } from '../processors/event-deps.ts';
 import { decideAtLast } from '../processors/events.ts';
+import { limitedLogs } from '../processors/limited-logs.ts';
 import { startLoop } from '../processors/loop.ts';
 import { observedRuns } from '../processors/observed.ts';
+import { createPlanLimits, planFaults } from '../processors/plan-limits.ts';
 import { createResourceArchive } from '../processors/resource-archive.ts';
 import { openBoards } from '../queues/boards.ts';
-import { createBudget } from '../queues/budget.ts';
+import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
 import { createDynoNews } from '../queues/dyno-news.ts';
@@ -31,7 +33,7 @@ import { replay } from '../queues/replay.ts';
 import { createResourceBackup } from '../queues/resource-backup.ts';
 import { changeResource } from '../queues/resource-settings.ts';
 import { readResourceView } from '../queues/resource-view.ts';
-import { listRuns } from '../queues/run-list.ts';
+import { countRuns, listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createSessions } from '../queues/sessions.ts';
 import { epochOfRepeat, lossOf } from '../queues/store-epoch.ts';
@@ -42,6 +44,7 @@ import type { Config } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
+import type { WorkflowPlan } from '../schema/workflow.ts';
 import { createConsent } from './launch-leave.ts';
 import { openWebOps } from './web-ops.ts';
 import { type WebClients, webPages } from './web-pages.ts';
@@ -53,6 +56,9 @@ export interface WebApp {
   /** Gives up all connections; no request may be under way any more. */
   close(): Promise<void>;
 }
+
+/** Reads of dyno logs that an app has a minute: each is one of the 4,500 calls an hour by which all tasks are launched. */
+const LOG_READS_PER_MINUTE = 30;
 
 /** Connects to Redis and puts all routes together. */
 export async function openWebApp(settings: Config, log: Log, instead: Partial<WebClients> = {}): Promise<WebApp> {
@@ -91,6 +97,13 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   const boards = openBoards({ connection: redis, shards: config.shards, onError });
   const local = localToken({ token: config.apiToken, resource: async () => config.resource ?? (await addon.resources.only()) });
   const session = { sessions: createSessions({ redis }), resources: addon.resources, secure: config.mode === 'production' };
+  const limits = createPlanLimits({ count: (id, since) => countRuns(redis, config.shards, id, since), now: Date.now });
+  const logs = limitedLogs(clients.platform, {
+    rate: createRateLimit({ redis }),
+    budget,
+    account: ADDON_ACCOUNT,
+    perMinute: config.mode === 'production' ? LOG_READS_PER_MINUTE : Number.MAX_SAFE_INTEGER,
+  });
   const eventDeps: EventDeps = {
     runs,
     resources: addon.resources,
@@ -98,6 +111,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     planners,
     place: layout.place,
     outstanding: budget.outstanding,
+    limits,
     // the cap guards against loops of events
     runsPerMinute: 1_000_000_000,
     now: Date.now,
@@ -177,14 +191,21 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     id: randomUUID,
     retry: async (order) => {
       const lost = () => epochOfRepeat(redis, Date.now());
-      const runId = await replay({ redis, runs, archived: archived.run, lost }, { ...order, cap: config.runsPerMinute });
+      const allow = async (id: string, plan: WorkflowPlan) => {
+        const resource = await placeOf(id);
+        const faults = planFaults(resource, plan);
+        if (faults.length > 0) throw new Failure('workflow_invalid', faults.join('\n'));
+        const full = await limits.begin(resource);
+        if (full !== undefined) throw new Failure('conflict', full);
+      };
+      const runId = await replay({ redis, runs, archived: archived.run, lost, allow }, { ...order, cap: config.runsPerMinute });
       await planners[parseRunId(runId)?.shard ?? 0]?.defer(runId);
       return runId;
     },
     listen: channel.listen,
     feed,
     webhooks,
-    tasks: { show: (runId) => readRun(redis, runId, budget), resource: addon.resources.get, log: addon.platform.log },
+    tasks: { show: (runId) => readRun(redis, runId, budget), resource: addon.resources.get, log: logs.log },
     files: {
       access: clients.files,
       history: (id, key) => readFileHistory(redis, config.shards, id, key),
@@ -205,6 +226,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       config,
       redis,
       clients,
+      logs,
       addon,
       budget,
       session,

@@ -27,6 +27,8 @@ export function webPages(deps: {
   config: Config;
   redis: ReturnType<typeof connect>;
   clients: WebClients;
+  /** Logs of dynos, as often as a page may read them. */
+  logs: Pick<DynoPlatform, 'log' | 'follow'>;
   addon: Pick<ReturnType<typeof createAddonParts>, 'resources' | 'jobs'>;
   budget: Budget;
   session: SessionDeps;
@@ -50,7 +52,7 @@ export function webPages(deps: {
       const found = await resources.get(id);
       return { app: found?.app_name ?? found?.app ?? '', store: found === undefined ? '' : clients.files.origin(found.bucket) };
     },
-    logs: createLogSource(clients.platform, resources),
+    logs: createLogSource(deps.logs, resources),
     store: clients.store,
     activity: (query) => readActivity(redis, { ...query, shards: config.shards }),
     outlook: (id) => budget.outlook(ADDON_ACCOUNT, id, []),
@@ -72,7 +74,7 @@ function hostOf(url: string): string {
 /** Lines that a log's page shows at most: as many as Heroku keeps. */
 const LOG_LINES = 1_500;
 
-function createLogSource(platform: DynoPlatform, resources: Resources): LogSource {
+function createLogSource(platform: Pick<DynoPlatform, 'log' | 'follow'>, resources: Resources): LogSource {
   const appOf = async (id: string): Promise<string> => {
     const resource = await resources.get(id);
     if (resource === undefined) throw new Failure('not_found', `Found no resource ${id}.`);

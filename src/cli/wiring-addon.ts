@@ -20,6 +20,8 @@ export function createAddonParts(deps: {
   redis: ReturnType<typeof connect>;
   sealer: Sealer;
   onError: (error: Error) => void;
+  /** Hears how many calls Heroku says are left, where all calls are of one account: those of its own token. */
+  onRateLimit?: (remaining: number) => void;
 }) {
   const { config, redis, sealer } = deps;
   const { addon } = config;
@@ -38,6 +40,9 @@ export function createAddonParts(deps: {
     now,
   });
   const access = { baseUrl: config.herokuApiUrl, userAgent: USER_AGENT };
+  // tokens of add-ons and customers are of other accounts: what is left of one says nothing of the others
+  const listener = config.herokuToken === undefined ? undefined : deps.onRateLimit;
+  const heard = listener === undefined ? {} : { onRateLimit: listener };
   return {
     resources,
     locks,
@@ -45,7 +50,7 @@ export function createAddonParts(deps: {
     customerOAuth,
     audit: createAudit({ redis }),
     jobs: createResourceJobs({ connection: redis, onError: deps.onError }),
-    platform: createDynoPlatform({ ...access, token: (app) => tokens.ofApp(app), renew: tokens.ofApp, now }),
+    platform: createDynoPlatform({ ...access, ...heard, token: (app) => tokens.ofApp(app), renew: tokens.ofApp, now }),
     addons: createAddonPlatform({ ...access, token: (id) => tokens.ofAddon(id), renew: tokens.ofAddon }),
   };
 }

@@ -73,12 +73,7 @@ export function hookParts(base: string | undefined) {
 /** The outside services of a configuration. */
 export function createClients(config: Config) {
   const access = (endpoint: string | undefined) => awsAccess(config, endpoint);
-  const rateLimit = new Set<(remaining: number) => void>();
   return {
-    /** Calls back whenever the platform tells how many calls are left. */
-    onRateLimit: (listener: (remaining: number) => void) => {
-      rateLimit.add(listener);
-    },
     store: createObjectStore(access(config.s3Endpoint)),
     queue: createEventQueue({ ...access(config.sqsEndpoint), now: Date.now }),
     issuer: createCredentialIssuer({
@@ -94,9 +89,6 @@ export function createClients(config: Config) {
         return config.herokuToken;
       },
       userAgent: 'autofiles',
-      onRateLimit: (remaining) => {
-        for (const listener of rateLimit) listener(remaining);
-      },
       now: Date.now,
     }),
     sealer: createSealerOf(config),

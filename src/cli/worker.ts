@@ -53,6 +53,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     ...clients,
     ...config,
     platform: addon.platform,
+    onRateLimit: addon.onRateLimit,
     layout,
     queueUrl,
     graceUntilDrained: config.mode !== 'production',

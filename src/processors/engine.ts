@@ -12,6 +12,7 @@ import { createPlanner } from '../queues/planner.ts';
 import { createResourceBackup } from '../queues/resource-backup.ts';
 import { createResourceJobs } from '../queues/resource-jobs.ts';
 import { createResources } from '../queues/resources.ts';
+import { countRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
 import type { Sealer } from '../queues/secrets.ts';
 import { createStoreEpoch } from '../queues/store-epoch.ts';
@@ -35,6 +36,7 @@ import { createJobWorkers } from './job-workers.ts';
 import { startLiveness } from './liveness.ts';
 import { observedPlatform, observedRuns } from './observed.ts';
 import { createPlanProcessor } from './plan.ts';
+import { createPlanLimits } from './plan-limits.ts';
 import { startPolling } from './poll.ts';
 import { retentionOf } from './retention.ts';
 import { sharedCall } from './shared-call.ts';
@@ -169,6 +171,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const drained = sharedCall(() => options.queue.drained(options.queueUrl));
 
   const layout = options.layout ?? unchanged(options.shards);
+  const limits = createPlanLimits({ count: (resource, since) => countRuns(redis, options.shards, resource, since), now });
   const eventDeps = (): EventDeps => ({
     runs,
     resources,
@@ -182,6 +185,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     telemetry: options.telemetry,
     log,
     recall: books.recall,
+    limits,
   });
   const books = startBookkeeping({
     ledger: createLedger({ redis, layout }),

@@ -8,6 +8,7 @@ import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Log } from '../schema/log.ts';
 import type { Telemetry } from '../schema/telemetry.ts';
 import type { Recall } from './epoch.ts';
+import type { PlanLimits } from './plan-limits.ts';
 
 export interface EventDeps {
   readonly runs: Runs;
@@ -25,6 +26,8 @@ export interface EventDeps {
   readonly recall?: Recall | undefined;
   /** The epoch of the store, where it is known without `recall` that an earlier one may have had the run. */
   readonly redo?: number | undefined;
+  /** What plans limit; undefined: nothing. */
+  readonly limits?: PlanLimits | undefined;
   readonly now: () => number;
   readonly failpoint: Failpoint;
   readonly telemetry: Pick<Telemetry, 'eventDecided'>;

@@ -148,11 +148,7 @@ async function decideObject(
     await beside.note(`${MAX_DEPTH} runs have led to one another; this one would be the next: a loop is assumed`);
     return await beside.account();
   }
-  await startRun(
-    deps,
-    { resource, event, head, metadata, depth },
-    { account: beside.account, gone: () => ignoreGone(deps, resource, event) },
-  );
+  await startRun(deps, { resource, event, head, metadata, depth }, { ...beside, gone: () => ignoreGone(deps, resource, event) });
 }
 
 /** How many runs led to the one that an output of `runId` starts. That run was there a moment ago: without it Redis was rolled back meanwhile. */

@@ -10,6 +10,7 @@ import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { ObjectCreated } from '../schema/s3-event.ts';
 import { MAX_DOCUMENT_BYTES } from '../schema/workflow.ts';
 import type { EventDeps } from './event-deps.ts';
+import { planFaults } from './plan-limits.ts';
 
 /** Trees that may wait to be made by this process before runs become plan jobs. */
 const MAX_PENDING_TREES = 500;
@@ -32,12 +33,12 @@ export interface RunOrder {
 
 /**
  * Accepts the run and has its tree made, or records why it is rejected. `account` accounts for the version where no run does (too many in a
- * minute), `gone` where the object is not there any more. Repeatable. Throws what comes again.
+ * minute), `note` shows the owner why there is none, and `gone` is for an object that is not there any more. Repeatable. Throws what comes again.
  */
 export async function startRun(
   deps: EventDeps,
   { resource, event, head, metadata, depth }: RunOrder,
-  { account, gone }: { readonly account: () => Promise<void>; readonly gone: () => Promise<void> },
+  { account, note, gone }: Record<'account' | 'gone', () => Promise<void>> & { readonly note: (reason: string) => Promise<void> },
 ): Promise<void> {
   const trigger: Trigger = {
     bucket: event.bucket,
@@ -77,6 +78,14 @@ export async function startRun(
   const parsed = parseWorkflow(text);
   if (!parsed.ok) return await reject('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
   const { workflow, plan } = parsed;
+  const tooMuch = planFaults(resource, plan);
+  if (tooMuch.length > 0) return await reject('workflow_invalid', tooMuch.join('\n'));
+  // what is done again was counted on its day, and so was a run whose event comes again
+  const full = redo === undefined ? await deps.limits?.begin(resource) : undefined;
+  if (full !== undefined && (await deps.runs.depth(runId)) === undefined) {
+    await note(full);
+    return await account();
+  }
   const result = await deps.runs.accept({
     runId,
     resource: resource.id,

@@ -31,6 +31,8 @@ export interface ReplayOrder {
 
 export interface ReplayDeps {
   readonly redis: Redis;
+  /** Whether the plan of the resource allows the run; throws Failure where it does not. */
+  readonly allow?: (resource: string, plan: WorkflowPlan) => Promise<void>;
   readonly runs: Pick<Runs, 'accept'>;
   /** Looks in the archive for a run whose retention has passed; what it gives was validated. */
   readonly archived?: (runId: string) => Promise<ArchivedRun | undefined>;
@@ -60,6 +62,7 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
   // ordered before a loss of Redis it may have been launched, and may have ended
   const redo = order.repeatable === true ? await deps.lost?.() : undefined;
   if (redo !== undefined && (await deps.archived?.(runId)) !== undefined) return runId;
+  if (!(await deps.redis.exists(shardKeys(shard).run(runId)))) await deps.allow?.(record['resource'] ?? '', plan);
   const result = await deps.runs.accept({
     runId,
     redo,

@@ -72,6 +72,12 @@ export async function listRuns(redis: Redis, shards: number, query: RunQuery, mo
   return { runs, next };
 }
 
+/** How many runs of a resource, rejected ones too, were taken since `since` (ms). */
+export async function countRuns(redis: Redis, shards: number, resource: string, since: number): Promise<number> {
+  const counts = Array.from({ length: shards }, (_, shard) => redis.zcount(shardKeys(shard).index(resource), since, '+inf'));
+  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+}
+
 const sourceOf = (key: string, start: Place | undefined): Source => ({ key, found: [], done: false, at: start });
 
 async function lookOn(redis: Redis, source: Source, query: RunQuery): Promise<void> {

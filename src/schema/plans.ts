@@ -1,5 +1,5 @@
-// The plans of the add-on as data. A plan's limits hold where they are enforced: concurrency and runs a day when a launch or a
-// run is decided, the timeout when a workflow is read, retention and storage in the sweep.
+// The plans of the add-on as data. A plan's limits hold where they are enforced: concurrency when a launch is decided, runs a day and the
+// timeout when a run is, retention by the sweep of records. `storage_bytes` is what the plan is sold with; nothing refuses more.
 
 export interface Plan {
   /** Name for people, as on the Elements page. */

@@ -1,0 +1,55 @@
+// What a plan limits of the runs of its resource.
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { PLANS } from '../../src/schema/plans.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+let redis: TestRedis;
+let engine: TestEngine;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  engine = await startTestEngine(redis, {
+    ok: async (dyno) => {
+      await dyno.output(5);
+      return dyno.accept();
+    },
+  });
+});
+afterAll(async () => {
+  await engine.stop();
+  await redis.stop();
+});
+
+it('a task that asks for longer than its plan allows is a rejected run that says so', async () => {
+  const free = await engine.otherResource('free');
+  const task = (timeout: number) => ({ cmd: 'ok', timeout });
+  const allowed = PLANS.free.max_timeout_s;
+  const runId = engine.upload([task(allowed), { parallel: [task(allowed), task(allowed + 1)] }], 'in/long', free.bucket);
+  const run = await engine.ended(runId);
+  expect(run.state).toBe('rejected');
+  expect(run.error?.message).toBe(`Step 2, task 2: found a timeout of ${allowed + 1} s, expected at most ${allowed} on the plan free.`);
+  expect((await engine.ended(engine.upload([task(allowed)], 'in/short', free.bucket))).state).toBe('succeeded');
+});
+
+it('a file past the runs that a plan has in a day starts none and is shown; an event that comes again and another resource are not concerned', async () => {
+  const free = await engine.otherResource('free');
+  const index = shardKeys(0).index(free.id);
+  const before = Array.from({ length: PLANS.free.runs_per_day - 1 }, () => [Date.now(), randomUUID()]).flat();
+  await engine.redis.zadd(index, ...before);
+  engine.cloud.copies = 3;
+  const last = engine.upload([{ cmd: 'ok' }], 'in/last', free.bucket);
+  expect((await engine.ended(last)).state).toBe('succeeded');
+  const over = engine.upload([{ cmd: 'ok' }], 'in/over', free.bucket);
+  const shown = await until('it to be set aside', async () => (await engine.quarantine(free.id)).find(({ key }) => key === 'in/over'));
+  expect(shown.reason).toContain(`The plan free has ${PLANS.free.runs_per_day} runs a day (UTC), and they are used up`);
+  await until('every event decided', () => engine.cloud.undeleted === 0);
+  expect((await engine.quarantine(free.id)).map(({ key }) => key)).not.toContain('in/last');
+  expect(await engine.show(over)).toBeUndefined();
+  expect(engine.cloud.postsOf(last)).toHaveLength(1);
+  engine.cloud.copies = 1;
+  expect((await engine.ended(engine.upload([{ cmd: 'ok' }]))).state).toBe('succeeded');
+});
