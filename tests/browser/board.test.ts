@@ -17,7 +17,7 @@ it('shows operators the queues, the tree of a run and a parked task in bull-boar
   const { page, complaints, close } = await openTab(browser, world);
   const id = world.engine.upload([{ cmd: 'hold', timeout: 600 }, { parallel: [{ cmd: 'quick' }, { cmd: 'quick' }] }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
-  await page.locator('.ph-working').first().waitFor();
+  await page.locator('.tl-row .ph-working.open').first().waitFor();
   const csrf = await page.locator('input[name="csrf"]').first().inputValue();
   await page.getByRole('link', { name: 'Queues' }).click();
   for (const name of ['plan', 'task', 'finish']) await page.getByRole('link', { name, exact: false }).first().waitFor();

@@ -17,7 +17,7 @@ it('says where Redis was looked for and what to do, and becomes the page again b
   const { page, close } = await openTab(browser, world);
   const id = world.engine.upload([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
-  await page.locator('.ph-working').first().waitFor();
+  await page.locator('.tl-row .ph-working.open').first().waitFor();
   const other = await openTab(browser, world);
   await world.redis.crash();
   // the page that is open finds out by itself, and so does one that is opened now

@@ -96,7 +96,7 @@ it('cancels a run that goes on', async () => {
   const { page, close } = await openTab(browser, world);
   const id = world.engine.upload([{ cmd: 'never', timeout: 60 }]);
   await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
-  await page.locator('.ph-working').first().waitFor();
+  await page.locator('.tl-row .ph-working.open').first().waitFor();
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.locator('.run-head .badge', { hasText: 'cancelled' }).waitFor();
   expect((await world.engine.show(id))?.state).toBe('cancelled');
