@@ -209,8 +209,8 @@ export function webhookKeys(resource: string) {
     all: `af:webhooks:${resource}`,
     /** HASH shard → id of the last entry of its feed that was worked off. */
     places: `af:webhooks:${resource}:places`,
-    /** LIST of deliveries as JSON, newest first. */
-    deliveries: `af:webhooks:${resource}:deliveries`,
+    /** LIST of deliveries as JSON, newest first. Its hash tag is the whole of the first key: one script may have both in a cluster. */
+    deliveries: `{af:webhooks:${resource}}:deliveries`,
   };
 }
 

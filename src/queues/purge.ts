@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { OPEN_STATES } from '../schema/run-view.ts';
 import { nodesOf, startOfRedis } from './connection.ts';
-import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY } from './keys.ts';
+import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
 import { run as runScript } from './scripts.ts';
 
 /** Runs removed at a time, keys looked at in one step of the scan. */
@@ -47,6 +47,8 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
       }
       // lists of all resources, in which it is one entry
       await redis.srem(WEBHOOKED_KEY, resource);
+      // before the scan: a delivery that is under way writes as long as its webhook stands (lua/note-delivery.lua), also behind the scan
+      await redis.unlink(webhookKeys(resource).all);
       for (const account of await redis.smembers(ACCOUNTS_KEY))
         await runScript(redis, 'budget-forget', [budgetKey(account)], [1, 1, resource]);
       // what a list of its runs has by now goes with their records

@@ -46,6 +46,7 @@ const KEY_COUNTS = {
   resource: 1,
   'resource-merge': 1,
   rate: 1,
+  'note-delivery': 2,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

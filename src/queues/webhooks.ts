@@ -8,6 +8,7 @@ import { Failure } from '../schema/failures.ts';
 import { isFinal, type RunState } from '../schema/run-view.ts';
 import type { DeliveryView, WebhookView } from '../schema/webhook-view.ts';
 import { shardKeys, WEBHOOK_PREFIX, WEBHOOK_QUEUE, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import { run as runScript } from './scripts.ts';
 import type { Sealer } from './secrets.ts';
 
 /** Webhooks that one resource may have, and deliveries that its log keeps. */
@@ -104,10 +105,10 @@ export function createWebhooks(deps: {
       // written by note alone
       (await redis.lrange(webhookKeys(resource).deliveries, 0, limit - 1)).map((text) => JSON.parse(text) as DeliveryView),
 
+    /** Notes what came of a try; nothing where the webhook was removed meanwhile. */
     note: async (resource: string, delivery: DeliveryView): Promise<void> => {
-      const { deliveries } = webhookKeys(resource);
-      await redis.lpush(deliveries, JSON.stringify(delivery));
-      await redis.ltrim(deliveries, 0, MAX_DELIVERIES - 1);
+      const { all, deliveries } = webhookKeys(resource);
+      await runScript(redis, 'note-delivery', [all, deliveries], ['', '', delivery.webhook, JSON.stringify(delivery), MAX_DELIVERIES]);
     },
 
     /**
@@ -143,6 +144,8 @@ export function createWebhooks(deps: {
               })),
             );
             await redis.hset(keys.places, String(shard), last);
+            // a removal takes the webhooks before it looks for everything else: it finds the place, or this finds the webhooks gone
+            if ((await redis.exists(keys.all)) === 0) await redis.del(keys.places);
           }
         }
       }
