@@ -40,10 +40,10 @@ export function limitAddress(deps: LimitDeps) {
 }
 
 /**
- * Only refused calls of an address count: for what Heroku calls from few addresses for all customers. `group`: refusals elsewhere close nothing here.
+ * Only refused calls of an address count: for the Partner API, which Heroku calls from few addresses for all customers. `group`: refusals elsewhere close nothing here.
  * Throws Failure rate_limited.
  */
-export function limitRefused(deps: LimitDeps, group: 'web' | 'partner' | 'hooks') {
+export function limitRefused(deps: LimitDeps, group: 'web' | 'partner') {
   return createMiddleware(async (c: Context, next) => {
     const kind = `refused-${group}`;
     const who = networkOf(deps.addressOf(c));

@@ -19,7 +19,8 @@ let uuid: string;
 let other: string;
 
 beforeAll(async () => {
-  world = await startAddonWorld();
+  // few: what is refused here closes nothing
+  world = await startAddonWorld({ env: { AUTOFILES_REFUSED_PER_ADDRESS: '3' } });
   runs = createRuns({ redis: world.redis });
   await world.work();
   [uuid, other] = await Promise.all([world.provisioned(), world.provisioned()]);
@@ -213,6 +214,18 @@ describe('refused as one and the same', () => {
     expect(answer.json).toMatchObject({ title: 'unauthorized', detail: expect.stringContaining('not signed') });
     expect(await one.history()).toEqual(['launched']);
   });
+});
+
+test('a signed event is taken from an address of which any number was refused, and of a resource for which any number was', async () => {
+  const one = await launching();
+  await one.launched();
+  const end = JSON.stringify(event(one, 'complete'));
+  // anybody may have Heroku send events of their own here, signed with a secret of their own
+  const refused = [];
+  for (let i = 0; i < 8; i += 1) refused.push((await tell(end, { secret: 'a-secret-of-their-own' })).status);
+  expect(refused).toEqual(Array(8).fill(401));
+  expect((await tell(end)).status).toBe(204);
+  expect(await one.history()).toEqual(['launched', 'exited']);
 });
 
 test('what is signed and no event is refused, what is too large is not even signed for', async () => {
