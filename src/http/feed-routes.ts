@@ -1,9 +1,9 @@
 // `/v1/events`: what happens to all runs of a resource, live.
 import type { Feed } from '../queues/feed.ts';
 import { type ApiRoute, apiRoute } from './api-route.ts';
-import { stream } from './run-stream.ts';
+import type { Streams } from './streams.ts';
 
-export function feedRoutes(deps: { feed: Pick<Feed, 'listen' | 'end' | 'read'> }): readonly ApiRoute[] {
+export function feedRoutes(deps: { feed: Pick<Feed, 'listen' | 'end' | 'read'>; streams: Streams }): readonly ApiRoute[] {
   return [
     apiRoute(
       {
@@ -22,16 +22,16 @@ export function feedRoutes(deps: { feed: Pick<Feed, 'listen' | 'end' | 'read'> }
         // an id that is none answers with a problem, which a stream that has begun cannot
         let read = await deps.feed.read(resource, place);
         let first = true;
-        return stream(c, {
+        return deps.streams.turns(c, c.var.caller, {
           listen: (ring) => deps.feed.listen(resource, ring),
-          turn: async (write) => {
-            if (first) await write({ event: 'open', id: place, data: '{}' });
+          turn: async (stream) => {
+            if (first) await stream.write({ event: 'open', id: place, data: '{}' });
             if (!first) read = await deps.feed.read(resource, place);
             first = false;
-            while (read.entries.length > 0 || read.lost) {
-              if (read.lost) await write({ event: 'reset', data: '{}' });
+            while (!stream.ending.aborted && (read.entries.length > 0 || read.lost)) {
+              if (read.lost) await stream.write({ event: 'reset', data: '{}' });
               for (const { place: id, at, run, state } of read.entries) {
-                await write({ id, event: 'run', data: JSON.stringify({ id: run, state, at: new Date(at).toISOString() }) });
+                await stream.write({ id, event: 'run', data: JSON.stringify({ id: run, state, at: new Date(at).toISOString() }) });
                 place = id;
               }
               read = await deps.feed.read(resource, place);

@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { Failure } from '../schema/failures.ts';
 import type { Scope } from '../schema/token-view.ts';
+import type { Caller } from './streams.ts';
 
 export interface Principal {
   /** `token`: an API token; `session`: a person through SSO; `operator`: who runs this service; `local`: the token of the local cloud. */
@@ -21,7 +22,7 @@ export interface Principal {
 export type PrincipalSource = (c: Context) => Promise<Principal | undefined>;
 
 export interface PrincipalEnv {
-  Variables: { principal: Principal };
+  Variables: { principal: Principal; caller: Caller };
 }
 
 /** Methods that change nothing. */
@@ -46,11 +47,30 @@ export function requirePrincipal(sources: readonly PrincipalSource[], retrieves:
       throw new Failure('forbidden', `Found the scope ${principal.scope}, expected write for ${c.req.method} ${c.req.path}.`);
     }
     c.set('principal', principal);
+    c.set('caller', callerOf(sources, c, principal));
     return await next();
   });
 }
 
-async function firstOf(sources: readonly PrincipalSource[], c: Context): Promise<Principal | undefined> {
+/** Who opens a stream, to be asked for again while it is open. */
+export function callerOf(sources: readonly PrincipalSource[], c: Context, { resource, kind }: Principal): Caller {
+  return {
+    resource,
+    stands: async () => {
+      try {
+        const found = await firstOf(sources, c);
+        return found?.resource === resource && found.kind === kind;
+      } catch (error) {
+        // a refusal is an answer; that Redis does not answer is none
+        if (error instanceof Failure && error.status < 500) return false;
+        throw error;
+      }
+    },
+  };
+}
+
+/** Whom the first source that knows the request says it comes from. */
+export async function firstOf(sources: readonly PrincipalSource[], c: Context): Promise<Principal | undefined> {
   for (const source of sources) {
     const principal = await source(c);
     if (principal !== undefined) return principal;

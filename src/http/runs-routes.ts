@@ -159,7 +159,7 @@ export function runsRoutes(deps: RunsDeps): readonly ApiRoute[] {
       },
       async ({ c, param, query, resource }) => {
         await own(param('id'), resource);
-        return streamRun(c, deps, param('id'), query.after ?? 0);
+        return streamRun(c, c.var.caller, deps, param('id'), query.after ?? 0);
       },
     ),
   ];

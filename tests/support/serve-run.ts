@@ -7,6 +7,7 @@ import { assetRoutes, loadAssets } from '../../src/http/dashboard/assets.ts';
 import { logRoutes } from '../../src/http/dashboard/log-routes.ts';
 import { runRoutes } from '../../src/http/dashboard/run-routes.ts';
 import { type VisitEnv, visit } from '../../src/http/dashboard/visit.ts';
+import { createStreams } from '../../src/http/streams.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 
 const unused = () => {
@@ -17,6 +18,7 @@ const unused = () => {
 export async function serveRun(run: RunView): Promise<{ url: string; stop(): void }> {
   const assets = loadAssets();
   const app = new Hono<VisitEnv>();
+  const streams = createStreams({ log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} } });
   app.route('/', assetRoutes(assets));
   app.use(
     '/runs/*',
@@ -34,6 +36,7 @@ export async function serveRun(run: RunView): Promise<{ url: string; stop(): voi
   app.route(
     '/',
     runRoutes({
+      streams,
       show: async (id) => await Promise.resolve(id === run.id ? run : undefined),
       retry: unused,
       cancel: unused,
@@ -45,6 +48,7 @@ export async function serveRun(run: RunView): Promise<{ url: string; stop(): voi
   app.route(
     '/',
     logRoutes({
+      streams,
       show: async (id) => await Promise.resolve(id === run.id ? run : undefined),
       logs: { read: async () => await Promise.resolve([]), follow: async function* () {} },
       now: Date.now,

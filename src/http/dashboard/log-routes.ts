@@ -1,8 +1,8 @@
 // Logs of dynos: as a page, as text, and as a stream that follows.
 import { type Context, Hono } from 'hono';
-import { streamSSE } from 'hono/streaming';
 import { Failure, messageOf } from '../../schema/failures.ts';
 import type { RunView } from '../../schema/run-view.ts';
+import type { Streams } from '../streams.ts';
 import { readLogLine } from './log-lines.ts';
 import { logPage } from './log-page.ts';
 import { ownRun, type ShowsRuns } from './run-routes.ts';
@@ -21,6 +21,7 @@ export interface LogSource {
 }
 
 export interface LogDeps extends ShowsRuns {
+  readonly streams: Streams;
   readonly logs: LogSource;
   readonly now: () => number;
 }
@@ -61,16 +62,16 @@ export function logRoutes(deps: LogDeps): Hono<VisitEnv> {
   // Messages `lines`: [[at, platform, [[text, classes], …]], …]; `unavailable`: why there are none; `end`: no more will come.
   routes.get(`${base}/stream`, async (c) => {
     const asked = await find(deps, c);
-    return streamSSE(c, async (stream) => {
+    return deps.streams.open(c, c.var.visit.caller, async (stream) => {
       const ending = new AbortController();
-      stream.onAbort(() => ending.abort());
+      stream.ending.addEventListener('abort', () => ending.abort());
       const waiting: unknown[] = [];
       let timer: NodeJS.Timeout | undefined;
       const flush = async (): Promise<void> => {
         clearTimeout(timer);
         timer = undefined;
-        while (waiting.length > 0 && !stream.aborted) {
-          await stream.writeSSE({ event: 'lines', data: JSON.stringify(waiting.splice(0, LINES_A_MESSAGE)) });
+        while (waiting.length > 0 && !stream.ending.aborted) {
+          await stream.write({ event: 'lines', data: JSON.stringify(waiting.splice(0, LINES_A_MESSAGE)) });
         }
       };
       try {
@@ -82,11 +83,11 @@ export function logRoutes(deps: LogDeps): Hono<VisitEnv> {
           if (platform && pieces.some(([text]) => text.startsWith('Process exited with status'))) break;
         }
         await flush();
-        await stream.writeSSE({ event: 'end', data: '' });
+        await stream.write({ event: 'end', data: '' });
       } catch (error) {
-        if (!stream.aborted) {
+        if (!stream.ending.aborted) {
           await flush();
-          await stream.writeSSE({ event: 'unavailable', data: messageOf(error) });
+          await stream.write({ event: 'unavailable', data: messageOf(error) });
         }
       } finally {
         clearTimeout(timer);

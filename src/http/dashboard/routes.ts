@@ -30,6 +30,7 @@ export function dashboardRoutes(deps: DashboardDeps): Hono<VisitEnv> {
   routes.onError((error, c) => {
     const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
     if (failure.status >= 500) deps.log.error({ path: c.req.path, error: messageOf(error) }, 'page failed');
+    if (failure.retryAfter !== undefined) c.header('retry-after', String(failure.retryAfter));
     return showPage(c, errorPage(failure), failure.status);
   });
   routes.route('/', overviewRoutes(deps));

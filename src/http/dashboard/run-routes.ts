@@ -1,19 +1,16 @@
 // Pages and forms of one run, and the stream that tells when to look at it again.
 import { type Context, Hono } from 'hono';
-import { streamSSE } from 'hono/streaming';
 import type { Transition } from '../../queues/channel.ts';
 import type { Selection } from '../../queues/replay.ts';
 import { Failure } from '../../schema/failures.ts';
 import { parseRunId, parseTaskId } from '../../schema/ids.ts';
 import { isFinal, type RunView } from '../../schema/run-view.ts';
+import type { Streams } from '../streams.ts';
 import { againPage } from './again-page.ts';
 import { readForm } from './read-form.ts';
 import { runPage } from './run-page.ts';
 import { savedPage } from './stages.ts';
 import { showPage, type VisitEnv } from './visit.ts';
-
-/** Milliseconds between two comments that keep a stream's connection open. */
-const HEARTBEAT_MS = 15_000;
 
 /** Finds a run by its id. */
 export interface ShowsRuns {
@@ -21,6 +18,7 @@ export interface ShowsRuns {
 }
 
 export interface RunPageDeps extends ShowsRuns {
+  readonly streams: Streams;
   /** Runs an ended run again and answers with the new run's id. */
   readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
   readonly cancel: (runId: string, by: string) => Promise<string>;
@@ -78,38 +76,21 @@ export function runRoutes(deps: RunPageDeps): Hono<VisitEnv> {
   // Tells that something changed, no more: the page is fetched again by who shows it.
   routes.get('/runs/:id/live', async (c) => {
     const { id } = await ownRun(deps, c);
-    return streamSSE(c, async (stream) => {
-      let wake = () => {};
-      const stop = deps.listen(({ runId }) => {
-        if (runId === id) wake();
-      });
-      stream.onAbort(() => {
-        stop();
-        wake();
-      });
-      try {
-        let sent = -1;
-        while (!stream.aborted) {
-          // armed before the read: what is written after it rings
-          const rung = new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          const run = await deps.show(id);
-          if (run === undefined) return;
-          if (run.history.length !== sent) await stream.writeSSE({ event: 'change', id: String(run.history.length), data: run.state });
-          sent = run.history.length;
-          if (isFinal(run.state)) {
-            await stream.writeSSE({ event: 'end', data: run.state });
-            return;
-          }
-          const timer = setTimeout(wake, HEARTBEAT_MS);
-          await rung;
-          clearTimeout(timer);
-          await stream.write(': still here\n\n');
-        }
-      } finally {
-        stop();
-      }
+    let sent = -1;
+    return deps.streams.turns(c, c.var.visit.caller, {
+      listen: (ring) =>
+        deps.listen(({ runId }) => {
+          if (runId === id) ring();
+        }),
+      turn: async (stream) => {
+        const run = await deps.show(id);
+        if (run === undefined) return 'end';
+        if (run.history.length !== sent) await stream.write({ event: 'change', id: String(run.history.length), data: run.state });
+        sent = run.history.length;
+        if (!isFinal(run.state)) return 'go on';
+        await stream.write({ event: 'end', data: run.state });
+        return 'end';
+      },
     });
   });
   return routes;

@@ -1,11 +1,12 @@
 // The list of runs and the stream that tells when to look at it again.
+import { setTimeout as pause } from 'node:timers/promises';
 import { Hono } from 'hono';
-import { streamSSE } from 'hono/streaming';
 import type { Transition } from '../../queues/channel.ts';
 import type { Selection } from '../../queues/replay.ts';
 import type { RunQuery } from '../../queues/run-list.ts';
 import { Failure } from '../../schema/failures.ts';
 import type { RunPage } from '../../schema/run-view.ts';
+import type { Streams } from '../streams.ts';
 import { type BulkResult, bulkPage } from './bulk-page.ts';
 import { readForm } from './read-form.ts';
 import { queryOf, readFilter } from './runs-filter.ts';
@@ -16,12 +17,11 @@ import { showPage, type Visit, type VisitEnv } from './visit.ts';
 const PAGE = 50;
 /** Runs of one bulk action. */
 const MAX_BULK = 100;
-/** Milliseconds between two comments that keep a stream's connection open. */
-const HEARTBEAT_MS = 15_000;
 /** Milliseconds that changes are gathered for, so that a thousand runs do not draw the page a thousand times. */
 const GATHER_MS = 400;
 
 export interface RunsListDeps {
+  readonly streams: Streams;
   readonly list: (query: RunQuery) => Promise<RunPage>;
   /** Runs an ended run again and answers with the new run's id. */
   readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
@@ -56,33 +56,24 @@ export function runsListRoutes(deps: RunsListDeps): Hono<VisitEnv> {
   });
 
   // Something happened to some run: whose it is shows the next look at the page, which is drawn for its visitor alone.
-  routes.get('/runs/live', (c) =>
-    streamSSE(c, async (stream) => {
-      let wake = () => {};
-      const stop = deps.listen(({ task }) => {
-        if (task === undefined) wake();
-      });
-      stream.onAbort(() => {
-        stop();
-        wake();
-      });
-      try {
-        await stream.write(': connected\n\n');
-        while (!stream.aborted) {
-          const rung = new Promise<boolean>((resolve) => {
-            wake = () => resolve(true);
-          });
-          const timer = setTimeout(wake, HEARTBEAT_MS);
-          await rung;
-          clearTimeout(timer);
-          await stream.sleep(GATHER_MS);
-          await stream.writeSSE({ event: 'change', data: '' });
+  routes.get('/runs/live', (c) => {
+    let first = true;
+    return deps.streams.turns(c, c.var.visit.caller, {
+      listen: (ring) =>
+        deps.listen(({ task }) => {
+          if (task === undefined) ring();
+        }),
+      turn: async (stream) => {
+        if (first) await stream.comment('connected');
+        else {
+          await pause(GATHER_MS);
+          await stream.write({ event: 'change', data: '' });
         }
-      } finally {
-        stop();
-      }
-    }),
-  );
+        first = false;
+        return 'go on';
+      },
+    });
+  });
   return routes;
 }
 

@@ -2,8 +2,9 @@
 import type { Context } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { Failure } from '../../schema/failures.ts';
-import type { PrincipalSource } from '../principal.ts';
+import { callerOf, firstOf, type PrincipalSource } from '../principal.ts';
 import { contentSecurityPolicy } from '../security-headers.ts';
+import type { Caller } from '../streams.ts';
 import type { Assets } from './assets.ts';
 import { errorPage, redisPage } from './error-page.ts';
 import { type Mode, type Page, page, type View } from './layout.ts';
@@ -14,6 +15,8 @@ export interface Visit {
   /** Who acts, for histories. */
   readonly name: string;
   readonly view: View;
+  /** The same visitor, for streams. */
+  readonly caller: Caller;
 }
 export interface VisitEnv {
   Variables: { visit: Visit };
@@ -49,25 +52,27 @@ export function visit(deps: VisitDeps) {
       write: false,
       operator: false,
     };
-    c.set('visit', { resource: '', name: '', view: bare });
+    const nobody: Caller = { resource: '', stands: () => Promise.resolve(false) };
+    c.set('visit', { resource: '', name: '', view: bare, caller: nobody });
     if (!(await deps.ready())) return showPage(c, redisPage(deps.redisTrouble()), 503);
-    for (const source of deps.visitors) {
-      const principal = await source(c);
-      if (principal === undefined) continue;
-      const { resource, name, scope, kind } = principal;
-      const view = {
-        ...bare,
-        ...(await deps.placeOf(resource)),
-        csrf: deps.csrf(c),
-        write: scope === 'write',
-        operator: kind === 'operator' || kind === 'local',
-      };
-      c.set('visit', { resource, name, view });
-      if (!view.write && c.req.method !== 'GET') throw new Failure('forbidden', `Found the scope ${scope}, expected write.`);
-      await next();
-      return;
-    }
-    return showPage(c, errorPage(new Failure('unauthorized', 'Open the dashboard from the add-on’s page, or with `autofiles open`.')), 401);
+    const principal = await firstOf(deps.visitors, c);
+    if (principal === undefined)
+      return showPage(
+        c,
+        errorPage(new Failure('unauthorized', 'Open the dashboard from the add-on’s page, or with `autofiles open`.')),
+        401,
+      );
+    const { resource, name, scope, kind } = principal;
+    const view = {
+      ...bare,
+      ...(await deps.placeOf(resource)),
+      csrf: deps.csrf(c),
+      write: scope === 'write',
+      operator: kind === 'operator' || kind === 'local',
+    };
+    c.set('visit', { resource, name, view, caller: callerOf(deps.visitors, c, principal) });
+    if (!view.write && c.req.method !== 'GET') throw new Failure('forbidden', `Found the scope ${scope}, expected write.`);
+    return await next();
   });
 }
 

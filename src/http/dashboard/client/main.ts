@@ -100,7 +100,10 @@ let ticking: ReturnType<typeof setInterval> | undefined;
 function startLive(address: string): void {
   source = new EventSource(address);
   source.addEventListener('open', () => tell('yes', 'live'));
-  source.addEventListener('error', () => tell('lost', 'connection lost, trying again'));
+  // one that was refused (signed off, too many open) is not tried again by the browser
+  source.addEventListener('error', () =>
+    tell('lost', source?.readyState === EventSource.CLOSED ? 'not live: load the page again' : 'connection lost, trying again'),
+  );
   source.addEventListener('change', () => void refresh());
   source.addEventListener('end', () => void refresh().then(endLive));
   if (tickMs > 0) ticking = setInterval(() => document.visibilityState === 'visible' && void refresh(), tickMs);
