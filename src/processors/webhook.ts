@@ -1,14 +1,15 @@
 // Tells customers' servers that a run has ended: signed as Standard Webhooks has it (standardwebhooks.com, 1.0.0).
 import { createHmac } from 'node:crypto';
-import { Worker, type WorkerOptions } from 'bullmq';
+import { DelayedError, Worker, type WorkerOptions } from 'bullmq';
 import { WEBHOOK_PREFIX, WEBHOOK_QUEUE } from '../queues/keys.ts';
 import type { DeliveryOrder, Webhooks } from '../queues/webhooks.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { RunView } from '../schema/run-view.ts';
 import { startLoop } from './loop.ts';
+import { createPlaces } from './webhook-places.ts';
 
-/** Deliveries that one process sends at a time: a slow server must not hold up those of others. */
+/** Deliveries that one process sends at a time, for all resources together (webhook-places.ts: of one). */
 const CONCURRENCY = 20;
 /** Milliseconds between two looks at what has ended. */
 const LOOK_MS = 1_000;
@@ -78,10 +79,23 @@ async function newsOf(
 /** Queues what has ended and sends it, until stopped. Several processes queue nothing twice. `connection`: the worker makes its own of it. */
 export function startWebhooks(deps: WebhookDeps & { readonly connection: WorkerOptions['connection'] }): { stop(): Promise<void> } {
   const dispatching = startLoop({ name: 'webhooks', every: LOOK_MS, log: deps.log, turn: async () => await deps.webhooks.dispatch() });
+  const places = createPlaces(deps.now);
   const worker = new Worker<DeliveryOrder>(
     WEBHOOK_QUEUE,
-    // attemptsMade counts the tries before this one
-    async (job) => await deliverWebhook(deps, job.data, job.attemptsMade + 1),
+    async (job, token) => {
+      const place = places.take(job.data.resource, job.data.run === null ? 'test' : 'run');
+      if (typeof place === 'number') {
+        // no try: BullMQ counts none for a job that its processor delays
+        await job.moveToDelayed(place, token);
+        throw new DelayedError();
+      }
+      try {
+        // attemptsMade counts the tries before this one
+        await deliverWebhook(deps, job.data, job.attemptsMade + 1);
+      } finally {
+        place();
+      }
+    },
     { connection: deps.connection, prefix: WEBHOOK_PREFIX, concurrency: CONCURRENCY },
   );
   worker.on('error', (error) => deps.log.warn({ error: messageOf(error) }, 'webhook worker'));
