@@ -6,8 +6,11 @@ import { Failure } from '../schema/failures.ts';
 
 /** Milliseconds until the connection must stand. */
 const CONNECT_MS = 15_000;
-/** The byte that ends a piped input. */
-const END = '\u0004';
+/**
+ * The byte that ends a piped input, with nothing behind it. Closing the connection for writing would say it better, but a client that was killed closes it, too: for the dyno that
+ * is the hang-up.
+ */
+const END = 0x04;
 
 /** What the dyno is connected with. `terminal`: the input is one, and its keys go to the dyno as they are typed, Ctrl-C too. */
 export interface Attached {
@@ -32,7 +35,7 @@ export async function attach(url: string, attached: Attached): Promise<void> {
   attached.signal.addEventListener('abort', hangUp, { once: true });
   const { input, output } = attached;
   const type = (chunk: Buffer) => void socket.write(chunk);
-  const endInput = () => void socket.write(END);
+  const piped = pipeTo(socket);
   let greeted = false;
   try {
     socket.write(`${pathname.slice(1)}${search}\r\n`);
@@ -54,8 +57,8 @@ export async function attach(url: string, attached: Attached): Promise<void> {
         }
         greeted = true;
         if (attached.terminal) input.setRawMode?.(true);
-        input.on('data', type);
-        if (!attached.terminal) input.once('end', endInput);
+        input.on('data', attached.terminal ? type : piped.write);
+        if (!attached.terminal) input.once('end', piped.end);
         input.resume();
       });
     });
@@ -63,9 +66,24 @@ export async function attach(url: string, attached: Attached): Promise<void> {
     attached.signal.removeEventListener('abort', hangUp);
     if (attached.terminal) input.setRawMode?.(false);
     input.off('data', type);
-    input.off('end', endInput);
+    input.off('data', piped.write);
+    input.off('end', piped.end);
     input.pause();
   }
+}
+
+// Bytes of the data that look like its end are kept until more comes: they never stand alone at the end of what was sent, however long the input pauses.
+function pipeTo(socket: TLSSocket) {
+  let kept = 0;
+  return {
+    write: (chunk: Buffer) => {
+      let end = chunk.length;
+      while (end > 0 && chunk[end - 1] === END) end -= 1;
+      if (end > 0) socket.write(Buffer.concat([Buffer.alloc(kept, END), chunk.subarray(0, end)]));
+      kept = chunk.length - end + (end > 0 ? 0 : kept);
+    },
+    end: () => void socket.write(Buffer.alloc(kept + 1, END)),
+  };
 }
 
 function reach(to: { host: string; port: number; caFile: string | undefined; at: string }): Promise<TLSSocket> {

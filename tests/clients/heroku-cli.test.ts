@@ -117,6 +117,12 @@ describe('one-off processes', () => {
       { command: ['run', 'rake', 'db:migrate'], stdout: /\(in \/app\)\nrake got: db:migrate\n/ },
       { command: ['run', 'rake', 'two words', 'say "it"'], stdout: /rake got: two words\nrake got: say "it"\n/ },
       { command: ['run', 'cat'], input: 'through a pipe\nand on', stdout: /through a pipe\nand on$/ },
+      // 16,384 bytes are a TLS record: the platform reads a chunk that ends in the byte by which the CLI ends its input
+      {
+        command: ['run', '--no-tty', 'wc -c'],
+        input: `${'x'.repeat(16_383)}\u0004${'x'.repeat(100_000)}\u0004`,
+        stdout: /^116385\n/,
+      },
       { command: ['run', '--no-tty', 'sh -c "[ -t 0 ] || echo no terminal"'], stdout: /no terminal\n/ },
       { command: ['run', '--size', 'standard-2x', '--env', 'A=1;B=two words', 'echo "$A $B"'], stdout: /1 two words\n/ },
       { command: ['run', '--type', 'scheduler', 'echo $DYNO'], stdout: /scheduler\.1\n/ },

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createExitMarker } from '../../src/local/dynos/exit-marker.ts';
@@ -11,6 +11,8 @@ interface Client {
   text(): string;
   closed: Promise<void>;
 }
+
+const readIfThere = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, 'utf8') : undefined) || undefined;
 
 describe('attached runs', () => {
   const open: { close: () => Promise<void> }[] = [];
@@ -81,6 +83,28 @@ describe('attached runs', () => {
     client.socket.write('\u0004');
     await client.closed;
     expect(client.text()).toBe('rendezvous\r\nthrough\n');
+  });
+
+  it('takes a byte 0x04 at the end of a chunk for data when more follows', async () => {
+    const platform = await setup({});
+    const { client } = await platform.run('wc -c');
+    await eventually('the greeting', () => client.text() === 'rendezvous\r\n');
+    // each in a record of its own, so that each is a chunk
+    const send = (chunk: Buffer) => new Promise((sent) => client.socket.write(chunk, sent));
+    await send(Buffer.alloc(1_000, '\u0004'));
+    await send(Buffer.from('\u0004'));
+    await send(Buffer.alloc(1_000, 'x'));
+    await send(Buffer.from('data\u0004\u0004'));
+    await client.closed;
+    expect(client.text()).toBe('rendezvous\r\n2006\n');
+  });
+
+  it('ends the input at once when the client ends the connection after the byte', async () => {
+    const platform = await setup({});
+    const { client } = await platform.run(`trap '' HUP; echo ready; wc -c > "${platform.dir}/count"`);
+    await eventually('the program reads', () => client.text().endsWith('ready\n'));
+    client.socket.end('data\u0004');
+    expect(Number(await eventually('the count', () => readIfThere(`${platform.dir}/count`)))).toBe(4);
   });
 
   it('keeps two attached at once apart, and input that comes with the secret', async () => {
@@ -164,6 +188,16 @@ describe('attached runs', () => {
         await client.closed;
         expect(client.text()).toBe(`rendezvous\r\nready\r\n${output}`);
       }
+    });
+
+    it('takes a byte 0x04 in the middle of what comes through a pipe as the terminal does, without a second one', async () => {
+      const platform = await setup({});
+      const { client } = await platform.run('stty -echo; echo ready; exec cat', { force_no_tty: false });
+      await eventually('the program reads', () => client.text().endsWith('ready\r\n'));
+      await new Promise((sent) => client.socket.write('one\u0004', sent));
+      client.socket.write('two\n\u0004');
+      await client.closed;
+      expect(client.text()).toBe('rendezvous\r\nready\r\nonetwo\r\n');
     });
 
     it('takes Ctrl-C as a byte: it ends the command, not the shell', async () => {

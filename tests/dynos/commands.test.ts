@@ -34,7 +34,7 @@ describe('autofiles run, ps, logs and config, without the heroku CLI', { timeout
     await platform.close();
   });
 
-  const start = (args: string[], more: { input?: string; env?: Record<string, string> } = {}) => {
+  const start = (args: string[], more: { input?: string | Buffer; env?: Record<string, string> } = {}) => {
     const child = spawn(process.execPath, [...program, ...args], { env: { ...env, ...more.env }, stdio: 'pipe', timeout: 60_000 });
     let [stdout, stderr] = ['', ''];
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
@@ -61,6 +61,23 @@ describe('autofiles run, ps, logs and config, without the heroku CLI', { timeout
       stdout: 'rake got: --help\nrake got: two words\nrake got: "$B"\n'.replace('"$B"', '"two words"'),
     });
     expect(await autofiles('run', `sh -c 'kill -9 $$'`)).toMatchObject({ status: 137 });
+  });
+
+  it('run: passes every byte of its input, also those that end one', async () => {
+    // the byte that ends an input, as the last of a chunk of a pipe (65,536 bytes), of a TLS record (16,384), and of all
+    const input = Buffer.alloc(200_000);
+    for (const end of [16_383, 16_384, 65_536, 131_072, 200_000]) input[end - 1] = 0x04;
+    expect((await start(['run', 'wc -c'], { input }).ended).stdout).toBe('200000\n');
+  });
+
+  it('run: a pause behind such a byte ends nothing', async () => {
+    const run = start(['run', 'cat; echo end']);
+    run.child.stdin.write('one\n\u0004');
+    await eventually('the first line', () => run.stdout() === 'one\n');
+    // as long as another one takes to come and go
+    await start(['run', 'true'], { input: '' }).ended;
+    run.child.stdin.end('two\n');
+    expect((await run.ended).stdout).toBe('one\n\u0004two\nend\n');
   });
 
   it('run: hangs up with Ctrl-C, and the dyno is told', async () => {

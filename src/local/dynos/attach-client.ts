@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls';
 import type { DynoProcess, OutputSink } from './dyno-process.ts';
 import { createExitMarker } from './exit-marker.ts';
+import { createPipedInput, endOfTransmission, type InputSink } from './piped-input.ts';
 
 /** A client that is to come. */
 export interface Attachment {
@@ -23,17 +24,15 @@ export interface ClientConnection {
 
 // Heroku closes an attached connection after an hour without input and output.
 const idleMs = 3_600_000;
-const endOfTransmission = 0x04;
 
 /**
- * Connects a greeted client. Without a terminal the byte 0x04 at the end of what was sent is the end of input: the CLI sends it when its own input ends, and keeps the connection
- * open for the output. A terminal takes it for the end only at the beginning of a line; where it comes from a pipe, not from a keyboard, it is given twice after an unfinished one,
- * or a program that reads to the end would wait for ever.
+ * Connects a greeted client. A keyboard's bytes go to the terminal as they are. Anything else has an end, which is the byte 0x04 with nothing behind it (piped-input.ts); a closed
+ * connection, also one closed for writing alone, is a client that went away, because a killed one looks the same.
  */
 export function connectClient(client: TLSSocket, terminal: 'none' | 'pipe' | 'keyboard'): ClientConnection {
-  let lineOpen = false;
   let process: DynoProcess | undefined;
   let over = false;
+  let input: ReturnType<typeof createPipedInput> | undefined;
   const marker = createExitMarker((chunk) => {
     if (client.destroyed || !client.writable) return;
     if (client.write(chunk)) return;
@@ -41,6 +40,7 @@ export function connectClient(client: TLSSocket, terminal: 'none' | 'pipe' | 'ke
     client.once('drain', () => process?.io.resume());
   });
   const hangUp = (): void => {
+    input?.cancel();
     if (over || process === undefined) return;
     over = true;
     // Nobody reads on: let the output flow away, or the process could block on it for ever.
@@ -57,23 +57,36 @@ export function connectClient(client: TLSSocket, terminal: 'none' | 'pipe' | 'ke
       push: (chunk) => marker.push(chunk),
       end() {
         over = true;
+        input?.cancel();
         marker.end();
         client.end();
       },
     },
     began(started) {
       process = started;
-      client.on('data', (chunk: Buffer) => {
-        const ends = terminal !== 'keyboard' && chunk[chunk.length - 1] === endOfTransmission;
-        const input = ends && terminal === 'none' ? chunk.subarray(0, -1) : chunk;
-        if (input.length > 0) started.io.write(input);
-        if (!ends) lineOpen = chunk[chunk.length - 1] !== 0x0a;
-        else if (terminal === 'none') started.io.endInput();
-        else if (chunk.length > 1 ? chunk[chunk.length - 2] !== 0x0a : lineOpen) started.io.write(Buffer.from([endOfTransmission]));
-      });
+      if (terminal === 'keyboard') {
+        client.on('data', (chunk: Buffer) => started.io.write(chunk));
+      } else {
+        const piped = createPipedInput(terminal === 'none' ? { write: started.io.write, end: started.io.endInput } : toTerminal(started));
+        input = piped;
+        client.on('data', (chunk: Buffer) => piped.push(chunk));
+        client.once('end', () => piped.end());
+      }
       // Paused since its first line was read.
       client.resume();
       if (client.destroyed) hangUp();
     },
+  };
+}
+
+// A terminal takes the byte for the end only at the beginning of a line: after an unfinished one it is given twice, or a program that reads to the end would wait for ever.
+function toTerminal({ io }: DynoProcess): InputSink {
+  let lineOpen = false;
+  return {
+    write(chunk) {
+      lineOpen = chunk[chunk.length - 1] !== 0x0a;
+      io.write(chunk);
+    },
+    end: () => io.write(Buffer.alloc(lineOpen ? 2 : 1, endOfTransmission)),
   };
 }
