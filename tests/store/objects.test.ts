@@ -169,6 +169,27 @@ describe('metadata', () => {
     expect(answer.headers['x-amz-meta-title']).toBe(`=?UTF-8?B?${Buffer.from('Grüße 日本').toString('base64')}?=`);
   });
 
+  it('gives the other headers back byte by byte, those beyond Latin-1 too', async () => {
+    const sent = { 'content-disposition': 'attachment; filename="Grüße 日本.pdf"', 'cache-control': 'no-cache, x="é"' };
+    const raw = (text: string) => Buffer.from(text).toString('latin1');
+    const stored = await sendSigned(test.endpoint, {
+      method: 'PUT',
+      path: `/${VERSIONED}/disposition`,
+      // Node's own client re-codes this one header where there is a body
+      body: '',
+      headers: sent,
+      tamper: ({ headers }) => {
+        for (const [name, value] of Object.entries(sent)) headers[name] = raw(value);
+      },
+    });
+    expect(stored.status).toBe(200);
+    for (const method of ['GET', 'HEAD']) {
+      const answer = await sendSigned(test.endpoint, { method, path: `/${VERSIONED}/disposition` });
+      expect(answer.status).toBe(200);
+      for (const [name, value] of Object.entries(sent)) expect(answer.headers[name]).toBe(raw(value));
+    }
+  });
+
   it('refuses what the store does not have rather than ignoring it', async () => {
     const headers: Record<string, string>[] = [
       { 'x-amz-tagging': 'a=b' },

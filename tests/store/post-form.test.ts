@@ -114,6 +114,13 @@ it('refuses a form that is forged, late, unsigned or for another bucket', async 
   expect(refused.text).toContain('Policy expired');
 });
 
+it('refuses what no header could give back', async () => {
+  const typed = await send(await makeForm('typed', { contentType: 'text/\u0001' }), 'x');
+  expect([typed.status, typed.text]).toEqual([400, expect.stringContaining('content-type')]);
+  const named = await send(await makeForm('named', { metadata: { 'two words': 'x' } }), 'x');
+  expect([named.status, named.text]).toEqual([400, expect.stringContaining('two words')]);
+});
+
 it('takes no form without a file, without a key or that is none', async () => {
   const form = await makeForm('in/none');
   const data = new FormData();

@@ -30,13 +30,20 @@ const META = 'x-amz-meta-';
 /** AWS' limit for user metadata: the sum of the UTF-8 bytes of names (without prefix) and values. */
 const MAX_METADATA_BYTES = 2048;
 
-/** What a request's headers say is to be kept with the object. Throws S3Error MetadataTooLarge, InvalidStorageClass, NotImplemented. */
+// A form's fields may hold what no header can: control characters, and names that are no tokens (RFC 9110, 5.6.2). Such an object could never be read.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: this is the test for them.
+const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+const TOKEN = /^[\w!#$%&'*+.^`|~-]*$/;
+
+/** What a request's headers say is to be kept with the object. Throws S3Error InvalidArgument, MetadataTooLarge, InvalidStorageClass, NotImplemented. */
 export function readAttributes(headers: Record<string, string>): ObjectAttributes {
   refuseUnsupported(headers);
   const kept: Record<string, string> = {};
   for (const name of KEPT) {
     const value = name === 'content-encoding' ? withoutAwsChunked(headers[name]) : headers[name];
-    if (value !== undefined) kept[name] = value;
+    if (value === undefined) continue;
+    if (CONTROL.test(value)) throw new S3Error('InvalidArgument', `${name} must have no control characters.`);
+    kept[name] = value;
   }
   const storageClass = kept['x-amz-storage-class'];
   if (storageClass !== undefined && !STORAGE_CLASSES.includes(storageClass)) throw new S3Error('InvalidStorageClass');
@@ -52,6 +59,7 @@ function readMetadata(headers: Record<string, string>): Record<string, string> {
   for (const [header, value] of Object.entries(headers)) {
     if (!header.startsWith(META)) continue;
     const name = header.slice(META.length);
+    if (!TOKEN.test(name)) throw new S3Error('InvalidArgument', `${header} is no name that a header can have.`);
     metadata[name] = value.trim();
     size += Buffer.byteLength(name) + Buffer.byteLength(value.trim());
   }
@@ -93,7 +101,7 @@ function withoutAwsChunked(encoding: string | undefined): string | undefined {
 export function objectHeaders(object: ObjectVersion, versioned: boolean): Record<string, string> {
   const { attributes } = object;
   const headers: Record<string, string> = {
-    ...attributes.headers,
+    ...Object.fromEntries(Object.entries(attributes.headers).map(([name, value]) => [name, headerBytes(value)])),
     'accept-ranges': 'bytes',
     etag: `"${object.etag}"`,
     'last-modified': httpDate(object.modified),
@@ -117,6 +125,11 @@ export function checksumElements(checksum: Checksum | undefined): Record<string,
 /** A moment as HTTP headers spell it, in whole seconds. */
 export function httpDate(time: number): string {
   return new Date(time).toUTCString();
+}
+
+// The reverse of how requests are read (http-request.ts): Node writes each character as one byte, so UTF-8 goes out byte by byte.
+function headerBytes(value: string): string {
+  return Buffer.from(value).toString('latin1');
 }
 
 function headerText(value: string): string {
