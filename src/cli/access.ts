@@ -5,6 +5,7 @@ import { createObjectStore } from '../clients/s3.ts';
 import { createBucketReader } from '../clients/s3-reader.ts';
 import { Failure } from '../schema/failures.ts';
 import { createApi } from './api-client.ts';
+import { parseEnv } from './env-format.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -28,11 +29,6 @@ export async function findAccess(env: NodeJS.ProcessEnv, app: string | undefined
 function parents(folder: string): string[] {
   const up = dirname(folder);
   return up === folder ? [folder] : [folder, ...parents(up)];
-}
-
-/** Reads what writeEnvFile wrote; lines of any other form are passed over. */
-export function parseEnv(text: string): Record<string, string> {
-  return Object.fromEntries([...text.matchAll(/^([A-Za-z_]\w*)='([^'\n]*)'$/gm)].map(([, name, value]) => [name ?? '', value ?? '']));
 }
 
 export function apiOf(variables: Variables) {

@@ -6,6 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
+import { allReadersAgree, envLine } from './env-format.ts';
 
 const Identity = Type.Object({
   app: Type.String(),
@@ -36,9 +37,17 @@ export interface AppFolder {
   readonly lock: string;
 }
 
-/** The folders of an app. Creates `.autofiles/`, for its user alone. Throws Failure config_invalid where there is no app. */
+/**
+ * The folders of an app. Creates `.autofiles/`, for its user alone. Throws Failure config_invalid where there is no app, or where its path cannot stand in
+ * `.autofiles/env`, which names files below it.
+ */
 export async function openAppFolder(path: string): Promise<AppFolder> {
   const app = resolve(path);
+  if (!allReadersAgree(app))
+    throw new Failure(
+      'config_invalid',
+      `--app: found the folder ${JSON.stringify(app)}, expected a path without line breaks and without an apostrophe beside one of " $ \` \\: there is no way to write it into .autofiles/env that both a shell and \`heroku local\` read. Rename or move the folder.`,
+    );
   const state = join(app, '.autofiles');
   try {
     await mkdir(state, { mode: 0o700 });
@@ -113,7 +122,7 @@ function newIdentity(folder: AppFolder): Identity {
 
 /** `.autofiles/env`: what a client needs, in a form that `set -a; . .autofiles/env` and `heroku local` both read. */
 export async function writeEnvFile(folder: AppFolder, variables: Readonly<Record<string, string>>): Promise<void> {
-  const lines = Object.entries(variables).map(([name, value]) => `${name}='${value}'\n`);
+  const lines = Object.entries(variables).map(([name, value]) => envLine(name, value));
   await writeWhole(join(folder.state, 'env'), lines.join(''));
 }
 

@@ -4,6 +4,7 @@ import { messageOf } from '../schema/failures.ts';
 import type { RunView } from '../schema/run-view.ts';
 import { apiOf, bucketOf, herokuOf } from './access.ts';
 import { scalingOf } from './cli-grammar.ts';
+import { shellWord } from './env-format.ts';
 import { openHerokuApi } from './heroku-api.ts';
 import { type LocalCloud, startLocalCloud } from './local-cloud.ts';
 import { awaitRun, freshKey, readUpload, watchRun } from './put.ts';
@@ -137,7 +138,9 @@ function tellNext(cloud: LocalCloud, say: (line: string) => void): void {
   say('');
   say('Next: `npx autofiles put FILE --workflow WORKFLOW.json --wait` saves a file with a workflow attached and shows its run.');
   say('      `npx autofiles runs` lists what has run; `npx autofiles runs:info ID` shows one run.');
-  say(`      \`set -a; . ${cloud.folder.state}/env\` gives any S3 client (boto3, aws s3 …) the bucket. Ctrl-C stops all of it.`);
+  say(
+    `      \`set -a; . ${shellWord(`${cloud.folder.state}/env`)}\` gives any S3 client (boto3, aws s3 …) the bucket. Ctrl-C stops all of it.`,
+  );
 }
 
 /** Resolves with the exit status when a signal has stopped the cloud; a signal that is sent again later ends everything at once. */

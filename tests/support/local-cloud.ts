@@ -74,19 +74,20 @@ export function storeOf({ variables }: Pick<LocalCloud, 'variables'>) {
 export const exampleApp = (name: string) => join(ROOT, 'examples', name);
 
 /**
- * Copies the app into a temporary folder, starts its cloud and waits until it is ready. `path` is the user's PATH, for
+ * Copies the app into a temporary folder, starts its cloud and waits until it is ready. `name` is the copy's, `path` is the user's PATH, for
  * the cloud and for all commands; `args` more arguments of `autofiles start`; `env` more variables of it; `prepare` may
  * change the copy before the start.
  */
 export async function startLocalCloud(options: {
   app: string;
+  name?: string;
   path?: string;
   args?: readonly string[];
   env?: Readonly<Record<string, string>>;
   prepare?: (app: string) => Promise<void>;
 }): Promise<LocalCloud> {
   const folder = await mkdtemp(join(tmpdir(), 'af-cloud-'));
-  const app = join(folder, basename(options.app));
+  const app = join(folder, options.name ?? basename(options.app));
   const path = options.path ?? process.env['PATH'] ?? '';
   let child: ChildProcess | undefined;
   let printed = '';
