@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { writeEndpointRules } from '../local/store/endpoint-rules.ts';
-import { Failure } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
 import { type AppFolder, type Identity, openAppFolder, readIdentity, removeEnvFile, saveIdentity } from './app-folder.ts';
 import { keepEnvFile } from './env-file.ts';
 import { openHerokuApi } from './heroku-api.ts';
@@ -72,7 +72,8 @@ export async function startLocalCloud(deps: {
       env: env.variables,
       stop: async () => {
         await env.stop();
-        await removeEnvFile(folder);
+        // where it stays (a folder that may not be written), the next start removes it
+        await removeEnvFile(folder).catch((error: unknown) => deps.say(messageOf(error)));
         await supervisor.stop();
         await unlock();
       },
@@ -169,6 +170,7 @@ export async function startLocalCloud(deps: {
     await installAddon({ api, web: { url: urls().web, token: apiToken }, now: Date.now });
     return await keepEnvFile({
       folder,
+      say: deps.say,
       configVars: api.configVars,
       constant: {
         ...redirect,

@@ -7,6 +7,8 @@ import { parseEnv } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { findAccess } from '../../src/cli/access.ts';
 import { openAppFolder, writeEnvFile } from '../../src/cli/app-folder.ts';
+import { keepEnvFile } from '../../src/cli/env-file.ts';
+import { until } from '../support/until.ts';
 
 const folders: string[] = [];
 afterEach(async () => {
@@ -70,4 +72,31 @@ describe('.autofiles/env', () => {
       await expect(readFile(join(app, '.autofiles'))).rejects.toThrow(/ENOENT/);
     },
   );
+});
+
+describe('the file while the cloud runs', () => {
+  it('outlives a disk that takes nothing: says so once, and is written when it can be', async () => {
+    const folder = await openAppFolder(await appIn('app'));
+    let secret = 'first';
+    const said: string[] = [];
+    const kept = await keepEnvFile({
+      folder,
+      configVars: async () => ({ LD_SECRET: secret }),
+      constant: {},
+      say: (line) => said.push(line),
+    });
+    try {
+      // as good as a full disk, for root too
+      await mkdir(join(folder.state, 'env.new'));
+      secret = 'second';
+      await until('a failed write', async () => said.length > 0, 20_000);
+      expect(said).toEqual([expect.stringMatching(/env could not be written \(.*EISDIR.*\).*tried again/)]);
+      expect(await readFile(join(folder.state, 'env'), 'utf8')).toBe("LD_SECRET='first'\n");
+      await rm(join(folder.state, 'env.new'), { recursive: true });
+      await until('the new secret', async () => (await readFile(join(folder.state, 'env'), 'utf8')) === "LD_SECRET='second'\n", 20_000);
+      expect(said).toHaveLength(1);
+    } finally {
+      await kept.stop();
+    }
+  });
 });
