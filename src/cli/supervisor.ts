@@ -23,7 +23,7 @@ export interface ChildOrder {
 }
 
 export interface Supervisor {
-  /** Starts a child and resolves when its IPC message `{ready: true}` came. Throws Failure start_failed with its last words. */
+  /** Starts a child and resolves when its IPC message `{ready: true}` came; what it says before by `{notice: TEXT}` goes to `say`. Throws Failure start_failed with its last words. */
   start(order: ChildOrder): Promise<void>;
   /** Ends all children, the last one first. */
   stop(): Promise<void>;
@@ -31,7 +31,7 @@ export interface Supervisor {
   kill(): void;
 }
 
-/** `say` gets one line when a child dies or is started again. */
+/** `say` gets one line when a child dies or is started again, and what children have to say. */
 export function createSupervisor(deps: { say: (line: string) => void }): Supervisor {
   const children: { order: ChildOrder; child: ChildProcess | undefined; done: Promise<void> }[] = [];
   const stopping = new AbortController();
@@ -51,6 +51,9 @@ export function createSupervisor(deps: { say: (line: string) => void }): Supervi
     };
     eachLine(child.stdout, hear);
     eachLine(child.stderr, hear);
+    child.on('message', (message) => {
+      if (typeof message === 'object' && message !== null && 'notice' in message) deps.say(`${order.name}: ${String(message.notice)}`);
+    });
     const giveUp = new AbortController();
     const dead = once(child, 'exit', { signal: giveUp.signal }).then(([code, signal]) => {
       throw new Failure(

@@ -122,13 +122,36 @@ describe('the platform as a process', { timeout: 150_000 }, () => {
     expect(await alive(orphan)).toBe(false);
   });
 
-  it('refuses a second platform on the same folder', async () => {
+  it('waits for the platform before it on the same folder, which still ends its dynos, and says so once', async () => {
+    const { ready, printed, start } = await setup();
+    const first = await ready();
+    await printed(first.client, `trap '' TERM; echo $$; while :; do sleep 0.05; done`);
+    // as after a kill -9 of the start: stubborn dynos have ten seconds
+    first.child.disconnect();
+    const second = start();
+    const said: unknown[] = [];
+    let text = '';
+    second.on('message', (message) => said.push(message));
+    second.stderr?.on('data', (chunk: Buffer) => {
+      text += chunk;
+    });
+    const firstEnded = once(first.child, 'exit');
+    await eventually('the second is ready', () => said.length === 2);
+    expect(said).toEqual([{ notice: 'waiting for the last start to end' }, { ready: true, port: expect.any(Number) }]);
+    expect(text).toBe('dynos: waiting for the last start to end\n');
+    expect(await firstEnded).toEqual([0, null]);
+  });
+
+  it('refuses a second platform on the same folder where the first does not end', async () => {
     const { ready, start } = await setup();
     await ready();
     const second = start();
-    const [text] = await once(second.stderr ?? second, 'data');
-    expect(String(text)).toMatch(/is held by another dynos platform/);
-    expect(await once(second, 'exit')).toEqual([1, null]);
+    let text = '';
+    second.stderr?.on('data', (chunk: Buffer) => {
+      text += chunk;
+    });
+    expect(await once(second, 'close')).toEqual([1, null]);
+    expect(text).toMatch(/^dynos: waiting for the last start to end\ndynos: .* is held by another dynos platform.*\n$/);
   });
 
   it('refuses production and an environment that does not fit', async () => {

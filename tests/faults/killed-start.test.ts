@@ -48,6 +48,17 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
     return found;
   }
 
+  /** Its dynos that heed no SIGTERM. */
+  async function dynos(): Promise<string[]> {
+    const found: string[] = [];
+    for (const pid of await processes()) {
+      const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+      const ignored = /^SigIgn:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0';
+      if (/^Name:\s*(bash|sh)$/m.test(status) && (BigInt(`0x${ignored}`) & (1n << 14n)) !== 0n) found.push(pid);
+    }
+    return found;
+  }
+
   async function kill(child: ChildProcess): Promise<void> {
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
@@ -70,5 +81,19 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
     const [status] = await once(second.child, 'exit');
     expect(status, second.printed()).toBe(0);
     expect(second.printed()).toContain('Do Step 2');
+  });
+
+  it('runs again right after a kill, while the last start still ends a stubborn dyno', async () => {
+    await writeFile(join(app, 'Procfile'), `work: true\nstubborn: trap '' TERM; echo here; while :; do sleep 0.05; done\n`);
+    const first = start('--formation', 'stubborn=1');
+    await until('the first start', () => first.printed().includes('Ready after'), 90_000);
+    await until('its dyno', async () => (await dynos()).length > 0, 60_000);
+    const gone = once(first.child, 'exit');
+    first.child.kill('SIGKILL');
+    await gone;
+    const second = start('--once');
+    const [status] = await once(second.child, 'exit');
+    expect(status, second.printed()).toBe(0);
+    expect(second.printed().match(/waiting for the last start to end/g), second.printed()).toHaveLength(1);
   });
 });

@@ -49,6 +49,10 @@ async function main(): Promise<void> {
     now: Date.now,
     id: randomUUID,
     report: (message) => console.error(`dynos: ${message}`),
+    notice(message) {
+      console.error(`dynos: ${message}`);
+      if (process.connected) process.send?.({ notice: message });
+    },
   });
   stopWith(starting);
   const { port } = await starting;

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
+import { holdDatabase } from './hold-database.ts';
 
 /** Who the local app and account are; made once and kept for the life of the state folder. */
 export interface Identity {
@@ -98,26 +99,16 @@ const schema = `
 `;
 
 /**
- * Opens (or makes) the state in `dir`/platform.db and holds it: a second platform on the same folder would end the first one's dynos as orphans, so it is refused. `userEmail`: who makes the first release.
- * @throws Error when another process holds the state or the file is not ours.
+ * Opens (or makes) the state in `dir`/platform.db and holds it: a second platform on the same folder would end the first one's dynos as orphans, so it waits for the first to end,
+ * saying so once by `onWait`. `userEmail`: who makes the first release.
+ * @throws Error when another process goes on holding the state or the file is not ours.
  */
-export function openPlatformState(dir: string, deps: { id: () => string; now: () => number; userEmail: string }): PlatformState {
+export async function openPlatformState(
+  dir: string,
+  deps: { id: () => string; now: () => number; userEmail: string; onWait: () => void },
+): Promise<PlatformState> {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const file = join(dir, 'platform.db');
-  const db = new DatabaseSync(file);
-  try {
-    // The lock lives as long as this process (the kernel drops it on kill -9). NORMAL: a commit survives kill -9; power loss may cost the last ones, never the file.
-    db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA busy_timeout = 0;');
-    db.exec(`BEGIN EXCLUSIVE; ${schema} COMMIT;`);
-  } catch (cause) {
-    db.close();
-    if (cause instanceof Error && /locked|busy/i.test(cause.message)) {
-      throw new Error(`${file} is held by another dynos platform; stop that one first or give AUTOFILES_DYNOS_DIR another folder`, {
-        cause,
-      });
-    }
-    throw new Error(`${file} could not be opened as the dynos platform's state; move it away to start afresh`, { cause });
-  }
+  const db = await holdDatabase(join(dir, 'platform.db'), schema, deps.onWait);
   const sql = (text: string): StatementSync => db.prepare(text);
   const statements = {
     configVars: sql('SELECT name, value FROM config_vars ORDER BY name'),

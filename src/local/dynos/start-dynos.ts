@@ -45,6 +45,8 @@ export interface DynosDeps {
   /** Says what went wrong inside the platform. */
   report: (message: string) => void;
 
+  /** Says what whoever started the platform should know meanwhile. */
+  notice?: (message: string) => void;
   /** The port to listen on; 0 (default) takes a free one. */
   port?: number;
   /** The address to listen on (127.0.0.1). Another one only where nothing but a container's own network reaches it. */
@@ -94,7 +96,7 @@ export interface Dynos {
 
 /**
  * Starts the local cloud's one-off process platform on loopback. Before it answers, what a killed platform left behind in `dir` has been ended and removed.
- * @throws Error when the folder is held by another platform, the app folder is missing, no shell is found or the port is taken.
+ * @throws Error when the folder is still held by another platform after 15 s, the app folder is missing, no shell is found or the port is taken.
  */
 export async function startDynos(deps: DynosDeps): Promise<Dynos> {
   const appDir = existingFolder(deps.appDir);
@@ -103,7 +105,7 @@ export async function startDynos(deps: DynosDeps): Promise<Dynos> {
   const dir = realpathSync(deps.dir);
   const userPath = withoutPackageBins(deps.userPath);
   const shell = findShell(userPath);
-  const state = openPlatformState(dir, { ...deps, userEmail });
+  const state = await openPlatformState(dir, { ...deps, userEmail, onWait: () => deps.notice?.('waiting for the last start to end') });
   try {
     const log = createLogStore({ ...deps, state });
     await reapOrphans({ state, log, graceMs: deps.orphanGraceMs ?? 2_000, report: deps.report });
