@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document w9_YyVuOLkclGCbl, content b9wviVb04v5K_pmj. Do not edit.
+// Made by `npm run api-types`; document STjcxMxFE20bjcqQ, content 5005IQsgbzldetnT. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -3191,6 +3191,10 @@ export interface operations {
           'application/json': {
             created_at: string;
             id: string;
+            paused: {
+              at: string;
+              why: string;
+            } | null;
             url: string;
           }[];
         };
@@ -3283,6 +3287,10 @@ export interface operations {
           'application/json': {
             created_at: string;
             id: string;
+            paused: {
+              at: string;
+              why: string;
+            } | null;
             secret: string;
             url: string;
           };

@@ -32,7 +32,7 @@ export function webhooksRoutes(deps: {
         tag: 'Webhooks',
         summary: 'Have a server told of every run that ends',
         description:
-          'Signed as Standard Webhooks has it (`webhook-id`, `webhook-timestamp`, `webhook-signature`). HTTPS to addresses of the public internet alone, no redirects; a delivery that is not answered with 2xx is sent again, nine times in about 43 minutes, so it may come twice: `webhook-id` stays the same.',
+          'Signed as Standard Webhooks has it (`webhook-id`, `webhook-timestamp`, `webhook-signature`). HTTPS to addresses of the public internet alone, no redirects; a delivery that is not answered with 2xx is sent again, nine times in about 43 minutes, so it may come twice: `webhook-id` stays the same. One that took nothing for six hours is paused until a test is taken.',
         body: Type.Object({ url: Type.String({ maxLength: 2_000, description: 'https:// address' }) }, { additionalProperties: false }),
         status: 201,
         reply: Type.Object({ ...WebhookView.properties, secret: Type.String({ description: 'Signs the deliveries; shown this once' }) }),
@@ -75,7 +75,8 @@ export function webhooksRoutes(deps: {
         id: 'pingWebhook',
         tag: 'Webhooks',
         summary: 'Send a test delivery, once; the list of deliveries says what came of it',
-        description: 'Signed like every delivery, of type `webhook.ping`, and not sent again.',
+        description:
+          'Signed like every delivery, of type `webhook.ping`, and not sent again. One that is taken wakes a webhook that is paused.',
         params: { id: 'Id of a webhook' },
         status: 202,
         reply: Type.Object({ id: Type.String({ description: '`webhook-id` of the delivery' }) }),

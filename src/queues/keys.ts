@@ -211,6 +211,8 @@ export function webhookKeys(resource: string) {
     places: `af:webhooks:${resource}:places`,
     /** LIST of deliveries as JSON, newest first. Its hash tag is the whole of the first key: one script may have both in a cluster. */
     deliveries: `{af:webhooks:${resource}}:deliveries`,
+    /** HASH of what was not taken since anything was: `tries:`, `since:` (ms), `error:` and `paused:` (ms), each with a webhook's id. */
+    failing: `{af:webhooks:${resource}}:failing`,
   };
 }
 

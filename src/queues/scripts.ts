@@ -46,7 +46,7 @@ const KEY_COUNTS = {
   resource: 1,
   'resource-merge': 1,
   rate: 1,
-  'note-delivery': 2,
+  'note-delivery': 3,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

@@ -19,6 +19,14 @@ const PAGE = 200;
 /** Tries of one delivery, with growing pauses: 10 s, 20 s, … about 43 minutes in all. */
 const ATTEMPTS = 9;
 const FIRST_PAUSE_MS = 10_000;
+/**
+ * A webhook is paused when none of so many tries was taken (about six deliveries with all theirs) in so many milliseconds, six hours: longer than a
+ * server is away that somebody looks after, and however much ends meanwhile, a short outage is none.
+ */
+const PAUSE_TRIES = 50;
+const PAUSE_MS = 21_600_000;
+/** Fields of `failing`, in front of a webhook's id; lua/note-delivery.lua spells them, too. */
+const FAILING = ['tries:', 'since:', 'error:', 'paused:'] as const;
 
 /** What the sealed text is, as associated data. */
 const SEALED_KIND = 'webhook';
@@ -50,10 +58,12 @@ export function createWebhooks(deps: {
   const queue = new Queue<DeliveryOrder>(WEBHOOK_QUEUE, { connection: redis, prefix: WEBHOOK_PREFIX });
   queue.on('error', deps.onError);
 
-  const find = async (resource: string, id: string): Promise<{ url: string; secret: string } | undefined> => {
-    const text = await redis.hget(webhookKeys(resource).all, id);
+  const find = async (resource: string, id: string): Promise<{ url: string; secret: string; paused: boolean } | undefined> => {
+    const { all, failing } = webhookKeys(resource);
+    const [text, paused] = await Promise.all([redis.hget(all, id), redis.hexists(failing, `paused:${id}`)]);
     const record: unknown = text === null ? undefined : JSON.parse(text);
-    return stored.Check(record) ? { url: record.url, secret: sealer.open(resource, SEALED_KIND, record.key, record.secret) } : undefined;
+    if (!stored.Check(record)) return undefined;
+    return { url: record.url, secret: sealer.open(resource, SEALED_KIND, record.key, record.secret), paused: paused === 1 };
   };
 
   return {
@@ -72,18 +82,23 @@ export function createWebhooks(deps: {
       const key = sealer.newKey(resource);
       await redis.hset(keys.all, view.id, JSON.stringify({ ...view, key, secret: sealer.seal(resource, SEALED_KIND, key, secret) }));
       await redis.sadd(WEBHOOKED_KEY, resource);
-      return { ...view, secret };
+      return { ...view, paused: null, secret };
     },
 
     list: async (resource: string): Promise<readonly WebhookView[]> => {
-      const records: unknown[] = Object.values(await redis.hgetall(webhookKeys(resource).all)).map((text) => JSON.parse(text));
-      return records.filter((record) => stored.Check(record)).map(({ id, url, created_at }) => ({ id, url, created_at }));
+      const keys = webhookKeys(resource);
+      const [all, failing] = await Promise.all([redis.hgetall(keys.all), redis.hgetall(keys.failing)]);
+      const records: unknown[] = Object.values(all).map((text) => JSON.parse(text));
+      return records
+        .filter((record) => stored.Check(record))
+        .map(({ id, url, created_at }) => ({ id, url, created_at, paused: pauseOf(failing, id) }));
     },
 
     /** Throws Failure not_found. */
     remove: async (resource: string, id: string): Promise<void> => {
       const keys = webhookKeys(resource);
       if ((await redis.hdel(keys.all, id)) === 0) throw new Failure('not_found', `Found no webhook ${id}.`);
+      await redis.hdel(keys.failing, ...FAILING.map((name) => `${name}${id}`));
       if ((await redis.hlen(keys.all)) > 0) return;
       await redis.srem(WEBHOOKED_KEY, resource);
       await redis.del(keys.places);
@@ -105,10 +120,14 @@ export function createWebhooks(deps: {
       // written by note alone
       (await redis.lrange(webhookKeys(resource).deliveries, 0, limit - 1)).map((text) => JSON.parse(text) as DeliveryView),
 
-    /** Notes what came of a try; nothing where the webhook was removed meanwhile. */
+    /** Notes what came of a try, and pauses or wakes the webhook by it; nothing where it was removed meanwhile. */
     note: async (resource: string, delivery: DeliveryView): Promise<void> => {
-      const { all, deliveries } = webhookKeys(resource);
-      await runScript(redis, 'note-delivery', [all, deliveries], ['', '', delivery.webhook, JSON.stringify(delivery), MAX_DELIVERIES]);
+      const { all, deliveries, failing } = webhookKeys(resource);
+      const { webhook, run, error } = delivery;
+      const outcome = error === null ? 'taken' : run === null ? 'tested' : 'missed';
+      const entry = JSON.stringify(delivery);
+      const args = ['', '', webhook, entry, MAX_DELIVERIES, outcome, error ?? '', PAUSE_TRIES, PAUSE_MS];
+      await runScript(redis, 'note-delivery', [all, deliveries, failing], args);
     },
 
     /**
@@ -155,4 +174,11 @@ export function createWebhooks(deps: {
       await queue.close();
     },
   };
+}
+
+function pauseOf(failing: Readonly<Record<string, string>>, id: string): WebhookView['paused'] {
+  const [tries, since, error, paused] = FAILING.map((name) => failing[`${name}${id}`]);
+  if (paused === undefined) return null;
+  const iso = (ms: string | undefined) => new Date(Number(ms ?? paused)).toISOString();
+  return { at: iso(paused), why: `None of the last ${tries} tries since ${iso(since)} was taken. The last one: ${error}` };
 }

@@ -7,6 +7,10 @@ export const WebhookView = Type.Object({
   id: Type.String(),
   url: Type.String(),
   created_at: Time,
+  paused: Type.Union([Type.Object({ at: Time, why: Type.String() }), Type.Null()], {
+    description:
+      'Set when none of 50 tries or more in at least six hours was taken: runs that end are not told until a test (`ping`) is taken; what ended meanwhile is not told later',
+  }),
 });
 export type WebhookView = Static<typeof WebhookView>;
 

@@ -20,18 +20,23 @@ const AGAIN_S = 1;
 export function webhooksCard(view: View, input: WebhooksInput): Html {
   const { webhooks, deliveries } = input;
   return html`<section class="card" id="webhooks" aria-labelledby="wh-h"><h2 id="wh-h">Webhooks</h2>
-<p class="muted">A server that is told of every run that ends: HTTPS, at addresses of the public internet, no redirects. What is not taken with 2xx is sent again, nine times in about 43 minutes.</p>
+<p class="muted">A server that is told of every run that ends: HTTPS, at addresses of the public internet, no redirects. What is not taken with 2xx is sent again, nine times in about 43 minutes; a server that took nothing for six hours is paused.</p>
 ${test(input)}${
   webhooks.length === 0
     ? ''
     : html`<table class="list"><thead><tr><th scope="col">Address</th><th scope="col">Added</th><th scope="col">Last delivery</th><th scope="col"><span class="vh">Actions</span></th></tr></thead><tbody>${webhooks.map(
         (hook) => {
           const last = deliveries.find(({ webhook }) => webhook === hook.id);
-          return html`<tr><td class="detail"><code>${hook.url}</code></td><td>${when(hook.created_at, view.now)}</td><td>${last === undefined ? 'none yet' : result(last)}</td><td class="num"><div class="row-actions">${button(view, 'webhooks/ping', { id: hook.id }, 'Test', 'small')}${button(view, 'webhooks/remove', { id: hook.id }, 'Remove', 'small danger')}</div></td></tr>`;
+          return html`<tr><td class="detail"><code>${hook.url}</code>${pause(hook, view)}</td><td>${when(hook.created_at, view.now)}</td><td>${last === undefined ? 'none yet' : result(last)}</td><td class="num"><div class="row-actions">${button(view, 'webhooks/ping', { id: hook.id }, 'Test', 'small')}${button(view, 'webhooks/remove', { id: hook.id }, 'Remove', 'small danger')}</div></td></tr>`;
         },
       )}</tbody></table>`
 }<form method="post" action="/settings/webhooks" class="row">${guardField(view)}<label>Address <input type="url" name="url" required maxlength="2000" size="40" pattern="https://.*" placeholder="https://example.com/autofiles"></label><button class="button"${view.write ? '' : html` disabled`}>Add a webhook</button></form>
 ${log(view, deliveries)}</section>`;
+}
+
+function pause({ paused }: WebhookView, view: View): Html | '' {
+  if (paused === null) return '';
+  return html`<div class="callout small">${icon('rejected')}<p><b>Paused</b> ${when(paused.at, view.now)}: runs that end are not told. ${paused.why} A test that is taken lets it go on.</p></div>`;
 }
 
 /** What came of the test that was asked for. */
