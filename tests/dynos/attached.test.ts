@@ -163,6 +163,57 @@ describe('attached runs', () => {
     expect([lines.length, lines[0], lines.at(-2)]).toEqual([400_002, 'rendezvous\r', '400000']);
   });
 
+  // Writes until nothing takes more for half a second, says how much that was, and ends: what nobody has read is still in the pipe or terminal then.
+  const flood = `const { openSync, writeFileSync, writeSync } = require('node:fs');
+const out = openSync('/dev/stdout', 1 | require('node:constants').O_NONBLOCK);
+let written = 0;
+for (let idle = 0; idle < 50; ) {
+  try {
+    written += writeSync(out, 'x'.repeat(1_000));
+    idle = 0;
+  } catch (error) {
+    if (error.code !== 'EAGAIN') throw error;
+    idle += 1;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10);
+  }
+}
+writeFileSync(process.argv[2], written + ' ' + process.ppid);
+`;
+  it.each([
+    ['a pipe', true],
+    ['a terminal', false],
+  ])('gives the last output of a process that ended at %s while its client was behind', async (_, noTty) => {
+    const platform = await setup({ 'flood.cjs': flood });
+    const counted = `${platform.dir}/written`;
+    const { client } = await platform.run(`'${process.execPath}' flood.cjs '${counted}'; exit 3`, { force_no_tty: noTty });
+    client.socket.pause();
+    const [written = 0, shell = 0] = (await eventually('it has ended', () => readIfThere(counted))).split(' ').map(Number);
+    await eventually('its shell has ended', () => !existsSync(`/proc/${shell}`));
+    // a second, in which the end of the first is long dealt with
+    await platform.output('sleep 1');
+    client.socket.resume();
+    await client.closed;
+    expect(client.text().length).toBe('rendezvous\r\n'.length + written);
+  });
+
+  it('cuts off a process that left the group and goes on writing, and an end that its client does not wait for', async () => {
+    const platform = await setup({ 'flood.cjs': flood });
+    const endless = await platform.run('setsid sh -c "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxx; done" & echo');
+    await endless.client.closed;
+    const left = await platform.run(`'${process.execPath}' flood.cjs '${platform.dir}/left'; exit 3`);
+    left.client.socket.pause();
+    const shell = (await eventually('it has ended', () => readIfThere(`${platform.dir}/left`))).split(' ')[1];
+    await eventually('its shell has ended', () => !existsSync(`/proc/${shell}`));
+    expect(await platform.list()).toMatchObject([{ name: left.dyno.name, state: 'up' }]);
+    await platform.call('POST', `/apps/myapp/dynos/${left.dyno.name}/actions/stop`);
+    expect(await platform.ended(left.dyno.name)).toContain(`heroku[${left.dyno.name}]: Process exited with status 3`);
+    const stopped = await platform.run('echo up; seq 1 40000000');
+    await eventually('it is up', () => stopped.client.text().includes('up'));
+    stopped.client.socket.pause();
+    await platform.call('POST', `/apps/myapp/dynos/${stopped.dyno.name}/actions/stop`);
+    expect(await platform.ended(stopped.dyno.name)).toContain(`heroku[${stopped.dyno.name}]: Process exited with status 143`);
+  });
+
   describe.skipIf(findTerminals() === undefined)('with a pseudo-terminal', () => {
     it('is a terminal of the size that was asked for, with the prompt of Heroku', async () => {
       const platform = await setup({ kept: '' });

@@ -5,6 +5,7 @@ import { basename } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { onlyZombiesIn } from './process-identity.ts';
 import type { ProcessPipes } from './process-pipes.ts';
+import { readOutput } from './read-output.ts';
 
 /** A started process group: its leader is a shell in a session of its own, and its pid is the group's id. */
 export interface DynoProcess {
@@ -24,7 +25,7 @@ export interface DynoProcess {
 export interface ProcessIo {
   write(chunk: Buffer): void;
   endInput(): void;
-  /** Holds the output back until `resume`, for a client that does not keep up; the process then waits, as with any pipe. */
+  /** Holds the output back until `resume`, for a client that does not keep up; the process then waits, as with any pipe, and `ended` for the last of its output. */
   pause(): void;
   resume(): void;
 }
@@ -53,8 +54,6 @@ export class SpawnFailure extends Error {
   }
 }
 
-// A process that left the group and kept the output open must not keep the dyno: this long after the leader's end its output is cut off.
-const drainMs = 500;
 // How often the rest of a stopped group is looked at.
 const groupPollMs = 20;
 
@@ -97,33 +96,24 @@ export async function startDynoProcess(
     input?.writer.destroy();
     throw toSpawnFailure(error, command);
   }
+  const reading = readOutput(pipe.reader, deps.output);
   let stopping = false;
   const signal = (name: NodeJS.Signals): boolean => {
     stopping ||= name === 'SIGTERM';
+    if (name === 'SIGTERM' || name === 'SIGKILL') reading.hurry();
     return signalGroup(pid, name);
   };
 
-  let drained = false;
-  const allRead = new Promise<void>((resolve) => {
-    pipe.reader.on('data', (chunk: Buffer) => deps.output.push(chunk));
-    pipe.reader.once('end', () => {
-      drained = true;
-      resolve();
-    });
-    pipe.reader.once('error', () => resolve());
-  });
   const exited = new Promise<number>((resolve, reject) => {
     // After a start 'error' comes only from child.kill, which is not used; kept so that it could never bring the platform down unhandled.
     child.once('error', reject);
     child.once('exit', (code, name) => resolve(code ?? 128 + (name === null ? 0 : constants.signals[name])));
   });
   const ended = exited.then(async (status) => {
-    while (stopping && groupAlive(pid, drained)) await delay(groupPollMs);
+    while (stopping && groupAlive(pid, reading.drained())) await delay(groupPollMs);
     signalGroup(pid, 'SIGKILL');
-    const cutOff = new AbortController();
-    await Promise.race([allRead, delay(drainMs, undefined, { signal: cutOff.signal }).catch(() => undefined)]);
-    cutOff.abort();
-    pipe.done(drained);
+    await reading.rest();
+    pipe.done(reading.drained());
     input?.writer.destroy();
     deps.output.end();
     return status;
@@ -133,8 +123,8 @@ export async function startDynoProcess(
   const io: ProcessIo = {
     write: (chunk) => void (input?.writer.writable && input.writer.write(chunk)),
     endInput: () => void input?.writer.end(),
-    pause: () => void pipe.reader.pause(),
-    resume: () => void pipe.reader.resume(),
+    pause: reading.pause,
+    resume: reading.resume,
   };
   return { pid, ended, signal, io };
 }

@@ -38,6 +38,11 @@ function isTerminals(loaded: unknown): loaded is Terminals {
 }
 
 const [defaultColumns, defaultRows] = [80, 24];
+/**
+ * Milliseconds between two looks at the leader while the output is held back: node-pty drops what a terminal still has 200 ms after the leader's end, read or not
+ * (DESTROY_SOCKET_TIMEOUT_MS).
+ */
+const leaderPollMs = 50;
 
 /** Starts a program as the leader of a session with a pseudo-terminal, of the size that COLUMNS and LINES in its environment say. */
 export function startTerminalProcess(command: ProcessCommand, deps: { terminals: Terminals; output: OutputSink }): DynoProcess {
@@ -59,8 +64,23 @@ export function startTerminalProcess(command: ProcessCommand, deps: { terminals:
     return led;
   };
   terminal.onData((chunk) => deps.output.push(Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk))));
+  // What a terminal has is a few kilobytes: once nobody adds to it, it is read at once and waits with the client's connection.
+  let watch: NodeJS.Timeout | undefined;
+  const resume = (): void => {
+    clearInterval(watch);
+    watch = undefined;
+    terminal.resume();
+  };
+  const pause = (): void => {
+    if (watch !== undefined || !isThere(pid)) return;
+    terminal.pause();
+    watch = setInterval(() => {
+      if (!isThere(pid)) resume();
+    }, leaderPollMs);
+  };
   const ended = new Promise<number>((resolve) => {
     terminal.onExit(({ exitCode, signal: number }) => {
+      clearInterval(watch);
       signal('SIGKILL');
       deps.output.end();
       resolve(number === undefined || number === 0 ? exitCode : 128 + number);
@@ -74,8 +94,8 @@ export function startTerminalProcess(command: ProcessCommand, deps: { terminals:
       write: (chunk) => terminal.write(chunk),
       // Input ends with the terminal itself, as with one that hung up: a shell that SIGHUP meets just before it reads would wait for ever.
       endInput: () => terminal.destroy(),
-      pause: () => terminal.pause(),
-      resume: () => terminal.resume(),
+      pause,
+      resume,
     },
   };
 }
@@ -83,6 +103,14 @@ export function startTerminalProcess(command: ProcessCommand, deps: { terminals:
 function side(text: string | undefined, otherwise: number): number {
   const number = Number(text);
   return Number.isInteger(number) && number > 0 && number < 10_000 ? number : otherwise;
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function signalOne(pid: number, name: NodeJS.Signals): void {
