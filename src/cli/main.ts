@@ -32,7 +32,8 @@ program
   .action(async (options: { app: string; once?: true; workflow?: string; formation?: string; verbose?: true }) => {
     const { app, once = false, workflow, formation, verbose = false } = options;
     const { start } = await import('./start.ts');
-    process.exit(await start({ app, once, workflow, formation, verbose }, process.env));
+    const where = { app, exampleApp: EXAMPLE_APP, cwd: process.cwd() };
+    process.exit(await start({ ...where, once, workflow, formation, verbose }, process.env));
   });
 
 program

@@ -1,12 +1,13 @@
 // `npm start`: the local cloud, a starter workflow uploaded to it, and its run shown live.
+import { fileURLToPath } from 'node:url';
 import { createDynoPlatform } from '../clients/heroku.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { RunView } from '../schema/run-view.ts';
 import { apiOf, bucketOf, herokuOf } from './access.ts';
 import { scalingOf } from './cli-grammar.ts';
-import { shellWord } from './env-format.ts';
 import { openHerokuApi } from './heroku-api.ts';
 import { type LocalCloud, startLocalCloud } from './local-cloud.ts';
+import { nextSteps } from './next-steps.ts';
 import { awaitRun, freshKey, readUpload, watchRun } from './put.ts';
 import { onEnding } from './signals.ts';
 
@@ -19,6 +20,8 @@ const STARTER = {
   ],
 };
 
+/** Where this project is. */
+const CLONE = fileURLToPath(new URL('../..', import.meta.url));
 /** Milliseconds between two looks at a dyno's log while it runs. */
 const LOG_EVERY_MS = 150;
 /** Milliseconds that --once waits for dynos which go on after their run has ended. */
@@ -26,6 +29,10 @@ const DYNOS_END_MS = 60_000;
 
 export interface StartOptions {
   readonly app: string;
+  /** The app that is started, and found by the other commands, when none is named. */
+  readonly exampleApp: string;
+  /** Where the command was typed. */
+  readonly cwd: string;
   readonly once: boolean;
   /** A workflow to run in the starter's place. */
   readonly workflow: string | undefined;
@@ -71,7 +78,9 @@ export async function start(options: StartOptions, env: NodeJS.ProcessEnv): Prom
     await cloud.stop();
     return status;
   }
-  tellNext(cloud, say);
+  const { folder } = cloud;
+  say('');
+  for (const line of nextSteps({ ...options, app: folder.app, clone: CLONE, envFile: `${folder.state}/env` })) say(line);
   return await stopped;
 }
 
@@ -132,15 +141,6 @@ async function scale(cloud: LocalCloud, scaling: readonly ReturnType<typeof scal
   const api = openHerokuApi(herokuOf(cloud.env));
   const entries = await api.scale(scaling);
   return `Formation ${entries.map(({ type, quantity }) => `${type}=${quantity}`).join(' ')}; the app's web dynos answer at ${await api.webUrl()}`;
-}
-
-function tellNext(cloud: LocalCloud, say: (line: string) => void): void {
-  say('');
-  say('Next: `npx autofiles put FILE --workflow WORKFLOW.json --wait` saves a file with a workflow attached and shows its run.');
-  say('      `npx autofiles runs` lists what has run; `npx autofiles runs:info ID` shows one run.');
-  say(
-    `      \`set -a; . ${shellWord(`${cloud.folder.state}/env`)}\` gives any S3 client (boto3, aws s3 …) the bucket. Ctrl-C stops all of it.`,
-  );
 }
 
 /** Resolves with the exit status when a signal has stopped the cloud; a signal that is sent again later ends everything at once. */

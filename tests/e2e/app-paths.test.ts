@@ -30,4 +30,20 @@ describe("an app in a folder named it's my app", { timeout: 180_000 }, () => {
     const { status, stdout } = await cloud.run(process.execPath, [cli, 'run', 'echo here; exit 3'], without);
     expect([status, stdout]).toEqual([3, 'here\n']);
   });
+
+  it('is reached from any folder by the printed commands', async () => {
+    const without = Object.fromEntries(Object.keys(cloud.variables).map((name) => [name, undefined]));
+    const type = (command: string) => cloud.run('sh', ['-c', `cd /tmp && ${command}`], without);
+    const [put = '', runs = '', info = ''] = [...cloud.printed().matchAll(/`([^`]* (?:put|runs|runs:info) ?[^`]*)`/g)].map(
+      ([, command]) => command,
+    );
+    const listed = await type(`${runs} --json`);
+    expect(listed).toMatchObject({ status: 0, stderr: '' });
+    const id = /"id": "([^"]+)"/.exec(listed.stdout)?.[1] ?? '';
+    expect(await type(info.replace('ID', id))).toMatchObject({ status: 0, stdout: expect.stringContaining(id), stderr: '' });
+    await cloud.write('ours.json', JSON.stringify({ run: [{ cmd: 'true', no_output: true }] }));
+    const file = (name: string) => `"$PWD_OF_APP/${name}"`;
+    const order = put.replace('FILE', file('Procfile')).replace('WORKFLOW.json', file('ours.json'));
+    expect(await cloud.run('sh', ['-c', `cd /tmp && ${order}`], { ...without, PWD_OF_APP: cloud.app })).toMatchObject({ status: 0 });
+  });
 });

@@ -79,7 +79,7 @@ function firstLine({ code, message }: { readonly code: string; readonly message:
 /** What stands where nothing has run: the commands that start a first run. */
 export function noRuns(): Html {
   return html`<div class="start"><h2>Nothing has run yet</h2><p>Save a file with a workflow and it runs. Three ways to begin:</p><ol>
-<li><code>npx autofiles put workflow.json --run --wait</code><span class="muted">the file is the workflow</span></li>
-<li><code>npx autofiles put picture.jpg --workflow workflow.json --wait</code><span class="muted">the workflow is attached to the file</span></li>
+<li><code>autofiles put workflow.json --run --wait</code><span class="muted">the file is the workflow</span></li>
+<li><code>autofiles put picture.jpg --workflow workflow.json --wait</code><span class="muted">the workflow is attached to the file</span></li>
 <li><code>aws s3 cp picture.jpg s3://$LD_S3_BUCKET/in/ --metadata ld_code='{"run":[{"cmd":"process_image"}]}'</code><span class="muted">any S3 client, after <code>set -a; . .autofiles/env</code></span></li></ol></div>`;
 }
