@@ -12,6 +12,7 @@ import { ListBucketsCommand, PutObjectCommand, S3Client, S3ServiceException } fr
 import { DeleteMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { createClients, createLog, hookParts } from '../../src/cli/wiring.ts';
 import type { ChaosSettings } from '../../src/local/store/chaos.ts';
+import { accountBeginner } from '../../src/processors/begin-account.ts';
 import { provision } from '../../src/processors/provision.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createResources } from '../../src/queues/resources.ts';
@@ -195,7 +196,10 @@ export async function startWorld(deps: {
     region: 'us-east-1',
     plan: 'test',
   }));
-  for (const tenant of tenants) await provision({ ...clients, resources, queueName: QUEUE, ...hookParts(address), log }, tenant);
+  // as a worker provisions: the account of a bucket begins before its first file, not with a first sweep, which on a busy machine comes after losses
+  const beginAccount = accountBeginner({ ...clients, ...config, now: Date.now, log });
+  for (const tenant of tenants)
+    await provision({ ...clients, resources, queueName: QUEUE, beginAccount, ...hookParts(address), log }, tenant);
   const makeTokens = createTokens({ redis, now: Date.now });
   const tokenOf = async ({ id }: { id: string }, scope: 'read' | 'write') =>
     (await makeTokens.make({ resource: id, scope, name: scope, by: 'chaos' })).token;
