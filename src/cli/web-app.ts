@@ -102,7 +102,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     rate: createRateLimit({ redis }),
     budget,
     account: ADDON_ACCOUNT,
-    perMinute: config.mode === 'production' ? LOG_READS_PER_MINUTE : Number.MAX_SAFE_INTEGER,
+    perMinute: config.mode === 'production' ? LOG_READS_PER_MINUTE : undefined,
   });
   const eventDeps: EventDeps = {
     runs,

@@ -32,6 +32,9 @@ it('each read is charged to the budget, and one app has so many a minute', async
       await expect(read).rejects.toMatchObject({ code: 'rate_limited', retryAfter: expect.any(Number) });
     expect(await logs.log('other', 'run.1', 10)).toEqual(['other']);
     expect((await budget.state(ADDON_ACCOUNT)).calls).toBe(4);
+    // on one's own machine nobody takes calls from others
+    const unlimited = limitedLogs(platform, { rate: createRateLimit({ redis }), budget, account: ADDON_ACCOUNT, perMinute: undefined });
+    for (let i = 0; i < 5; i += 1) expect(await unlimited.log('mine', 'run.1', 10)).toEqual(['mine']);
   } finally {
     redis.disconnect();
     await server.stop();

@@ -7,5 +7,5 @@ local at = math.max(now, tonumber(redis.call('GET', KEYS[1]) or '0'))
 local after = at + each
 local wait = math.ceil(after - 60000 - now)
 if wait > 0 then return wait end
-if ARGV[4] == '1' then redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', math.ceil(after - now)) end
+if ARGV[4] == '1' then redis.call('SET', KEYS[1], string.format('%.3f', after), 'PX', math.max(1, math.ceil(after - now))) end
 return 0
