@@ -15,11 +15,11 @@ export interface OutputReading {
 }
 
 /**
- * A process that left the group and kept the output open must not keep the dyno. After the process's end its output is cut off when it flowed for so many milliseconds, in which a
- * full pipe is read many times over,
+ * Milliseconds of flowing output after which what a process left is cut off: one that left the group and kept the output open must not keep the dyno. A full pipe is read
+ * many times over in that time.
  */
 const drainMs = 500;
-/** or when more bytes came than a pipe can hold (fs.pipe-max-size of Linux): somebody still writes. */
+/** Bytes after the process's end from which on somebody must still be writing: more than a pipe can hold (fs.pipe-max-size of Linux). */
 const mostLeft = 1_048_576;
 
 /** Reads `reader` into `output`. */
