@@ -44,7 +44,7 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
     await Promise.all(Array.from({ length: CONSUMERS }, consumer));
   };
 
-  /** Resolves after `count` launches. */
+  /** Resolves after `count` launches; at once for none. */
   const launches = (count: number) =>
     new Promise<void>((resolve) => {
       let seen = 0;
@@ -52,6 +52,7 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
         seen += 1;
         if (seen === count) resolve();
       };
+      if (count === 0) resolve();
     });
 
   return {
