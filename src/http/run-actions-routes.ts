@@ -14,6 +14,8 @@ import type { StreamDeps } from './run-stream.ts';
 
 /** Runs of one bulk call. */
 const MAX_BULK = 100;
+/** Characters of an Idempotency-Key; a UUID has 36. */
+const MAX_KEY = 255;
 
 export interface RunActionsDeps extends Pick<StreamDeps, 'head'> {
   /** Runs an ended run again and answers with the new run's id. */
@@ -79,7 +81,10 @@ export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
   /** What names the new run: the caller's own word, by which the order may be given again, or one of ours. */
   const nonceOf = (c: Context<PrincipalEnv>): Pick<ReplayOrder, 'nonce' | 'repeatable'> => {
     const key = c.req.header('idempotency-key');
-    return key === undefined ? { nonce: deps.id() } : { nonce: key, repeatable: true };
+    if (key === undefined) return { nonce: deps.id() };
+    if (key === '' || key.length > MAX_KEY)
+      throw new Failure('request_invalid', `Idempotency-Key: found ${key.length} characters, expected 1 to ${MAX_KEY}.`);
+    return { nonce: key, repeatable: true };
   };
 
   const cancel = async (runId: string, c: Context<PrincipalEnv>): Promise<Static<typeof Cancelled>> => {
@@ -112,7 +117,7 @@ export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
         tag: 'Runs',
         summary: 'Run an ended run again, whole or in part, as a new run',
         description:
-          'What is not selected counts as done in the new run, with the outputs it had. Send an Idempotency-Key: a call with the same key names the same new run.',
+          'What is not selected counts as done in the new run, with the outputs it had. Send an Idempotency-Key: a call with the same key names the same new run, and is refused (conflict) where it orders something else.',
         params: id,
         body: RetryBody,
         status: 202,

@@ -1,5 +1,5 @@
 // The four retry verbs: an ended run is run again as a new run, whole or in part. What is not selected counts as done in
-// the new run, with the outputs it had, so that later tasks find them.
+// the new run: as succeeded, with the outputs it had, so that later tasks find them, or as skipped where it had not succeeded.
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { ArchivedRun } from '../schema/archived-run.ts';
@@ -42,7 +42,7 @@ export interface ReplayDeps {
 
 /**
  * Records the new run and answers with its id; the caller has it planned. Throws Failure not_found, conflict (the run has
- * not ended, nothing to run again, or an edited workflow does not fit what is kept) or workflow_invalid.
+ * not ended, nothing to run again, an edited workflow does not fit what is kept, or the nonce named another order) or workflow_invalid.
  */
 export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<string> {
   const shard = parseRunId(order.runId)?.shard;
@@ -59,10 +59,14 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
   const { workflow, plan } = parsed;
   const kept = keptTasks(record, plan, order);
   const runId = `r${shard}-${replayDigits(order)}`;
+  const digest = orderDigest(order);
   // ordered before a loss of Redis it may have been launched, and may have ended
   const redo = order.repeatable === true ? await deps.lost?.() : undefined;
-  if (redo !== undefined && (await deps.archived?.(runId)) !== undefined) return runId;
-  if (!(await deps.redis.exists(shardKeys(shard).run(runId)))) await deps.allow?.(record['resource'] ?? '', plan);
+  const archived = redo === undefined ? undefined : await deps.archived?.(runId);
+  if (archived !== undefined) return sameOrder(runId, archived.record['order'], digest);
+  const before = await deps.redis.hmget(shardKeys(shard).run(runId), 'state', 'order');
+  if (typeof before[0] === 'string') sameOrder(runId, before[1], digest);
+  else await deps.allow?.(record['resource'] ?? '', plan);
   const result = await deps.runs.accept({
     runId,
     redo,
@@ -78,9 +82,11 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
     plan,
     cap: order.cap,
     depth: Number(record['depth'] ?? 0),
-    again: { of: order.runId, how: order.selection.mode, kept },
+    again: { of: order.runId, how: order.selection.mode, order: digest, kept },
   });
   if (result === 'capped') throw new Failure('conflict', 'Too many runs were started in this minute. Try again in the next.');
+  // another call with this nonce may have come between the look and the script
+  if (result !== 'new') sameOrder(runId, await deps.redis.hget(shardKeys(shard).run(runId), 'order'), digest);
   return runId;
 }
 
@@ -105,7 +111,8 @@ function keptTasks(record: Readonly<Record<string, string>>, plan: WorkflowPlan,
         continue;
       }
       done += 1;
-      fields.push(`p:${t}`, 'succeeded');
+      // what did not succeed before has not succeeded by being left out; who looks at the new run sees it skipped, and can retry it
+      fields.push(`p:${t}`, record[`p:${t}`] === 'succeeded' ? 'succeeded' : 'skipped');
       const output = record[`o:${t}`];
       if (output !== undefined) fields.push(`o:${t}`, output);
     }
@@ -134,6 +141,24 @@ function isSelected(selection: Selection, step: number, index: number, phase: st
     case 'failed':
       return phase !== 'succeeded';
   }
+}
+
+/** What tells one order from another one with the same nonce: 16 hexadecimal digits of its selection and its edited workflow. */
+function orderDigest({ selection, workflow }: ReplayOrder): string {
+  return createHash('sha256')
+    .update(JSON.stringify([selection, workflow ?? null]))
+    .digest('hex')
+    .slice(0, 16);
+}
+
+/** Answers with the run that an order with this nonce started. Throws Failure conflict where it was another order; a stub does not know any more. */
+function sameOrder(runId: string, before: string | null | undefined, digest: string): string {
+  if (typeof before === 'string' && before !== digest)
+    throw new Failure(
+      'conflict',
+      `Run ${runId} was started by another order with the same Idempotency-Key. Send this one with a key of its own.`,
+    );
+  return runId;
 }
 
 /** As long as the digits of a run that an event causes, from another domain: they never meet. */

@@ -91,8 +91,8 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       cap: number;
       /** How many runs led to this one, each by an output that started the next. */
       depth: number;
-      /** A run that runs an ended one again: which, how, and the fields of the tasks that count as done. */
-      again?: { of: string; how: string; kept: readonly (string | number)[] };
+      /** A run that runs an ended one again: which, how, by which order (a digest), and the fields of the tasks that count as done. */
+      again?: { of: string; how: string; order: string; kept: readonly (string | number)[] };
       /** Milliseconds since 1970: when its file was saved, where that is long ago. */
       saved?: number | undefined;
       /** The epoch of the store, where the run may have been made before, in an earlier one. */
@@ -108,7 +108,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
         ...(run.depth > 0 ? ['depth', run.depth] : []),
         ...(run.saved === undefined ? [] : ['saved', run.saved]),
         ...(run.redo === undefined ? [] : ['redo', run.redo]),
-        ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, ...run.again.kept]),
+        ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, 'order', run.again.order, ...run.again.kept]),
         ...sizes,
       ]);
     },

@@ -176,6 +176,28 @@ describe('bulk', () => {
     expect((await engine.ended(running)).history.find(({ what }) => what === 'cancelling')?.detail).toBe('local');
   });
 
+  it('answers one Idempotency-Key with one run, and refuses it for another order', async () => {
+    const runId = engine.upload([task('fails')]);
+    await engine.ended(runId);
+    const retry = (body: unknown, key: string) =>
+      web.call('POST', `/v1/runs/${runId}/retry`, { body, headers: { 'idempotency-key': key } });
+    const first = await json<{ id: string }>(await retry({ mode: 'failed' }, 'k'));
+    expect(await json(await retry({ mode: 'failed' }, 'k'))).toEqual(first);
+    const other = await retry({ mode: 'failed', workflow: { run: [task('ok')] } }, 'k');
+    expect(other.status).toBe(409);
+    expect(await json(other)).toMatchObject({
+      title: 'conflict',
+      detail: expect.stringContaining(`${first.id} was started by another order`),
+    });
+    for (const key of ['', 'k'.repeat(256)]) {
+      const refused = await retry({ mode: 'failed' }, key);
+      expect(refused.status).toBe(400);
+      expect(await json(refused)).toMatchObject({
+        detail: expect.stringContaining(`Idempotency-Key: found ${key.length} characters, expected 1`),
+      });
+    }
+  });
+
   it('refuses what it cannot read as a whole', async () => {
     const many = Array.from({ length: 101 }, (_, n) => seedId(String(n)));
     for (const body of [

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { createResources } from '../../src/queues/resources.ts';
+import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
 import { createSessions } from '../../src/queues/sessions.ts';
 import { createTokens } from '../../src/queues/tokens.ts';
@@ -84,6 +85,7 @@ async function read(answer: Promise<Response>) {
         heard.add(look);
         look();
       }),
+    text: () => text,
     leave: () => reader.cancel(),
   };
 }
@@ -130,6 +132,24 @@ describe('a stream ends at the next heartbeat', () => {
     } finally {
       await server.restart();
     }
+  });
+});
+
+describe('the stream of the list of runs', () => {
+  it('tells of the visitor’s runs alone', async () => {
+    const [mine, other] = [await tenant('mine'), await tenant('theirs')];
+    const streams = await Promise.all([read(mine.bySession('/runs/live')), read(other.bySession('/runs/live'))]);
+    for (const stream of streams) await stream.says(': connected');
+    const cancel = async (runId: string) => {
+      // one without a tree ends at once
+      await redis.hset(shardKeys(0).run(runId), 'state', 'accepted');
+      await createRuns({ redis }).cancel(runId, 'test');
+    };
+    await cancel(other.runId);
+    await streams[1].says('event: change');
+    await cancel(mine.runId);
+    await streams[0].says('event: change');
+    expect(streams[0].text().match(/event: change/g)).toHaveLength(1);
   });
 });
 

@@ -120,6 +120,24 @@ describe('the timeline of a run', () => {
     expect(phasesOf(run, 0, 0, 1)).toEqual({ backoff: 1000, launching: 10, booting: 60, working: 100 });
   });
 
+  it('tells waiting for a turn to launch from backing off', () => {
+    const run = runOf(
+      [[task('0.0')]],
+      [
+        [0, 'accepted'],
+        [10, 'intent', '0.0', 1],
+        [20, 'launched', '0.0', 1, 'run.1'],
+        [230, 'retry', '0.0', 1, 'exited_without_output: exited 1 without output'],
+        [1230, 'queued', '0.0', 2],
+        [9230, 'intent', '0.0', 2],
+        [9240, 'launched', '0.0', 2, 'run.2'],
+        [9300, 'succeeded', '0.0', 2],
+      ],
+      { saved_at: null, ended_at: iso(9310) },
+    );
+    expect(phasesOf(run, 0, 0, 1)).toEqual({ backoff: 1000, queued: 8000, launching: 10, booting: 60 });
+  });
+
   it('has a later step wait for its turn, which is the end of the step before', () => {
     const run = runOf(
       [[task('0.0'), task('0.1')], [task('1.0', 'running')], [task('2.0', 'waiting')]],

@@ -1,6 +1,7 @@
 // The four retry verbs on a failed run with a group.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { shardKeys } from '../../src/queues/keys.ts';
 import { createPlanner, type Planner } from '../../src/queues/planner.ts';
 import { replay, type Selection } from '../../src/queues/replay.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -89,6 +90,41 @@ it('takes an edited workflow, and refuses one that does not fit what is kept', a
   expect((await again(runId, { mode: 'failed' }, mended)).run.state).toBe('succeeded');
   const misfit = { run: [workflow[0], { parallel: [task('ok'), task('ok')] }, workflow[2]] };
   await expect(again(runId, { mode: 'failed' }, misfit)).rejects.toThrow(/Step 2 is kept as it was and had 3 tasks, found 2/);
+});
+
+it('shows what a retry leaves out as it was: succeeded, or skipped and to be retried still', async () => {
+  const { run } = await again(await failedRun(), { mode: 'task', step: 1, index: 1 });
+  expect(run.steps.map((step) => step.tasks.map((one) => one.state))).toEqual([
+    ['succeeded'],
+    ['succeeded', 'succeeded', 'succeeded'],
+    ['skipped'],
+  ]);
+  expect((await again(run.id, { mode: 'failed' })).launched).toEqual(['2.0']);
+});
+
+it('lets a cancel that comes too late lose, although the retry left something out', async () => {
+  const { run } = await again(await failedRun(), { mode: 'task', step: 1, index: 1 });
+  // as if the cancel had come after the last task's end and before the run's
+  await engine.redis.hdel(shardKeys(0).run(run.id), 'end');
+  await engine.redis.hset(shardKeys(0).run(run.id), 'state', 'running', 'cancel', Date.now());
+  expect(await engine.runs.finish(run.id)).toBe('succeeded');
+});
+
+it('refuses another order with a nonce that has named one', async () => {
+  const runId = await failedRun();
+  const deps = { redis: engine.redis, runs: engine.runs };
+  const order = (selection: Selection, edited?: string) =>
+    replay(deps, { runId, selection, nonce: 'once', cap: 1000, ...(edited === undefined ? {} : { workflow: edited }) });
+  const first = await order({ mode: 'failed' });
+  expect(await order({ mode: 'failed' })).toBe(first);
+  await expect(order({ mode: 'run' })).rejects.toThrow(`Run ${first} was started by another order`);
+  await expect(order({ mode: 'failed' }, JSON.stringify({ run: workflow }))).rejects.toThrow('another order');
+  // at the same time one of the two is told
+  const both = await Promise.allSettled([
+    replay(deps, { runId, selection: { mode: 'run' }, nonce: 'race', cap: 1000 }),
+    replay(deps, { runId, selection: { mode: 'from', step: 1 }, nonce: 'race', cap: 1000 }),
+  ]);
+  expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
 });
 
 it('starts one new run however often the same call is repeated', async () => {

@@ -7,6 +7,7 @@ import { taskName, taskNumber } from './timeline-view.ts';
 const HISTORY_WORDS: Readonly<Record<string, string>> = {
   accepted: 'accepted',
   planned: 'planned',
+  queued: 'waits for its turn to launch',
   intent: 'launch decided',
   launched: 'dyno asked for',
   adopted: 'dyno found again',

@@ -1,7 +1,7 @@
 // The list of runs and the stream that tells when to look at it again.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hono } from 'hono';
-import type { Transition } from '../../queues/channel.ts';
+import type { Feed } from '../../queues/feed.ts';
 import type { Selection } from '../../queues/replay.ts';
 import type { RunQuery } from '../../queues/run-list.ts';
 import { Failure } from '../../schema/failures.ts';
@@ -30,7 +30,7 @@ export interface RunsListDeps {
   readonly head: (runId: string) => Promise<{ resource: string } | undefined>;
   /** A new nonce. */
   readonly id: () => string;
-  readonly listen: (onTransition: (transition: Transition) => void) => () => void;
+  readonly feed: Pick<Feed, 'listen'>;
 }
 
 /** `/runs`, `/runs/live` and `/runs/bulk`; mounted before `/runs/:id`. */
@@ -55,14 +55,11 @@ export function runsListRoutes(deps: RunsListDeps): Hono<VisitEnv> {
     return showPage(c, bulkPage(c.var.visit.view, action, results));
   });
 
-  // Something happened to some run: whose it is shows the next look at the page, which is drawn for its visitor alone.
+  // A run of the visitor's came into another state; what a task does shows at the next heartbeat.
   routes.get('/runs/live', (c) => {
     let first = true;
     return deps.streams.turns(c, c.var.visit.caller, {
-      listen: (ring) =>
-        deps.listen(({ task }) => {
-          if (task === undefined) ring();
-        }),
+      listen: (ring) => deps.feed.listen(c.var.visit.resource, ring),
       turn: async (stream) => {
         if (first) await stream.comment('connected');
         else {

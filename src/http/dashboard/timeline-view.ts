@@ -79,7 +79,7 @@ function taskRows(
         ? html`<a href="${href}" class="tl-name"${task.id === selected ? html` aria-current="true"` : ''} data-nav>${stateIcon(state)}<span class="vh">${state}: </span><span class="no">${taskNumber(run, step, index)}</span> <span class="name">${taskName(task)}</span></a>${bars.length > 1 ? html` <span class="chip"><span class="vh">attempt </span>#${attempt?.number ?? 1}</span>` : ''}`
         : html`<a href="${href}" class="tl-name">${stateIcon(state)}<span class="vh">${state}: ${taskName(task)}, </span><span class="chip"><span class="vh">attempt </span>#${attempt?.number ?? 1}</span></a>`
     }${last ? taskNote(row) : ''}</th>
-<td class="tl-bar">${attempt === undefined ? html`<span class="muted">${task.state === 'succeeded' ? 'kept from the run before' : ''}</span>` : bar(attempt, timeline, grid, times)}</td>
+<td class="tl-bar">${attempt === undefined ? html`<span class="muted">${task.state === 'succeeded' ? 'kept from the run before' : run.again !== null && task.state === 'skipped' ? 'left out, as it was' : ''}</span>` : bar(attempt, timeline, grid, times)}</td>
 <td class="num">${times.length === 0 ? '' : duration(times.reduce((sum, { ms }) => sum + ms, 0))}</td>
 <td class="act">${last && retry !== undefined && (task.state === 'failed' || run.tasks <= MENUS_UP_TO) ? retryMenu(retry, { step, index, state: task.state, name: taskName(task) }) : ''}</td>
 </tr>`;

@@ -152,6 +152,9 @@ function attemptsOf(task: TaskView, history: readonly HistoryEntry[], frame: Fra
         cut(at, 'cooling');
         bar.dynoTo ??= at;
         break;
+      case 'queued':
+        cut(at, 'queued');
+        break;
       case 'refused':
         cut(at, 'backoff');
         bar.refused = detail;

@@ -7,11 +7,13 @@ for s = 0, tonumber(v[3]) - 1 do
   local x = redis.call('HMGET', KEYS[1], 'd' .. s, 'n' .. s)
   if tonumber(x[1] or '0') < tonumber(x[2]) then return 'open' end
 end
--- A cancel, or the run's own timeout ('|…'), that came after the last task had succeeded lost the race: nothing was skipped.
+-- A cancel, or the run's own timeout ('|…'), that came after the last task had succeeded lost the race: it skipped nothing. What a
+-- retry left out is skipped from the beginning, without a reason.
 local function skipped()
   for s = 0, tonumber(v[3]) - 1 do
     for i = 0, tonumber(redis.call('HGET', KEYS[1], 'n' .. s)) - 1 do
-      if redis.call('HGET', KEYS[1], 'p:' .. s .. '.' .. i) == 'skipped' then return true end
+      local t = s .. '.' .. i
+      if redis.call('HGET', KEYS[1], 'p:' .. t) == 'skipped' and redis.call('HEXISTS', KEYS[1], 'e:' .. t) == 1 then return true end
     end
   end
   return false
