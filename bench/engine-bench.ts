@@ -7,7 +7,7 @@ import { shardKeys } from '../src/queues/keys.ts';
 import { createResources } from '../src/queues/resources.ts';
 import { refOf } from '../src/queues/run-record.ts';
 import { benchSealer, installForBench, startUnderMeasurement } from './bench-engine.ts';
-import { copyParked } from './parked-copies.ts';
+import { parkedCopies } from './parked-copies.ts';
 import type { World } from './world.ts';
 
 /** Milliseconds from a launch to its output, as in the prototype's figures. */
@@ -30,7 +30,6 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
   const feed = (keys: readonly string[]) => engine.feed(bucket, keys);
   const output = (taskId: string) => void feed([`out/${taskId}`]);
   let second: ChildProcess | undefined;
-  let copies = 0;
 
   const inBatches = async (keys: readonly string[]) => {
     let next = 0;
@@ -123,11 +122,8 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
       await new Promise((resolve) => setTimeout(resolve, 1000));
     },
 
-    /** Puts `n` copies of a parked run beside it. */
-    parkCopies: async (n: number): Promise<void> => {
-      await copyParked(redis, copies, n);
-      copies += n;
-    },
+    /** Puts so many copies of a parked run beside it. */
+    parkCopies: parkedCopies(redis),
 
     /** Parks `n` tasks in groups of 200; answers with how many there are. */
     parkGroups: async (n: number): Promise<number> => {

@@ -1,5 +1,6 @@
 // More parked runs than this machine could park in the time: copies of one that the engine parked, key by key, under names of their own.
 // Redis, BullMQ, the sweep and whoever lists runs cannot tell them from others; only their dynos, trigger and document are the same workflow's.
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { shardKeys } from '../src/queues/keys.ts';
 import { Failure } from '../src/schema/failures.ts';
@@ -26,23 +27,44 @@ for n = from, from + count - 1 do
   end
 end`;
 
-/** Copies the last run that was parked in shard 0 `count` times; `from` counts on from one call to the next. Throws Failure internal without one. */
-export async function copyParked(redis: Redis, from: number, count: number): Promise<void> {
-  const runId = (await redis.zrevrange(shard.live, 0, 0))[0];
-  if (runId === undefined) throw new Failure('internal', 'No run is parked that could be copied.');
-  const template = JSON.stringify(await readTemplate(redis, runId));
-  for (let done = 0; done < count; done += AT_ONCE) {
-    await redis.eval(COPY, 0, template, from + done, Math.min(AT_ONCE, count - done));
-  }
+// ARGV: run id. The keys that a copy of the run has its part in: its own, and those that name no other run. A million keys are more than
+// a client should hear of whose memory is measured.
+const KEYS_OF = `
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  if not string.find(key, 'r0-', 1, true) or string.find(key, ARGV[1], 1, true) then found[#found + 1] = key end
+end
+return found`;
+/** Milliseconds between two looks at whether Redis still writes its append-only file anew. */
+const LOOK_MS = 250;
+
+/**
+ * A function that puts `count` copies of a run beside it, of the one that was parked last in shard 0 when it is called first; resolves when Redis has
+ * nothing to do with them any more. Throws Failure internal where none is parked.
+ */
+export function parkedCopies(redis: Redis): (count: number) => Promise<void> {
+  let template: string | undefined;
+  let copies = 0;
+  return async (count) => {
+    template ??= JSON.stringify(await readTemplate(redis));
+    for (let done = 0; done < count; done += AT_ONCE) {
+      const some = Math.min(AT_ONCE, count - done);
+      await redis.eval(COPY, 0, template, copies, some);
+      copies += some;
+    }
+    while (/aof_rewrite_(?:in_progress|scheduled):1/.test(await redis.info('persistence'))) await pause(LOOK_MS);
+  };
 }
 
 /** Everything that Redis has of the run: its own keys whole, and its entries in keys that it shares with others. */
-async function readTemplate(redis: Redis, runId: string): Promise<readonly (readonly string[])[]> {
+async function readTemplate(redis: Redis): Promise<readonly (readonly string[])[]> {
+  const runId = (await redis.zrevrange(shard.live, 0, 0))[0];
+  if (runId === undefined) throw new Failure('internal', 'No run is parked that could be copied.');
   const dyno = (await redis.hget(shard.run(runId), 'dy:0.0'))?.split('|')[0];
   if (dyno === undefined) throw new Failure('internal', `Run ${runId} waits for no dyno.`);
   const found: string[][] = [];
   let file = FILE;
-  for (const key of await redis.keys('*')) {
+  for (const key of (await redis.eval(KEYS_OF, 0, runId)) as string[]) {
     const type = await redis.type(key);
     const items = await itemsOf(redis, key, type, key.includes(runId) ? undefined : runId);
     if (items.length === 0) continue;

@@ -14,6 +14,7 @@ const START_MS = 10_000;
 const SETTINGS = [
   ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', ''],
   ...['--hash-max-listpack-value', '512', '--hash-max-listpack-entries', '1024'],
+  ...['--list-max-listpack-size', '-1', '--list-compress-depth', '1'],
 ];
 
 export interface World {

@@ -11,8 +11,8 @@ import { type Loop, startLoop } from './loop.ts';
 const YOUNG_MS = 30_000;
 /** Milliseconds that an auditor which was killed keeps the others from it. */
 const ALONE_MS = 30_000;
-/** Entries of one resource that a turn compares, about: a tenth of a second. With more a whole round takes several turns. */
-const PER_TURN = 20_000;
+/** Entries of one resource that a turn compares, about: 10 ms. With more a whole round takes several turns; a worker that waits has little else to do. */
+const PER_TURN = 2_000;
 
 export interface BudgetAuditDeps {
   readonly budget: Budget;

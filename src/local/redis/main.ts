@@ -31,6 +31,7 @@ const server = spawn(
     ...['--appendonly', 'yes', '--appendfsync', 'everysec', '--save', '', '--maxmemory-policy', 'noeviction', '--loglevel', 'warning'],
     // as in docker/redis.conf
     ...['--hash-max-listpack-value', '512', '--hash-max-listpack-entries', '1024'],
+    ...['--list-max-listpack-size', '-1', '--list-compress-depth', '1'],
   ],
   { stdio: ['ignore', 'inherit', 'inherit'] },
 );
