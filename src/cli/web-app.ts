@@ -36,6 +36,7 @@ import { readResourceView } from '../queues/resource-view.ts';
 import { countRuns, listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createSessions } from '../queues/sessions.ts';
+import { readSetAside } from '../queues/set-aside.ts';
 import { epochOfRepeat, lossOf } from '../queues/store-epoch.ts';
 import { createTokens } from '../queues/tokens.ts';
 import { readDocument, readHead, readHistory, readRun } from '../queues/views.ts';
@@ -119,6 +120,8 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     telemetry: ops.telemetry,
     log,
   };
+  // what has left Redis is in the archive
+  const show = async (runId: string) => (await readRun(redis, runId, budget)) ?? (await archived.show(runId));
   const app = createApp({
     signOn: {
       ...session,
@@ -129,7 +132,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       now: Date.now,
       log,
     },
-    credentials: { resources: addon.resources, jobs: addon.jobs, now: Date.now },
+    credentials: { resources: addon.resources, jobs: addon.jobs, audit: addon.audit, now: Date.now },
     audit: addon.audit,
     admin: { ...addon, password: config.addon.operatorPassword, addressOf, now: Date.now },
     partner: {
@@ -157,8 +160,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     tokens,
     hosts: config.mode === 'production' ? undefined : ['127.0.0.1', 'localhost', '[::1]'],
     ops: ops.ops,
-    // what has left Redis is in the archive
-    show: async (runId) => (await readRun(redis, runId, budget)) ?? (await archived.show(runId)),
+    show,
     head: async (runId) => (await readHead(redis, runId)) ?? (await archived.head(runId)),
     history: async (runId, after, limit) =>
       (await readHead(redis, runId)) === undefined
@@ -205,7 +207,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     listen: channel.listen,
     feed,
     webhooks,
-    tasks: { show: (runId) => readRun(redis, runId, budget), resource: addon.resources.get, log: logs.log },
+    tasks: { show, resource: addon.resources.get, log: logs.log },
     files: {
       access: clients.files,
       history: (id, key) => readFileHistory(redis, config.shards, id, key),
@@ -218,6 +220,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         const resource = await addon.resources.get(id);
         return resource === undefined ? undefined : await readLedger(redis, resource, config.shards);
       },
+      setAside: (id, what) => readSetAside(redis, Math.max(config.shards, layout.served()), id, what),
     },
     log,
     board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), sessionPrincipal(session)] },

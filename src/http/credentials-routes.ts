@@ -1,6 +1,7 @@
 // `/v1/credentials`: the AWS container-credentials protocol, which AWS SDKs speak by themselves (AWS_CONTAINER_CREDENTIALS_FULL_URI with
 // AWS_CONTAINER_AUTHORIZATION_TOKEN). They ask again before the stated end, so a rotation restarts nothing.
 import Type from 'typebox';
+import type { Audit } from '../queues/audit.ts';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
 import { ContainerCredentials } from '../schema/api-views.ts';
@@ -13,6 +14,7 @@ const STATED_LIFE_MS = 3_600_000;
 export interface CredentialsDeps {
   readonly resources: Pick<Resources, 'launchable'>;
   readonly jobs: Pick<ResourceJobs, 'add'>;
+  readonly audit: Pick<Audit, 'append'>;
   readonly now: () => number;
 }
 
@@ -55,8 +57,9 @@ export function credentialsRoutes(deps: CredentialsDeps): readonly ApiRoute[] {
         reply: Type.Object({ requested_at: Type.String() }),
         examples: [{ summary: 'Rotate' }],
       },
-      async ({ resource }) => {
+      async ({ c, resource }) => {
         const before = deps.now();
+        await deps.audit.append(resource, { actor: c.var.principal.name, action: 'credentials.rotate', detail: 'asked for' });
         await deps.jobs.add({ kind: 'rotate', resource, before });
         return { requested_at: new Date(before).toISOString() };
       },

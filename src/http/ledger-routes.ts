@@ -21,7 +21,7 @@ export function ledgerRoutes(deps: LedgerDeps): readonly ApiRoute[] {
         description: 'Lists the whole bucket and changes nothing.',
         reply: LedgerAudit,
         retrieves: true,
-        failures: ['s3_unavailable'],
+        failures: ['s3_unavailable', 'conflict', 'not_found'],
         examples: [{ summary: 'An audit' }],
       },
       async ({ resource }) => await deps.audit(resource),
@@ -36,7 +36,7 @@ export function ledgerRoutes(deps: LedgerDeps): readonly ApiRoute[] {
         description: 'One page of the bucket, in the order of its keys. With `dry_run` (the default) nothing runs.',
         body: BackfillOrder,
         reply: BackfillPage,
-        failures: ['s3_unavailable'],
+        failures: ['s3_unavailable', 'not_found'],
         examples: [{ summary: 'What would run, of one folder', body: { dry_run: true, prefix: 'in/' } }],
       },
       async ({ resource, body }) => {

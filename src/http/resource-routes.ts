@@ -1,6 +1,6 @@
-// `/v1/resource` and `/v1/ledger`: what the add-on is for this app, and whether every file has its decision.
+// `/v1/resource` and `/v1/ledger`: what the add-on is for this app, whether every file has its decision, and what was set aside.
 import { ResourceSettings, ResourceView } from '../schema/api-views.ts';
-import { LedgerView } from '../schema/ledger-view.ts';
+import { LedgerView, type SetAside, SetAsideList } from '../schema/ledger-view.ts';
 import { type ApiRoute, apiRoute, notFound } from './api-route.ts';
 
 export interface ResourceDeps {
@@ -8,7 +8,12 @@ export interface ResourceDeps {
   /** Changes what is given and notes who did it. Answers whether there is such a resource. */
   readonly change: (id: string, settings: ResourceSettings, actor: string) => Promise<boolean>;
   readonly ledger: (id: string) => Promise<LedgerView | undefined>;
+  /** What was set aside of the bucket, newest first; with `key` of that file alone. */
+  readonly setAside: (id: string, what: { limit: number; key?: string }) => Promise<readonly SetAside[]>;
 }
+
+/** Entries of one answer. */
+const MOST_SET_ASIDE = 100;
 
 export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiRoute[] {
   return [
@@ -68,6 +73,19 @@ export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiR
         if (ledger === undefined) throw notFound('resource: it is not provisioned yet, or gone');
         return ledger;
       },
+    ),
+    apiRoute(
+      {
+        method: 'get',
+        path: '/ledger/quarantined',
+        id: 'listQuarantined',
+        tag: 'Ledger',
+        summary:
+          'List what was set aside, with the reasons: files that started no run although they asked for one, and metadata that was not taken',
+        reply: SetAsideList,
+        examples: [{ summary: 'What was set aside' }],
+      },
+      async ({ resource }) => ({ set_aside: [...(await deps.resources.setAside(resource, { limit: MOST_SET_ASIDE }))] }),
     ),
   ];
 }

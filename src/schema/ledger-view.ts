@@ -37,6 +37,17 @@ export const LedgerView = Type.Object({
 });
 export type LedgerView = Static<typeof LedgerView>;
 
+export const SetAside = Type.Object({
+  key: Type.String(),
+  version_id: Type.String(),
+  reason: Type.String({ description: 'Why it led to no run, or what of its metadata was not taken' }),
+  at: Time,
+});
+export type SetAside = Static<typeof SetAside>;
+
+export const SetAsideList = Type.Object({ set_aside: Type.Array(SetAside, { description: 'Newest first, 100 at most' }) });
+export type SetAsideList = Static<typeof SetAsideList>;
+
 export const LedgerAudit = Type.Object({
   resource: Type.String(),
   bucket: Type.String(),

@@ -1,8 +1,10 @@
 // Files, tasks, the resource and its feed through the API, with an engine that works and a store that is real.
 import { GetObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { createSessions } from '../../src/queues/sessions.ts';
 import type { FileHistory, ResourceView } from '../../src/schema/api-views.ts';
-import type { LedgerView } from '../../src/schema/ledger-view.ts';
+import type { LedgerView, SetAsideList } from '../../src/schema/ledger-view.ts';
 import { root, runStore, type TestStore } from '../store/running-store.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { eventsOf } from '../support/server-events.ts';
@@ -218,5 +220,44 @@ describe('the feed of the resource', () => {
     const seen = await take(again, (run) => run.id === runId && run.state === 'succeeded');
     expect(seen.map(({ event }) => event)).toContain('reset');
     expect((await web.call('GET', '/v1/events', { headers: { 'last-event-id': 'x' } })).status).toBe(400);
+  });
+});
+
+describe('what was set aside', () => {
+  const page = async (path: string) => {
+    const cookie = await createSessions({ redis: engine.redis }).begin({ resource: engine.resource, by: 'sso', name: 'owner@example.com' });
+    return await (await web.call('GET', path, { token: undefined, headers: { cookie: `autofiles=${cookie}` } })).text();
+  };
+
+  it('is listed with its reason, newest first, and shown by the overview and the file’s page', async () => {
+    const key = 'in/too <many>.txt';
+    await store.s3().send(new PutObjectCommand({ Bucket: engine.bucket, Key: key, Body: 'x', Metadata: { ld_code: '{"run":[]}' } }));
+    const link = `/files/object?key=${encodeURIComponent(key)}`;
+    expect(await page(link)).toContain('It carries <code>ld_code</code>; its event has not arrived yet');
+    const note = { bucket: engine.bucket, version_id: 'v1' };
+    await engine.runs.decide(0, engine.resource, 'quarantined', { ...note, key, reason: 'the day has had its 1,000 runs' });
+    await engine.runs.decide(0, engine.resource, 'quarantined', { reason: 'no event', body: 'x' });
+    await engine.runs.decide(0, 'another', 'quarantined', { ...note, key, reason: 'of another tenant' });
+    const later = JSON.stringify({ ...note, key: 'in/other', reason: 'the bucket is not versioned' });
+    await engine.redis.zadd(shardKeys(0).quarantine(engine.resource), Date.now() + 1_000, later);
+    const { set_aside: listed } = await get<SetAsideList>('/v1/ledger/quarantined');
+    expect(listed.map((one) => [one.key, one.version_id, one.reason])).toEqual([
+      ['in/other', 'v1', 'the bucket is not versioned'],
+      [key, 'v1', 'the day has had its 1,000 runs'],
+    ]);
+    const own = await page(link);
+    expect(own).toContain('the day has had its 1,000 runs');
+    expect(own).not.toContain('the bucket is not versioned');
+    const overview = await page('/');
+    expect(overview).toContain('in/too &lt;many&gt;.txt');
+    expect(overview).toContain('the bucket is not versioned');
+  });
+
+  it('does not hide an output of a run that is not known any more', async () => {
+    const gone = 'r0-00000000000000000000.0.0';
+    await store.s3().send(new PutObjectCommand({ Bucket: engine.bucket, Key: 'out/gone', Body: 'x', Metadata: { ld_task_id: gone } }));
+    expect(await page('/files/object?key=out%2Fgone')).toContain(
+      `<span class="mono">${gone}</span>, whose run is not known, or not any more`,
+    );
   });
 });

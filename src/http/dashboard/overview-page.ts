@@ -1,18 +1,21 @@
 // How it goes: what runs, what waits and why, what failed, and whether every file is accounted for.
 import type { ActivityStretch } from '../../queues/activity.ts';
 import type { ResourceView } from '../../schema/api-views.ts';
-import type { LedgerView } from '../../schema/ledger-view.ts';
+import type { LedgerView, SetAside } from '../../schema/ledger-view.ts';
 import type { RunSummary } from '../../schema/run-view.ts';
 import { durationChart, throughputChart } from './charts.ts';
-import { count, duration, when } from './format.ts';
+import { count, duration, shortened, when } from './format.ts';
 import { type Html, html } from './html.ts';
-import { stateIcon } from './icons.ts';
+import { icon, stateIcon } from './icons.ts';
 import type { Page, View } from './layout.ts';
+import { fileHref } from './links.ts';
 import { noRuns, runRow } from './runs-page.ts';
 
 export interface OverviewInput {
   readonly resource: ResourceView;
   readonly ledger: LedgerView | undefined;
+  /** What was set aside last, newest first. */
+  readonly setAside: readonly SetAside[];
   /** Launches that wait, and why. */
   readonly outlook: {
     readonly why: 'paused' | 'concurrency' | 'budget';
@@ -40,10 +43,10 @@ export function overviewPage(view: View, input: OverviewInput): Page {
   const { resource, recent, failed, activity } = input;
   const main =
     recent.length === 0
-      ? html`<h1>Overview</h1><section class="card">${noRuns()}</section>${cards(view, input)}`
+      ? html`<h1>Overview</h1><section class="card">${noRuns()}</section>${cards(view, input)}${asideCard(view, input.setAside)}`
       : html`<h1>Overview</h1>${tiles(input)}
 <div class="two"><section class="card" aria-label="Throughput">${throughputChart(activity)}</section><section class="card" aria-label="Durations">${durationChart(recent)}</section></div>
-${cards(view, input)}
+${cards(view, input)}${asideCard(view, input.setAside)}
 <section class="card" aria-labelledby="fa-h"><h2 id="fa-h">Failed last</h2>${failed.length === 0 ? html`<p class="muted">Nothing has failed.</p>` : html`<table class="list runs"><tbody>${failed.map((run) => runRow(view, run, false))}</tbody></table><p><a href="/runs?state=failed">All that failed</a></p>`}</section>`;
   return { title: `Overview of ${resource.app}`, current: 'overview', live: '/runs/live', main };
 }
@@ -70,6 +73,15 @@ function cards(view: View, { resource, ledger, outlook }: OverviewInput): Html {
       : html`<p class="figure">${duration(credentials.age_s * 1000)} <small>old</small></p><p class="${credentials.age_s > OLD_CREDENTIALS_S ? 'bad' : 'muted'}">Renewed every 6 h, valid until <time datetime="${credentials.expires_at}">${credentials.expires_at.slice(11, 16)} UTC</time>.${credentials.age_s > OLD_CREDENTIALS_S ? ' The renewal is late.' : ''}</p>`
   }</section>
 <section class="card"><h2>Plan ${plan.name}</h2><p class="figure">${count(usage.runs_24h)} <small>of ${count(plan.limits.runs_per_day)} runs a day</small></p><meter min="0" max="100" value="${Math.min(100, share)}" aria-label="Part of the day’s runs">${share} %</meter><p class="muted">${count(usage.dynos)} of ${count(plan.limits.concurrency)} dynos, records kept ${plan.limits.retention_days} days</p></section></div>`;
+}
+
+/** What led to no run although it asked for one; nothing where there is nothing. */
+function asideCard(view: View, entries: readonly SetAside[]): Html | '' {
+  if (entries.length === 0) return '';
+  return html`<section class="card" aria-labelledby="as-h"><h2 id="as-h">Set aside last</h2><p class="muted">Files that started no run although they asked for one, and metadata that was not taken. <code>GET /v1/ledger/quarantined</code> has more.</p><ul class="plain">${entries.map(
+    ({ key, version_id: version, reason, at }) =>
+      html`<li><a class="file" href="${fileHref(key, version === '' ? undefined : version)}">${icon('file')}${key}</a> <span class="bad">${shortened(reason, 300)}</span> ${when(at, view.now)}</li>`,
+  )}</ul></section>`;
 }
 
 function ledgerFigures(view: View, ledger: LedgerView | undefined): Html {

@@ -54,7 +54,7 @@ export function visit(deps: VisitDeps) {
     };
     const nobody: Caller = { resource: '', stands: () => Promise.resolve(false) };
     c.set('visit', { resource: '', name: '', view: bare, caller: nobody });
-    if (!(await deps.ready())) return showPage(c, redisPage(deps.redisTrouble()), 503);
+    if (!(await deps.ready())) return showPage(c, redisPage(deps.mode === 'production' ? undefined : deps.redisTrouble()), 503);
     const principal = await firstOf(deps.visitors, c);
     if (principal === undefined)
       return showPage(
