@@ -153,7 +153,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     await visiting;
     await quiet(world, say);
     await Promise.all([workload.epilogue(), door.epilogue()]);
-    const drained = await quiet(world, say);
+    const { drained, unaccounted } = await quiet(world, say);
     // what is read now must not move any more
     for (const slot of [...world.slots, world.web]) {
       slot.signal('SIGKILL');
@@ -165,6 +165,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
       earlier: options.earlier?.commit,
       phases: { began, calm: calmAt, quiet: Date.now() },
       drained,
+      unaccounted,
     });
   } finally {
     stop.abort();
@@ -341,17 +342,18 @@ async function calmDown({ world, note }: Arena): Promise<void> {
   await world.setEvents({});
 }
 
-/** Waits until nothing is left to do; answers whether the queue was empty then. */
-async function quiet(world: World, say: (line: string) => void): Promise<boolean> {
+/** Waits until nothing is left to do; answers whether the queue was empty then, and what had no decision. */
+async function quiet(world: World, say: (line: string) => void): Promise<Pick<Evidence, 'drained' | 'unaccounted'>> {
   const since = Date.now();
   const end = since + CALM_MS;
   for (;;) {
     const drained = await world.clients.queue.drained(world.queueUrl);
-    const left = [...(await leftoversOf(world)), ...(await unaccountedOf(world, since))];
-    if (drained && left.length === 0) return true;
+    const unaccounted = await unaccountedOf(world, since);
+    const left = [...(await leftoversOf(world)), ...unaccounted];
+    if (drained && left.length === 0) return { drained, unaccounted };
     if (Date.now() > end) {
       say(`not quiet after ${CALM_MS / 1000} s: ${left.slice(0, 5).join('; ')}`);
-      return drained;
+      return { drained, unaccounted };
     }
     await pause(500);
   }

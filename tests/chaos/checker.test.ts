@@ -166,7 +166,10 @@ function sound(): Draft {
       taskId: `r0-chain${n - 1}.0.0`,
       code: '{"run":[{"cmd":"loop"}]}',
     };
-    return { run: one.run, ledger: one.ledger.map((entry) => (entry.kind === 'put' ? { ...put, t: T0 + 70 } : entry)) };
+    const written = one.ledger.filter(({ kind }) => kind !== 'upload');
+    const at = (entry: LedgerEntry): LedgerEntry =>
+      entry.kind === 'put' ? { ...put, t: T0 + 70 } : entry.kind === 'delete' ? { ...entry, t: T0 + 85 } : entry;
+    return { run: one.run, ledger: written.map(at) };
   });
   const post = (task: string, attempt: number, t: number, answer: 'accepted' | 'refused' | 'unknown', dyno?: string): LedgerEntry => ({
     kind: 'post',
@@ -274,6 +277,7 @@ function sound(): Draft {
     leftovers: [],
     phases: { began: T0, calm: T0 + 100_000, quiet: T0 + 200_000 },
     drained: true,
+    unaccounted: [],
     leaks: [],
     searched: 100,
     starts: { own: 2, earlier: 0 },
@@ -502,6 +506,51 @@ describe('the checker', () => {
     expect(verdicts(draft)['I22']).toBe('violated');
     run.record['a:1.0'] = '101';
     expect(verdicts(draft)).toMatchObject({ I6: 'held', I7: 'held', I10: 'held', I22: 'held' });
+  });
+
+  it.each([
+    [
+      'I1',
+      'a run that an output was to start is lost',
+      (draft: Draft) => draft.runs.splice(draft.runs.indexOf(runIn(draft, 'r0-chain16')), 1),
+    ],
+    [
+      'I3',
+      'the message of an output is deleted when its run is accepted and its task not told',
+      (draft: Draft) => (ledgerIn(draft, 'delete', ({ message }) => message === 'm-r0-chain4').t = T0 + 75),
+    ],
+    ['I4', 'a version has no decision when all is quiet', (draft: Draft) => draft.unaccounted.push('1 versions of b without a decision')],
+    [
+      'I6',
+      'a launch that was refused is sent again under the same intent',
+      (draft: Draft) => {
+        const post = ledgerIn(draft, 'post', ({ task }) => task === 'r0-good.0.0');
+        const { dyno: _dyno, ...refused } = post;
+        draft.ledger.push({ ...refused, t: post.t - 1, answer: 'healing' });
+      },
+    ],
+    [
+      'I7',
+      'a launch is called lost while its dyno runs, although a worker was killed just then',
+      (draft: Draft) => {
+        ledgerIn(draft, 'post', ({ task, attempt }) => task === 'r0-good.1.0' && attempt === 2).dyno = 'd4';
+        draft.ledger.push({ kind: 'dyno', t: T0 + 2_970, dyno: 'd4', what: 'up' });
+        draft.ledger.push({ kind: 'fault', t: T0 + 14_900, until: T0 + 15_000, fault: 'F1', live: 1, kills: 1, detail: 'another one' });
+      },
+    ],
+    [
+      'STOP',
+      'the dyno of an attempt that Redis forgot lives on when its task has ended',
+      (draft: Draft) => {
+        const post = ledgerIn(draft, 'post', ({ task, attempt }) => task === 'r0-good.1.0' && attempt === 3);
+        draft.ledger.push({ ...post, attempt: 101, dyno: 'd9' });
+        draft.alive.push('d9');
+      },
+    ],
+  ] as const)('sees of %s that %s', (id, _what, plant) => {
+    const draft = sound();
+    plant(draft);
+    expect(verdicts(draft)[id]).toBe('violated');
   });
 
   it.each(Object.keys(plants))('sees %s broken', (id) => {

@@ -12,7 +12,10 @@ const LAUNCH_DEADLINE_MS = 10_000;
 /** Reads everything that the checker is told. */
 export async function collect(
   world: World,
-  told: { seed: number; faults: readonly string[]; earlier: string | undefined; phases: Evidence['phases']; drained: boolean },
+  told: { seed: number; faults: readonly string[]; earlier: string | undefined; phases: Evidence['phases'] } & Pick<
+    Evidence,
+    'drained' | 'unaccounted'
+  >,
 ): Promise<Evidence> {
   const runs: RunEvidence[] = [];
   for (const key of await world.redis.keys('{af*}:run:*')) {
@@ -59,6 +62,7 @@ export async function collect(
     leftovers: await leftoversOf(world),
     phases: told.phases,
     drained: told.drained,
+    unaccounted: told.unaccounted,
     leaks,
     searched,
     starts: world.starts,

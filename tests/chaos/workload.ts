@@ -123,7 +123,9 @@ export function createWorkload(world: World, seed: number): Workload {
       for (let n = 0; n < 2; n += 1) await put(a.bucket, key, document, { ld_run: 'true' }, 'run', 'twice the same key');
     },
     async () => {
-      const body = dice.pick(['no json', '{"Records":"none"}', '[]', `{"a":"${'x'.repeat(5_000)}"}`]);
+      // of its own, so that another one with the same text does not vouch for it
+      const own = randomUUID();
+      const body = dice.pick([`${own} no json`, `{"id":"${own}","Records":"none"}`, `["${own}"]`, `{"a":"${own}${'x'.repeat(5_000)}"}`]);
       world.ledger.note({ kind: 'garbage', body });
       await world.send(body);
     },

@@ -9,7 +9,11 @@ const MEMORY_MS = 15 * 86_400_000;
 const LOST_LATER_MS = 60_000;
 
 export function exactlyOneRun(file: CaseFile): Finding {
-  const i = look('I1', 'every upload that is a trigger leads to exactly one run', ['uploads', 'events received twice']);
+  const i = look('I1', 'every upload and every output that is a trigger leads to exactly one run', [
+    'uploads',
+    'outputs that start a run',
+    'events received twice',
+  ]);
   const received = new Map<string, number>();
   for (const { records } of file.of('receive'))
     for (const record of records) received.set(identity(record), (received.get(identity(record)) ?? 0) + 1);
@@ -22,6 +26,19 @@ export function exactlyOneRun(file: CaseFile): Finding {
       i.wrong(`${upload.key} is no workflow and became ${runs[0].id}`);
     if (upload.expect === 'run' && runs[0]?.state === 'rejected') i.wrong(`${upload.key} was rejected: ${runs[0].record['error']}`);
     if ((received.get(id) ?? 0) > 1) i.saw('events received twice');
+  }
+  const uploads = new Set(file.of('upload').map((upload) => identity(upload)));
+  for (const [id, put] of file.puts) {
+    const owner = file.evidence.resources.find(({ bucket }) => bucket === put.bucket);
+    if (owner === undefined || uploads.has(id) || (put.run !== true && put.code === undefined)) continue;
+    const runs = file.runOf.get(id) ?? [];
+    // the one that would be the 17th in a row starts none
+    const setAside = owner.quarantine.some(({ entry }) => entry['key'] === put.key && entry['version_id'] === put.version);
+    i.holds(
+      'outputs that start a run',
+      runs.length === 1 || (runs.length === 0 && setAside),
+      () => `${put.key} of ${put.taskId} led to ${runs.length} runs`,
+    );
   }
   return i.done();
 }
@@ -39,25 +56,40 @@ export function noPhantom(file: CaseFile): Finding {
   return i.done();
 }
 
-/** When each object version was decided, by what kind of decision. */
-function decisions(file: CaseFile): Map<string, number> {
-  const decided = new Map<string, number>();
-  const note = (id: string, t: number) => decided.set(id, Math.min(t, decided.get(id) ?? Number.POSITIVE_INFINITY));
+/**
+ * When all that an object version asks for was decided: a run, its delivery to a task, or both. undefined: it was not.
+ */
+function decisions(file: CaseFile): { get(id: string): number | undefined } {
+  const [runs, outputs] = [new Map<string, number>(), new Map<string, number>()];
+  const noteIn = (decided: Map<string, number>, id: string, t: number) =>
+    decided.set(id, Math.min(t, decided.get(id) ?? Number.POSITIVE_INFINITY));
   for (const run of file.runs) {
     const first = run.history[0];
-    if (first !== undefined) note(identity(triggerOf(run)), first[0]);
+    if (first !== undefined) noteIn(runs, identity(triggerOf(run)), first[0]);
     const bucket = file.evidence.resources.find(({ id }) => id === run.record['resource'])?.bucket ?? '';
     for (const [t, what, , , detail] of run.history) {
       if (what !== 'output' && what !== 'late_output' && what !== 'refused_output') continue;
       const output = JSON.parse(detail) as { key: string; version_id: string };
-      note(identity({ bucket, key: output.key, version: output.version_id }), t);
+      noteIn(outputs, identity({ bucket, key: output.key, version: output.version_id }), t);
     }
   }
   for (const { t, entry } of [...file.evidence.resources.flatMap(({ quarantine }) => quarantine), ...file.evidence.nobody]) {
-    if (entry['key'] !== undefined)
-      note(identity({ bucket: entry['bucket'] ?? '', key: entry['key'], version: entry['version_id'] ?? '' }), t);
+    if (entry['key'] === undefined) continue;
+    const id = identity({ bucket: entry['bucket'] ?? '', key: entry['key'], version: entry['version_id'] ?? '' });
+    // which of the two was refused does not stand there
+    for (const decided of [runs, outputs]) if (!decided.has(id)) decided.set(id, t);
   }
-  return decided;
+  return {
+    get: (id) => {
+      const put = file.puts.get(id);
+      const asked = [...(put?.run === true || put?.code !== undefined ? [runs] : []), ...(put?.taskId === undefined ? [] : [outputs])].map(
+        (decided) => decided.get(id),
+      );
+      // one that asks for nothing may be set aside all the same
+      if (asked.length === 0) return runs.get(id);
+      return asked.some((t) => t === undefined) ? undefined : Math.max(...asked.map((t) => t ?? 0));
+    },
+  };
 }
 
 export function acknowledgedAfterDecided(file: CaseFile): Finding {
@@ -103,7 +135,7 @@ export function nothingDropped(file: CaseFile): Finding {
     let plain = 0;
     for (const [id, put] of file.puts) {
       // what the engine writes itself is none of the tenant's doing
-      if (put.bucket !== resource.bucket || put.silent || put.key.startsWith('.autofiles/')) continue;
+      if (put.bucket !== resource.bucket || put.key.startsWith('.autofiles/')) continue;
       i.saw('object versions');
       const decision = decided.get(id);
       const expect = expected.get(id);
@@ -117,6 +149,7 @@ export function nothingDropped(file: CaseFile): Finding {
     if (ignored < plain) i.wrong(`${plain} plain objects in ${resource.bucket}, ${ignored} of them ignored`);
   }
   if (!file.evidence.drained) i.wrong('messages were left in the queue');
+  for (const what of file.evidence.unaccounted) i.wrong(what);
   return i.done();
 }
 
@@ -154,7 +187,7 @@ export function loopsEnd(file: CaseFile): Finding {
   const i = look('I31', 'runs that lead to one another end after 16', ['chains of 16', 'loops set aside']);
   const depth = (id: string, seen = 0): number => {
     const run = file.runs.find((one) => one.id === id);
-    if (run === undefined || seen > 40) return seen;
+    if (run === undefined || seen > 40) return 0;
     const cause = file.puts.get(identity(triggerOf(run)))?.taskId;
     return cause === undefined ? 0 : 1 + depth(cause.split('.')[0] ?? '', seen + 1);
   };

@@ -8,6 +8,8 @@ export interface Attempt {
   readonly n: number;
   /** When its intent was recorded. */
   readonly intent: number | undefined;
+  /** All of them: one that was refused for certain is recorded again. */
+  readonly intents: readonly number[];
   readonly posts: readonly Of<'post'>[];
 }
 
@@ -139,6 +141,7 @@ function openRun(run: RunEvidence, plan: Plan, posts: ReadonlyMap<string, readon
           .map((n) => ({
             n,
             intent: entries.find(([, what, , attempt]) => what === 'intent' && attempt === n)?.[0],
+            intents: entries.flatMap(([t, what, , attempt]) => (what === 'intent' && attempt === n ? [t] : [])),
             posts: sent.filter((post) => post.attempt === n),
           })),
         end: entries.findLast(([, what]) => TASK_ENDS.includes(what)),

@@ -184,7 +184,9 @@ export function failuresHaveCauses(file: CaseFile): Finding {
       const posts = task.attempts.find(({ n }) => n === attempt)?.posts ?? [];
       const code = what === 'lost' ? 'launch_unknown' : (detail.split(':')[0] ?? '');
       const lives = dynosOf(file, task, attempt);
-      const proof = file.of('put').filter((put) => put.taskId === task.id && put.key === `out/${task.id}`);
+      const proof = file
+        .of('put')
+        .filter((put) => put.bucket === task.run.record['bucket'] && put.taskId === task.id && put.key === `out/${task.id}`);
       if (code === 'exited_without_output') {
         const ended = lives.map((life) => life.ended ?? Number.POSITIVE_INFINITY);
         const honest =

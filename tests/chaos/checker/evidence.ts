@@ -106,6 +106,8 @@ export interface Evidence {
   readonly phases: { readonly began: number; readonly calm: number; readonly quiet: number };
   /** Whether the queue was empty at the end. */
   readonly drained: boolean;
+  /** Buckets that had a version without a decision at the end, as the sweep tells of them. */
+  readonly unaccounted: readonly string[];
   /** Secrets found, and in what; how many bytes were searched. */
   readonly leaks: readonly string[];
   readonly searched: number;

@@ -5,7 +5,6 @@ import { type Finding, look } from './verdict.ts';
 /** Milliseconds that a process on a busy machine may be late. */
 const BUSY_MS = 20_000;
 
-const troubled = (file: CaseFile, from: number, to: number) => file.faulty(from, to) || file.busy(from, to);
 const tasksOf = (file: CaseFile): readonly TaskFile[] => file.runs.flatMap((run) => run.tasks);
 
 /** Milliseconds that a POST is sent after its intent at most, and those of a busy process. */
@@ -21,7 +20,7 @@ export function onePostPerAttempt(file: CaseFile): Finding {
     'workers killed',
   ]);
   for (const task of tasksOf(file)) {
-    for (const { n, posts, intent } of task.attempts) {
+    for (const { n, posts, intents } of task.attempts) {
       // a refused launch frees its attempt: it may be asked for again
       const taken = posts.filter(({ answer }) => answer === 'accepted' || answer === 'unknown');
       // docs/guarantees.md, "Not promised"
@@ -30,9 +29,10 @@ export function onePostPerAttempt(file: CaseFile): Finding {
       else if (posts.length > 0)
         i.holds('attempts launched', taken.length <= 1, () => `${task.id}/${n} was launched ${taken.length} times`);
       if (posts.some(({ answer }) => answer === 'unknown')) i.saw('launches of unknown fate');
-      const first = posts[0];
-      if (first !== undefined && (intent === undefined || intent > first.t) && !forgotten(file, first))
-        i.wrong(`${task.id}/${n} was posted before its intent was recorded`);
+      // an intent leads to one POST, whatever is answered
+      for (const [k, post] of posts.entries())
+        if (intents.filter((t) => t <= post.t).length <= k && !posts.slice(0, k + 1).some((one) => forgotten(file, one)))
+          i.wrong(`${task.id}/${n} was posted ${k === 0 ? '' : `${k + 1} times `}before its intent was recorded`);
       const last = posts.at(-1);
       if (
         last !== undefined &&
@@ -92,7 +92,7 @@ export function reconciledFirst(file: CaseFile): Finding {
       );
       for (const { dyno } of posts) {
         const life = dyno === undefined ? undefined : file.dynos.get(dyno);
-        if (life !== undefined && (life.ended ?? Number.POSITIVE_INFINITY) > lost[0] && !troubled(file, lost[0] - 1_000, lost[0]))
+        if (life !== undefined && (life.ended ?? Number.POSITIVE_INFINITY) > lost[0] && !file.busy(lost[0] - 1_000, lost[0]))
           i.wrong(`${task.id}/${n} was called lost while its dyno ${dyno} ran`);
       }
     }
@@ -217,6 +217,9 @@ export function stopsOnlyClosed(file: CaseFile): Finding {
     if (won) i.saw('dynos of succeeded attempts');
     else if (closing !== undefined && file.evidence.alive.includes(dyno))
       i.wrong(`${dyno} of ${task.id}/${post.attempt} (${closing[1]}) was never stopped`);
+    // its attempt may have been forgotten by Redis, and then goes on under another number
+    else if (task.end !== undefined && file.evidence.alive.includes(dyno))
+      i.wrong(`${dyno} of ${task.id}/${post.attempt} was never stopped, and its task has ended`);
   }
   return i.done();
 }
