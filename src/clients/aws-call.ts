@@ -34,11 +34,15 @@ const MAX_ATTEMPTS = 3;
 /** Sockets kept open for the next call. */
 export const AGENT_OPTIONS = { keepAlive: true, maxSockets: 128, maxFreeSockets: 64 } as const;
 
-/** The part of an SDK client's configuration that is the same for all of them; `tryTimeout` in milliseconds. */
+/** The part of an SDK client's configuration that is the same for all of them; `tryTimeout` and `silence` (between two bytes of a body) in milliseconds. */
 export function clientConfig(
   access: AwsAccess,
   agents: { httpAgent: HttpAgent; httpsAgent: HttpsAgent },
-  { tryTimeout = TRY_TIMEOUT_MS, maxAttempts = MAX_ATTEMPTS }: { tryTimeout?: number; maxAttempts?: number } = {},
+  {
+    tryTimeout = TRY_TIMEOUT_MS,
+    maxAttempts = MAX_ATTEMPTS,
+    silence,
+  }: { tryTimeout?: number; maxAttempts?: number; silence?: number } = {},
 ) {
   return {
     region: access.region,
@@ -47,7 +51,14 @@ export function clientConfig(
     retryMode: 'standard',
     // without throwOnRequestTimeout a breached requestTimeout is only a warning on the console
     sha256: Sha256,
-    requestHandler: { ...agents, connectionTimeout: CONNECT_TIMEOUT_MS, requestTimeout: tryTimeout, throwOnRequestTimeout: true },
+    requestHandler: {
+      ...agents,
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      requestTimeout: tryTimeout,
+      throwOnRequestTimeout: true,
+      // requestTimeout ends with the answer's headers; this one is for its body
+      ...(silence === undefined ? {} : { socketTimeout: silence }),
+    },
   };
 }
 

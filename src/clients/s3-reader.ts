@@ -48,7 +48,7 @@ export function createBucketReader(access: AwsAccess): BucketReader {
   const agents = { httpAgent: new HttpAgent(AGENT_OPTIONS), httpsAgent: new HttpsAgent(AGENT_OPTIONS) };
   const endpoint = access.endpoint ?? awsEndpoint('s3', access.region);
   const client = new S3Client({
-    ...clientConfig(access, agents, { tryTimeout: SILENCE_MS }),
+    ...clientConfig(access, agents, { tryTimeout: SILENCE_MS, silence: SILENCE_MS }),
     endpoint,
     forcePathStyle: access.endpoint !== undefined,
   });

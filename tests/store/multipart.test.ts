@@ -111,6 +111,13 @@ describe('a multipart upload', () => {
     expect(await fails(part('refused', id, 1, 'x'))).toBe('NoSuchUpload');
   });
 
+  it('takes no part with another checksum algorithm than its own', async () => {
+    const id = await create('sums', { ChecksumAlgorithm: 'CRC64NVME' });
+    await expect(part('sums', id, 1, 'x', { ChecksumAlgorithm: 'CRC32' })).rejects.toThrow(
+      'expected checksum Type: crc64nvme, actual checksum Type: crc32',
+    );
+  });
+
   it('can be complete under a condition', async () => {
     await s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: 'taken', Body: 'x' }));
     const id = await create('taken');

@@ -1,4 +1,9 @@
 // Uploads by forms, as browsers send them: multipart/form-data with a signed policy.
+
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import {
   type CORSRule,
   CreateBucketCommand,
@@ -11,6 +16,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createFileAccess } from '../../src/clients/s3-files.ts';
+import { until } from '../support/until.ts';
 import { root, runStore, type TestStore } from './running-store.ts';
 
 const BUCKET = 'forms';
@@ -193,5 +199,47 @@ describe('a page', () => {
 
   it('gets no rules that are none', async () => {
     await expect(rules({ ...uploads, AllowedMethods: ['PATCH'] })).rejects.toMatchObject({ name: 'MalformedXML' });
+  });
+});
+
+describe('a form that is cut off', () => {
+  /** Sends bytes as they are; answers with the status of what comes back. */
+  const sendRaw = async (text: string, type = 'multipart/form-data; boundary=b') => {
+    const socket = connect(store.store.port, '127.0.0.1');
+    socket.write(
+      `POST /${BUCKET} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: ${type}\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+    );
+    const parts: Buffer[] = [];
+    for await (const part of socket) parts.push(part as Buffer);
+    return Number(/^HTTP\/1.1 (\d+)/.exec(Buffer.concat(parts).toString())?.[1]);
+  };
+  const field = (name: string, value: string) => `--b\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`;
+  const fileOf = (body: string) => `--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n${body}`;
+
+  it('is refused in its file, signed or not, and the store goes on', async () => {
+    const { fields } = await makeForm('in/cut');
+    const signed = Object.entries(fields).map(([name, value]) => field(name, value));
+    expect(await sendRaw(fileOf('abc'))).toBe(400);
+    expect(await sendRaw(field('key', 'in/cut') + fileOf('abc'))).toBeGreaterThanOrEqual(400);
+    expect(await sendRaw(signed.join('') + fileOf('abc'))).toBe(400);
+    expect(await sendRaw(signed.join('') + fileOf('abc'), 'multipart/form-data')).toBe(400);
+    expect((await send(await makeForm('in/whole'), 'hello')).status).toBe(204);
+  });
+
+  it('leaves nothing of its file when its sender goes', async () => {
+    const { fields } = await makeForm('in/gone');
+    const head =
+      Object.entries(fields)
+        .map(([name, value]) => field(name, value))
+        .join('') + fileOf('');
+    const socket = connect(store.store.port, '127.0.0.1');
+    socket.write(
+      `POST /${BUCKET} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 900000\r\n\r\n${head}${'x'.repeat(500_000)}`,
+    );
+    const kept = () => readdirSync(join(store.dir, 'tmp')).length;
+    await until('the file that comes', () => Promise.resolve(kept() > 0));
+    socket.destroy();
+    await once(socket, 'close');
+    await until('the end of the file', () => Promise.resolve(kept() === 0));
   });
 });

@@ -353,3 +353,12 @@ describe('the protocol', () => {
     expect([answer.status, JSON.parse(answer.text).__type]).toEqual([403, 'com.amazonaws.sqs#SignatureDoesNotMatch']);
   });
 });
+
+it('refuses a dead-letter queue that is the queue itself', async () => {
+  const url = await queue();
+  const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['QueueArn'] }));
+  const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: Attributes?.QueueArn, maxReceiveCount: 1 });
+  await expect(sqs.send(new SetQueueAttributesCommand({ QueueUrl: url, Attributes: { RedrivePolicy } }))).rejects.toThrow(
+    'is the queue itself',
+  );
+});

@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, rmSync, unlinkSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Database } from './database.ts';
+import { type Database, idsOf } from './database.ts';
 
 /** A run of bytes of one blob: [blob id, offset, length]. A body is a list of them, so copies and parts share bytes. */
 export type Segment = [blob: number, offset: number, length: number];
@@ -51,7 +51,8 @@ export function openBlobs(deps: { db: Database; dir: string; id: () => string })
   mkdirSync(root, { recursive: true, mode: 0o700 });
   removeUnnamed(db, root);
 
-  const insert = db.command('INSERT INTO blobs (refs, size, file, data) VALUES (1, ?, ?, ?)');
+  const insert = db.command('INSERT INTO blobs (id, refs, size, file, data) VALUES (?, 1, ?, ?, ?)');
+  const nextId = idsOf(db, 'blobs');
   const count = db.command('UPDATE blobs SET refs = refs + ? WHERE id = ?');
   const remove = db.command('DELETE FROM blobs WHERE id = ?');
   const load = db.query<BlobRow>('SELECT refs, file, data FROM blobs WHERE id = ?');
@@ -104,8 +105,9 @@ export function openBlobs(deps: { db: Database; dir: string; id: () => string })
     },
     keep(staged) {
       if (staged.size === 0) return [];
-      const { rowid } = insert(staged.size, staged.file ?? null, staged.data ?? null);
-      return [[rowid, 0, staged.size]];
+      const blob = nextId();
+      insert(blob, staged.size, staged.file ?? null, staged.data ?? null);
+      return [[blob, 0, staged.size]];
     },
     retain(segments) {
       return [...new Set(segments.map(([blob]) => blob))].every((blob) => count(1, blob).changes === 1);

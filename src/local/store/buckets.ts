@@ -1,4 +1,4 @@
-import type { Database } from './database.ts';
+import { type Database, idsOf } from './database.ts';
 import { type NotificationRule, readStoredRules } from './notification-rules.ts';
 import { S3Error } from './s3-error.ts';
 
@@ -38,7 +38,8 @@ type BucketRow = { id: number; name: string; created: number; versioning: 'Enabl
 /** Opens the buckets kept in the store's file. They are also held in memory: this process is the file's only writer. */
 export function openBuckets(deps: { db: Database; now: () => number }): Buckets {
   const { db, now } = deps;
-  const insert = db.command('INSERT INTO buckets (name, created) VALUES (?, ?)');
+  const insert = db.command('INSERT INTO buckets (id, name, created) VALUES (?, ?, ?)');
+  const nextId = idsOf(db, 'buckets');
   const removeRow = db.command('DELETE FROM buckets WHERE id = ?');
   const removeSettings = db.command('DELETE FROM bucket_settings WHERE bucket = ?');
   const anyVersion = db.query<{ id: number }>('SELECT id FROM versions WHERE bucket = ? LIMIT 1');
@@ -66,8 +67,9 @@ export function openBuckets(deps: { db: Database; now: () => number }): Buckets 
       if (!isBucketName(name)) throw new S3Error('InvalidBucketName', undefined, { details: { BucketName: name } });
       if (byName.has(name)) throw new S3Error('BucketAlreadyOwnedByYou', undefined, { details: { BucketName: name } });
       const created = now();
-      const { rowid } = insert(name, created);
-      const bucket: Bucket = { id: rowid, name, created, versioning: undefined, rules: [] };
+      const id = nextId();
+      insert(id, name, created);
+      const bucket: Bucket = { id, name, created, versioning: undefined, rules: [] };
       byName.set(name, bucket);
       return bucket;
     },

@@ -64,10 +64,22 @@ CREATE INDEX IF NOT EXISTS messages_sent ON messages (queue, sent);
 `;
 
 /**
- * Opens (or makes) `store.sqlite` in `dir` for this process alone.
- * Throws when another process holds the file, or the file was written by a newer version.
+ * Ids for new rows of a table, none of them twice while this process lives: who still holds the id of a row that is gone
+ * must not meet another one under it.
  */
-export function openDatabase(dir: string): Database {
+export function idsOf(db: Database, table: 'blobs' | 'buckets' | 'queues'): () => number {
+  let last = db.query<{ id: number | null }>(`SELECT max(id) AS id FROM ${table}`).get()?.id ?? 0;
+  return () => {
+    last += 1;
+    return last;
+  };
+}
+
+/**
+ * Opens (or makes) `store.sqlite` in `dir` for this process alone.
+ * `onError` hears of what went wrong after a commit (a file that could not be removed). Throws when another process holds the file, or the file was written by a newer version.
+ */
+export function openDatabase(dir: string, onError: (error: unknown) => void): Database {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const path = join(dir, 'store.sqlite');
   const raw = new DatabaseSync(path, { timeout: 5_000 });
@@ -81,7 +93,7 @@ export function openDatabase(dir: string): Database {
       { cause },
     );
   }
-  return wrap(raw);
+  return wrap(raw, onError);
 }
 
 function prepareFile(raw: DatabaseSync, path: string): void {
@@ -99,7 +111,7 @@ function prepareFile(raw: DatabaseSync, path: string): void {
   raw.exec(`BEGIN IMMEDIATE; ${schema} PRAGMA user_version = 1; COMMIT`);
 }
 
-function wrap(raw: DatabaseSync): Database {
+function wrap(raw: DatabaseSync, onError: (error: unknown) => void): Database {
   const begin = raw.prepare('BEGIN IMMEDIATE');
   const commit = raw.prepare('COMMIT');
   const rollback = raw.prepare('ROLLBACK');
@@ -120,7 +132,14 @@ function wrap(raw: DatabaseSync): Database {
     }
     const done = effects;
     effects = [];
-    for (const effect of done) effect();
+    for (const effect of done) {
+      try {
+        effect();
+      } catch (error) {
+        // what was committed stands: its caller must not take it for failed and throw its file away
+        onError(error);
+      }
+    }
     return result;
   }
 

@@ -148,6 +148,8 @@ async function pump(
       }
     }
   } catch (error) {
+    // A client that still sends reads the answer only when all it sends was read.
+    if (!req.complete) req.resume();
     // The client went away in the middle: nobody reads the answer, but what was received must be dropped.
     if (req.errored && !(error instanceof S3Error)) throw new S3Error('IncompleteBody', 'The connection ended before the body did.');
     throw error;

@@ -55,7 +55,7 @@ const RANDOM_POOL_BYTES = 4096;
 export async function startStore(deps: StoreDeps): Promise<RunningStore> {
   const { dir, now, region, id } = deps;
   const randomBytes = pooled(deps.randomBytes);
-  const db = openDatabase(dir);
+  const db = openDatabase(dir, (error) => deps.onError(error, { method: 'COMMIT', url: '', requestId: '' }));
   try {
     // 21 characters of a version id, the nonce of a receipt: no dash, which a command line takes for an option.
     const token = (): string => randomBytes(18).toString('base64url').replaceAll('-', '.');

@@ -78,11 +78,11 @@ export function openMessages(deps: { db: Database; queues: Queues; now: () => nu
   const countHidden = db.query<{ n: number; received: number | null }>(
     'SELECT count(*) AS n, sum(received) AS received FROM messages WHERE queue = ? AND visible > ?',
   );
-  const nextVisible = db.query<{ visible: number | null }>('SELECT min(visible) AS visible FROM messages WHERE queue = ? AND visible > ?');
+  const nextVisible = db.query<{ visible: number | null }>('SELECT min(visible) AS visible FROM messages WHERE queue = ?');
   const removeAll = db.command('DELETE FROM messages WHERE queue = ?');
   const removeOld = db.command('DELETE FROM messages WHERE queue = ? AND sent < ?');
   const swept = new Map<number, number>();
-  const waiters = createWaiters({ now, nextVisible: (queue) => nextVisible.get(queue, now())?.visible ?? undefined });
+  const waiters = createWaiters({ now, nextVisible: (queue) => nextVisible.get(queue)?.visible ?? undefined });
 
   function sweep(queue: Queue, time: number): void {
     if (time - (swept.get(queue.id) ?? 0) < SWEEP_MS) return;
@@ -96,7 +96,9 @@ export function openMessages(deps: { db: Database; queues: Queues; now: () => nu
     // Most polls find nothing: they need no transaction.
     if (!ready.get(queue.id, time, 1)) return [];
     const policy = redrivePolicy(queue.attributes);
-    const grave = policy && queues.findByArn(policy.deadLetterTargetArn);
+    const target = policy && queues.findByArn(policy.deadLetterTargetArn);
+    // a policy that an older version took may name its own queue: what it buried would be found again at once, for ever
+    const grave = target?.id === queue.id ? undefined : target;
     return db.transaction(() => {
       const taken: DeliveredMessage[] = [];
       for (;;) {

@@ -1,5 +1,5 @@
 import { ACCOUNT_ID } from '../credentials.ts';
-import type { Database } from '../database.ts';
+import { type Database, idsOf } from '../database.ts';
 import { checkAttributes, type QueueAttributes, redrivePolicy } from './queue-attributes.ts';
 import { SqsError } from './sqs-error.ts';
 
@@ -27,7 +27,8 @@ type QueueRow = { id: number; name: string; created: number; modified: number; a
 /** Opens the queues kept in the store's file, held in memory too. */
 export function openQueues(deps: { db: Database; now: () => number; region: string }): Queues {
   const { db, now, region } = deps;
-  const insert = db.command('INSERT INTO queues (name, created, modified, attributes) VALUES (?, ?, ?, ?)');
+  const insert = db.command('INSERT INTO queues (id, name, created, modified, attributes) VALUES (?, ?, ?, ?, ?)');
+  const nextId = idsOf(db, 'queues');
   const update = db.command('UPDATE queues SET attributes = ?, modified = ? WHERE id = ?');
   const removeRow = db.command('DELETE FROM queues WHERE id = ?');
   const removeMessages = db.command('DELETE FROM messages WHERE queue = ?');
@@ -44,8 +45,9 @@ export function openQueues(deps: { db: Database; now: () => number; region: stri
     return queue;
   }
 
-  function checkTarget(attributes: QueueAttributes): void {
+  function checkTarget(attributes: QueueAttributes, own: string): void {
     const target = redrivePolicy(attributes)?.deadLetterTargetArn;
+    if (target === own) throw new SqsError('InvalidParameterValueException', `The dead-letter queue ${target} is the queue itself.`);
     if (target === undefined || findByArn(target)) return;
     throw new SqsError(
       'InvalidParameterValueException',
@@ -80,7 +82,7 @@ export function openQueues(deps: { db: Database; now: () => number; region: stri
         );
       }
       checkAttributes(attributes);
-      checkTarget(attributes);
+      checkTarget(attributes, arnOf(name));
       const existing = named.get(name);
       if (existing) {
         const differs = Object.entries(attributes).find(([key, value]) => existing.attributes[key] !== value);
@@ -91,14 +93,15 @@ export function openQueues(deps: { db: Database; now: () => number; region: stri
         );
       }
       const created = now();
-      const { rowid } = insert(name, created, created, JSON.stringify(attributes));
-      const queue = { id: rowid, name, arn: arnOf(name), created, modified: created, attributes };
+      const id = nextId();
+      insert(id, name, created, created, JSON.stringify(attributes));
+      const queue = { id, name, arn: arnOf(name), created, modified: created, attributes };
       named.set(name, queue);
       return queue;
     },
     setAttributes(queue, attributes) {
       checkAttributes(attributes);
-      checkTarget(attributes);
+      checkTarget(attributes, queue.arn);
       const merged = { ...queue.attributes, ...attributes };
       for (const [name, value] of Object.entries(merged)) if (value === '') delete merged[name];
       const modified = now();

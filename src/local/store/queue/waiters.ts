@@ -13,7 +13,7 @@ export type Waiters = {
 type Waiter = { attempt: () => boolean; end: () => void; fail: (error: unknown) => void };
 type Line = { waiters: Set<Waiter>; timer: NodeJS.Timeout | undefined };
 
-/** Makes the waiting room. `nextVisible` tells when (ms since 1970) the next hidden message of a queue can be had. */
+/** Makes the waiting room. `nextVisible` tells when (ms since 1970) the next message of a queue can be had, also when that is over: nobody may have looked since. */
 export function createWaiters(deps: { now: () => number; nextVisible: (queue: number) => number | undefined }): Waiters {
   const { now, nextVisible } = deps;
   const lines = new Map<number, Line>();

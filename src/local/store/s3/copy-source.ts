@@ -21,15 +21,14 @@ const MAX_COPY_BYTES = 5 * 1024 ** 3;
 export function findCopySource(context: S3Context): CopySource {
   const { headers } = context;
   const header = headers['x-amz-copy-source'] ?? '';
-  const match = /^\/?([^/?]+)\/(.+?)(?:\?versionId=([^&]+))?$/s.exec(header);
-  const [, bucketText, keyText, versionId] = match ?? [];
-  if (!bucketText || !keyText || bucketText.startsWith('arn:')) {
+  const [, named = '', versionId] = /^(.*?)(?:\?versionId=([^&]+))?$/s.exec(header) ?? [];
+  // Some clients encode the slash between bucket and key too.
+  const [, bucketName, key] = /^\/?([^/]+)\/(.+)$/s.exec(decodePercent(named)) ?? [];
+  if (!bucketName || !key || bucketName.startsWith('arn:')) {
     throw new S3Error('InvalidArgument', 'Copy Source must mention the source bucket and key: sourcebucket/sourcekey', {
       details: { ArgumentName: 'x-amz-copy-source', ArgumentValue: header },
     });
   }
-  // Some clients encode the slash between bucket and key too.
-  const [bucketName, key] = [decodePercent(bucketText), decodePercent(keyText)];
   const bucket = openBucket(context, bucketName);
   const object = findReadable(context, bucket, key, versionId);
   judgeCopySource(object, headers);

@@ -1,4 +1,4 @@
-import { type Checksum, readAlgorithm } from '../checksums.ts';
+import { announcedChecksum, type Checksum, readAlgorithm } from '../checksums.ts';
 import { ACCOUNT_ID } from '../credentials.ts';
 import { receiveBody } from '../receive-body.ts';
 import { S3Error } from '../s3-error.ts';
@@ -58,6 +58,13 @@ export async function uploadPart(context: S3Context): Promise<Answer> {
   const bucket = bucketOf(context);
   const number = partNumberOf(context);
   const upload = uploadOf(context);
+  const announced = announcedChecksum(context.headers)?.algorithm;
+  if (upload.algorithm !== undefined && announced !== undefined && announced !== upload.algorithm) {
+    throw new S3Error(
+      'InvalidRequest',
+      `Checksum Type mismatch occurred, expected checksum Type: ${upload.algorithm.toLowerCase()}, actual checksum Type: ${announced.toLowerCase()}`,
+    );
+  }
   context.welcomeBody();
   const { staged, md5, checksum } = await receiveBody(context, services.blobs, upload.algorithm);
   const etag = md5.toString('hex');

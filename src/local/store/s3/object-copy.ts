@@ -14,7 +14,7 @@ const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/';
 /** PUT with x-amz-copy-source: the new object shares the bytes of the old one. */
 export async function copyObject(context: S3Context): Promise<Answer> {
   const { services, headers, key, requester, bucketName } = context;
-  const bucket = bucketOf(context);
+  bucketOf(context);
   const replace = readDirective(headers['x-amz-metadata-directive']);
   const asked = readAttributes(headers);
   const precondition = writePrecondition(headers);
@@ -31,7 +31,8 @@ export async function copyObject(context: S3Context): Promise<Answer> {
   const { etag, checksum } = await digestOfCopy(context, source);
   const attributes = replace ? asked : inherit(object.attributes, asked);
   const { versionId, modified } = services.objects.put(
-    bucket,
+    // it may have gone while the source was read
+    bucketOf(context),
     { key, body: { segments: object.segments }, etag, size: object.size, attributes: checksum ? { ...attributes, checksum } : attributes },
     { event: 'ObjectCreated:Copy', requester, precondition },
   );

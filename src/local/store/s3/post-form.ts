@@ -1,7 +1,7 @@
 // POST of a form: a browser's upload, signed by the policy inside the form (S3 API reference, "POST Object" and "POST policy").
 import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { Busboy, type BusboyFileStream, type BusboyInstance } from '@fastify/busboy';
+import { Busboy, type BusboyFileStream, type BusboyHeaders, type BusboyInstance } from '@fastify/busboy';
 import type { Requester } from '../events.ts';
 import { S3Error } from '../s3-error.ts';
 import type { Verifier } from '../sigv4.ts';
@@ -27,16 +27,13 @@ export interface PostForm {
 /** Stores the file of the form under the key of the form. Throws S3Error; nothing is kept then. */
 export async function postForm(form: PostForm): Promise<Answer> {
   const { services, verifier, req, bucketName, headers, requester } = form;
-  const parser = new Busboy({
-    headers: { ...req.headers, 'content-type': headers['content-type'] ?? '' },
-    limits: { fieldSize: MAX_FIELDS_BYTES, fields: MAX_FIELDS, files: 1, parts: MAX_FIELDS + 1 },
-    // a text field may come with a content type, but only the field `file` is the file
-    isPartAFile: (name) => name === 'file',
-    preservePath: true,
-  });
+  const parser = parserOf({ ...req.headers, 'content-type': headers['content-type'] ?? '' });
   form.welcomeBody();
-  const { fields, file, filename } = await fieldsBeforeFile(req, parser);
+  let file: BusboyFileStream | undefined;
   try {
+    const found = await fieldsBeforeFile(req, parser);
+    const { fields, filename } = found;
+    file = found.file;
     const key = (fields.get('key') ?? '').replace(/\$\{filename\}/g, () => filename);
     if (key === '') throw new S3Error('InvalidArgument', 'Bucket POST must contain a field named "key". It must come before the file.');
     const credential = await verifier.verifyForm({
@@ -49,13 +46,14 @@ export async function postForm(form: PostForm): Promise<Answer> {
     });
     const policy = checkPolicy(fields, { bucket: bucketName, now: services.now() });
     authorize(credential, 's3:PutObject', `${bucketName}/${key}`);
-    const bucket = services.buckets.get(bucketName);
+    services.buckets.get(bucketName);
     const attributes = readAttributes(asHeaders(fields));
     const { staged, etag } = await receiveFile(services, file, sizesOf(policy));
     let versionId: string | undefined;
     try {
       ({ versionId } = services.objects.put(
-        bucket,
+        // it may have gone while the file came
+        services.buckets.get(bucketName),
         { key, body: { staged }, etag, size: staged.size, attributes },
         { event: 'ObjectCreated:Post', requester: { ...requester, principalId: credential.userId }, precondition: undefined },
       ));
@@ -72,9 +70,23 @@ export async function postForm(form: PostForm): Promise<Answer> {
     });
   } finally {
     // what is left of the form is read and dropped, so that the answer is read by a client that still sends
-    file.resume();
-    parser.on('error', () => {});
+    file?.resume();
     if (!req.complete) req.resume();
+  }
+}
+
+function parserOf(headers: BusboyHeaders): BusboyInstance {
+  try {
+    return new Busboy({
+      headers,
+      limits: { fieldSize: MAX_FIELDS_BYTES, fields: MAX_FIELDS, files: 1, parts: MAX_FIELDS + 1 },
+      // a text field may come with a content type, but only the field `file` is the file
+      isPartAFile: (name) => name === 'file',
+      preservePath: true,
+    });
+  } catch {
+    // a form without a boundary
+    throw new S3Error('MalformedPOSTRequest');
   }
 }
 
@@ -86,9 +98,12 @@ async function fieldsBeforeFile(
   const fields = new Map<string, string>();
   return await new Promise((resolve, reject) => {
     let size = 0;
+    let file: BusboyFileStream | undefined;
     const fail = (error: S3Error) => {
       req.unpipe(parser);
       reject(error);
+      // whoever reads it hears of it, also when that begins later
+      file?.destroy(error);
     };
     parser.on('field', (name, value, _nameTruncated, valueTruncated) => {
       size += Buffer.byteLength(name) + Buffer.byteLength(value);
@@ -98,11 +113,16 @@ async function fieldsBeforeFile(
         );
       else fields.set(name.toLowerCase(), value);
     });
-    parser.on('file', (_name, file, filename) => resolve({ fields, file, filename: filename ?? '' }));
+    parser.on('file', (_name, found, filename) => {
+      file = found;
+      // a form that ends in its file: busboy tells of it when nobody may listen yet, or not any more
+      found.on('error', (error: Error) => found.destroy(error));
+      resolve({ fields, file: found, filename: filename ?? '' });
+    });
     parser.once('finish', () =>
       fail(new S3Error('InvalidArgument', 'POST requires exactly one file upload per request: found none. The field is named "file".')),
     );
-    parser.once('error', () => fail(new S3Error('MalformedPOSTRequest')));
+    parser.on('error', () => fail(new S3Error('MalformedPOSTRequest')));
     req.once('aborted', () => fail(new S3Error('IncompleteBody', 'The connection ended before the form did.')));
     req.pipe(parser);
   });
@@ -128,7 +148,9 @@ async function receiveFile(services: S3Services, file: BusboyFileStream, sizes: 
     return { staged: await sink.finish(), etag: md5.digest('hex') };
   } catch (error) {
     await sink.abort();
-    throw error instanceof S3Error ? error : new S3Error('IncompleteBody', 'The form ended in the middle of the file.');
+    // a fault of the disk is none of the client's
+    if (error instanceof S3Error || file.errored === null) throw error;
+    throw new S3Error('IncompleteBody', 'The form ended in the middle of the file.');
   }
 }
 
