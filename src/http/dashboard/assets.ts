@@ -10,9 +10,13 @@ const STYLES = ['theme', 'frame', 'states', 'timeline', 'graph', 'tables', 'log'
   (name) => `client/styles/${name}.css`,
 );
 
+/** Scripts come after those that they import: a name has the hash of what is in the file, and so of the names in it. */
 const FILES = {
   'dashboard.css': [STYLES, 'text/css; charset=utf-8'],
   'favicon.svg': ['client/favicon.svg', 'image/svg+xml'],
+  'morph.js': ['client/morph.ts', 'text/javascript; charset=utf-8'],
+  'stream.js': ['client/stream.ts', 'text/javascript; charset=utf-8'],
+  'live.js': ['client/live.ts', 'text/javascript; charset=utf-8'],
   'main.js': ['client/main.ts', 'text/javascript; charset=utf-8'],
   'keyboard.js': ['client/keyboard.ts', 'text/javascript; charset=utf-8'],
   'log.js': ['client/log.ts', 'text/javascript; charset=utf-8'],
@@ -31,19 +35,25 @@ export type Assets = ReadonlyMap<AssetName, Asset>;
 
 /** Reads all files. Throws what the file system throws. */
 export function loadAssets(): Assets {
-  const read = (name: AssetName): [AssetName, Asset] => {
+  const assets = new Map<AssetName, Asset>();
+  for (const name of Object.keys(FILES) as AssetName[]) {
     const [files, type] = FILES[name];
     const body = [files]
       .flat()
       .map((file) => {
         const text = readFileSync(new URL(file, import.meta.url), 'utf8');
-        return file.endsWith('.ts') ? stripTypeScriptTypes(text) : text;
+        return file.endsWith('.ts') ? addressed(stripTypeScriptTypes(text), assets) : text;
       })
       .join('');
     const hash = createHash('sha256').update(body).digest('base64url').slice(0, 10);
-    return [name, { path: `/assets/${name.replace('.', `.${hash}.`)}`, type, body }];
-  };
-  return new Map((Object.keys(FILES) as AssetName[]).map(read));
+    assets.set(name, { path: `/assets/${name.replace('.', `.${hash}.`)}`, type, body });
+  }
+  return assets;
+}
+
+/** A script whose imports name the addresses of what they import. */
+function addressed(script: string, assets: Assets): string {
+  return script.replaceAll(/ from '\.\/([a-z-]+)\.ts'/g, (_, name: string) => ` from '${assetPath(assets, `${name}.js` as AssetName)}'`);
 }
 
 /** The address of a file, hash included. */

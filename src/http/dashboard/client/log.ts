@@ -1,14 +1,16 @@
 // The live log of a dyno: follows, searches, copies, links to a line. Lines come as text and class names, and become text
 // nodes: nothing that a process prints is ever markup here.
+import { type KeptStream, keepStream, pageStands } from './stream.ts';
+
 type Piece = readonly [text: string, classes: string];
 type Line = readonly [at: string, platform: boolean, pieces: readonly Piece[]];
 
 const MOST_LINES = 5_000;
-let current: { place: HTMLElement; source: EventSource } | undefined;
+let current: { place: HTMLElement; stream: KeptStream } | undefined;
 
 function open(place: HTMLElement): void {
   if (current?.place === place) return;
-  current?.source.close();
+  current?.stream.end();
   const address = place.dataset['log'] ?? '';
   const full = place.querySelector('a')?.getAttribute('href') ?? '';
   const list = make('ol', 'lines');
@@ -41,35 +43,54 @@ function open(place: HTMLElement): void {
     if (!atEnd) pressed(follow, false);
   });
 
-  const source = new EventSource(address);
-  current = { place, source };
   let lines = 0;
-  // a stream that begins anew sends everything anew
-  source.addEventListener('open', () => {
-    list.replaceChildren();
-    lines = 0;
-    say('');
-  });
-  source.addEventListener('lines', (event) => {
-    const fresh = JSON.parse(String(event.data)) as readonly Line[];
+  // a stream that begins anew sends everything anew; until it does, what was there stays, and then the place that was read
+  let anew = true;
+  let before = { top: 0, lines: 0 };
+  const add = (fresh: readonly Line[]) => {
+    if (anew) {
+      before = { top: list.scrollTop, lines };
+      list.replaceChildren();
+      lines = 0;
+      anew = false;
+    }
     list.append(...fresh.map((line, i) => row(line, lines + i + 1, full)));
     lines += fresh.length;
     while (list.childElementCount > MOST_LINES) list.firstElementChild?.remove();
     if (search.value !== '') say(mark(list, search.value));
     if (follow.getAttribute('aria-pressed') === 'true') list.scrollTop = list.scrollHeight;
+    else if (lines - fresh.length < before.lines) list.scrollTop = before.top;
+  };
+  const stream = keepStream(address, {
+    open: () => {
+      anew = true;
+      say('');
+    },
+    lost: () => say('connection lost, trying again'),
+    stands: async () => {
+      const stands = await pageStands();
+      if (!stands) say('not shown any more: load the page again');
+      return stands;
+    },
+    events: {
+      lines: (event) => add(JSON.parse(String(event.data)) as readonly Line[]),
+      end: () => {
+        stream.end();
+        say(list.childElementCount === 0 ? 'nothing was written' : 'ended');
+        pressed(follow, false);
+      },
+      unavailable: (event) => {
+        stream.end();
+        // opened again for a page that is seen again: what it showed is more than a reason
+        if (list.childElementCount > 0) return say(`not live: ${String(event.data)}`);
+        const why = make('p', 'log-open');
+        why.textContent = `${String(event.data)} `;
+        why.append(link('What shows it', full));
+        list.replaceWith(why);
+      },
+    },
   });
-  source.addEventListener('end', () => {
-    source.close();
-    say(list.childElementCount === 0 ? 'nothing was written' : 'ended');
-    pressed(follow, false);
-  });
-  source.addEventListener('unavailable', (event) => {
-    source.close();
-    const why = make('p', 'log-open');
-    why.textContent = `${String(event.data)} `;
-    why.append(link('What shows it', full));
-    list.replaceWith(why);
-  });
+  current = { place, stream };
 }
 
 function row([at, platform, pieces]: Line, number: number, full: string): HTMLElement {
@@ -146,6 +167,10 @@ function pressed(element: Element, on: boolean): void {
 function look(): void {
   const place = document.querySelector<HTMLElement>('[data-log]');
   if (place !== null) open(place);
+  else {
+    current?.stream.end();
+    current = undefined;
+  }
 }
 document.addEventListener('autofiles:shown', look);
 look();
