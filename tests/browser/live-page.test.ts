@@ -1,6 +1,7 @@
-// What keeps a page live: streams that are refused, sessions that end, hidden tabs, and how often it looks again.
-import type { Browser, Page } from 'playwright-core';
+// What keeps a page live: streams that are refused, sessions that end, other apps, hidden tabs, and how often it looks again.
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createSessions } from '../../src/queues/sessions.ts';
 import { until } from '../support/until.ts';
 import { openTab, startBrowser } from './browser.ts';
 import { startWorld, type World } from './world.ts';
@@ -116,6 +117,32 @@ it('says that the session ended, keeps what it shows, and asks no more', async (
   expect(asked.filter((path) => path === `/runs/${run}`)).toEqual([]);
   await close();
 });
+
+it('does not become another app’s page when that is opened in the same browser', async () => {
+  const { page, close } = await openTab(browser, world);
+  await page.goto(`${world.url}/runs`);
+  await live(page).getByText('live', { exact: true }).waitFor();
+  expect(await page.locator('header .app').innerText()).toContain('app');
+  await page.evaluate('window.stays = true');
+  await signIn(page.context(), (await world.engine.otherResource()).id);
+  await see(page, 'visible');
+  await page.getByRole('alert').getByText('Another app’s dashboard was opened in this browser; open this one again').waitFor();
+  await live(page).getByText('not live').waitFor();
+  expect(await page.locator(`tr[id="${run}"]`).count()).toBe(1);
+  // what happens to it from now on is not for here
+  const id = world.engine.upload([{ cmd: 'quick' }]);
+  await world.engine.ended(id);
+  await see(page, 'visible');
+  expect(await page.locator(`tr[id="${id}"]`).count()).toBe(0);
+  expect(await page.evaluate('window.stays')).toBe(true);
+  await close();
+});
+
+/** The cookie of a session of another resource takes the place of the one that is there. */
+async function signIn(context: BrowserContext, resource: string): Promise<void> {
+  const value = await createSessions({ redis: world.engine.redis }).begin({ resource, by: 'sso', name: 'other@example.com' });
+  await context.addCookies([{ name: 'autofiles', value, url: world.url, httpOnly: true, sameSite: 'Lax' }]);
+}
 
 it('holds no stream while it is hidden, and shows what happened meanwhile where the reader was', async () => {
   const { page, complaints, close } = await openTab(browser, world);

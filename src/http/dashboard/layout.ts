@@ -15,6 +15,8 @@ export interface View {
   /** Where the resource's bucket is reached by browsers: scheme, host, port; empty while there is none. */
   readonly store: string;
   readonly assets: Assets;
+  /** Id of the resource; undefined for who is nobody's visitor. */
+  readonly resource?: string;
   /** Goes into every form that changes something; undefined where the session needs none. */
   readonly csrf: string | undefined;
   /** Whether this session may change anything. */
@@ -58,11 +60,11 @@ export function page(view: View, { title, current, main, live, tick, scripts = [
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <title>${title} · Autofiles</title><link rel="stylesheet" href="${asset('dashboard.css')}"><link rel="icon" type="image/svg+xml" href="${asset('favicon.svg')}">
 ${(['main.js', 'keyboard.js', ...scripts] as const).map((name) => html`<script type="module" src="${asset(name)}"></script>`)}</head>
-<body class="mode-${view.mode}"${live === undefined ? '' : html` data-live="${live}"`}${tick === undefined ? '' : html` data-tick="${tick}"`}>${iconSprite()}
+<body class="mode-${view.mode}"${view.resource === undefined ? '' : html` data-resource="${view.resource}"`}${live === undefined ? '' : html` data-live="${live}"`}${tick === undefined ? '' : html` data-tick="${tick}"`}>${iconSprite()}
 <a class="skip" href="#main">Skip to the content</a>
 <header class="top"><a class="logo" href="/"><svg width="22" height="22" viewBox="0 0 24 24" aria-hidden="true"><path class="logo-file" d="M4 2h9l5 5v15H4z"/><path class="logo-bolt" d="M12 8l-4 7h3l-1 5 5-7h-3.4z"/></svg><span>Autofiles</span></a>
 <nav aria-label="Main"><ul>${PAGES.map(([name, href, word]) => html`<li><a href="${href}"${name === current ? html` aria-current="page"` : ''}>${word}</a></li>`)}${view.operator ? html`<li><a href="/admin/queues">Queues</a></li>` : ''}</ul></nav>
-<div class="top-end">${live === undefined ? '' : html`<span class="live" id="live" role="status" data-keep><span class="dot"></span><span id="live-word">not live without JavaScript</span></span>`}<span class="mode" title="${modeTitle}">${mode}</span><button class="ghost" type="button" data-help aria-label="Keyboard shortcuts" hidden>?</button></div></header>
+<div class="top-end">${live === undefined ? '' : html`<span class="live" id="live" role="status" data-keep><span class="dot"></span><span id="live-word">not live without JavaScript</span></span>`}${view.app === '' ? '' : html`<span class="app" title="The app ${view.app}"><span class="vh">App </span>${view.app}</span>`}<span class="mode" title="${modeTitle}">${mode}</span><button class="ghost" type="button" data-help aria-label="Keyboard shortcuts" hidden>?</button></div></header>
 <main id="main" tabindex="-1">${main}</main>
 <div id="toast" role="status" aria-live="polite"></div>
 ${shortcuts()}

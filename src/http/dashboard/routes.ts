@@ -8,6 +8,7 @@ import { errorPage } from './error-page.ts';
 import { type FilesPageDeps, filesPageRoutes } from './files-routes.ts';
 import { type LogSource, logRoutes } from './log-routes.ts';
 import { type OverviewDeps, overviewRoutes } from './overview-routes.ts';
+import { pageMarks } from './page-marks.ts';
 import { type RunPageDeps, runRoutes } from './run-routes.ts';
 import { type RunsListDeps, runsListRoutes } from './runs-list-routes.ts';
 import { type SettingsDeps, settingsRoutes } from './settings-routes.ts';
@@ -26,7 +27,7 @@ const PAGES = ['/', '/runs', '/runs/*', '/files', '/files/*', '/settings', '/set
 export function dashboardRoutes(deps: DashboardDeps): Hono<VisitEnv> {
   const routes = new Hono<VisitEnv>();
   routes.route('/', assetRoutes(deps.assets));
-  for (const path of PAGES) routes.use(path, visit(deps));
+  for (const path of PAGES) routes.use(path, visit(deps), pageMarks());
   routes.onError((error, c) => {
     const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
     if (failure.status >= 500) deps.log.error({ path: c.req.path, error: messageOf(error) }, 'page failed');

@@ -8,6 +8,8 @@ const REFRESH_GAP_MS = 120;
 const LOST_AGAIN_MS = 2_000;
 
 const main = document.querySelector('main');
+/** Whose page this is. Another app's dashboard, opened in the same browser, has the same addresses and takes the session's place. */
+const owner = document.body.dataset['resource'];
 
 let fetching = false;
 let wanted = false;
@@ -45,7 +47,11 @@ export async function refresh(): Promise<void> {
 }
 
 function show({ ok, status }: Response, next: Document): void {
-  const { live, tick } = next.body.dataset;
+  const { resource, live, tick } = next.body.dataset;
+  if (owner !== undefined && resource !== undefined && resource !== owner) {
+    leave('not live', 'Another app’s dashboard was opened in this browser; open this one again.');
+    return;
+  }
   if (isRefusal(status)) {
     if (status === 404) leave('no longer there', 'This page is no longer there; what stands here is as it was.');
     else leave('signed out', 'You are signed out; what stands here is as it was. Open the dashboard again as you did before.');
