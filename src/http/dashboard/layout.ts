@@ -19,6 +19,8 @@ export interface View {
   readonly resource?: string;
   /** Goes into every form that changes something; undefined where the session needs none. */
   readonly csrf: string | undefined;
+  /** A word that no other page has; in forms it tells an order that is sent twice from two. */
+  readonly nonce?: string;
   /** Whether this session may change anything. */
   readonly write: boolean;
   /** Whether it may see the queues of all resources. */

@@ -7,15 +7,19 @@ import { icon } from './icons.ts';
 export interface FormGuard {
   /** Proof that the form came from a page of ours; undefined where the session needs none. */
   readonly csrf: string | undefined;
+  /** The page's own word: what is ordered twice with it is one order. */
+  readonly nonce?: string | undefined;
 }
 
 export interface RetryForm extends FormGuard {
   readonly runId: string;
 }
 
-/** The hidden field of every form that changes something. */
-export function guardField({ csrf }: FormGuard): Html | '' {
-  return csrf === undefined ? '' : html`<input type="hidden" name="csrf" value="${csrf}">`;
+/** The hidden fields of every form that changes something. */
+export function guardField({ csrf, nonce }: FormGuard): Html {
+  const field = (name: string, value: string | undefined) =>
+    value === undefined ? '' : html`<input type="hidden" name="${name}" value="${value}" autocomplete="off">`;
+  return html`${field('csrf', csrf)}${field('nonce', nonce)}`;
 }
 
 /** The menu in a task's row: only this task, from its step on, all that failed, the whole run. */

@@ -27,7 +27,7 @@ const PAGES = ['/', '/runs', '/runs/*', '/files', '/files/*', '/settings', '/set
 export function dashboardRoutes(deps: DashboardDeps): Hono<VisitEnv> {
   const routes = new Hono<VisitEnv>();
   routes.route('/', assetRoutes(deps.assets));
-  for (const path of PAGES) routes.use(path, visit(deps), pageMarks());
+  for (const path of PAGES) routes.use(path, visit(deps), pageMarks(deps));
   routes.onError((error, c) => {
     const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
     if (failure.status >= 500) deps.log.error({ path: c.req.path, error: messageOf(error) }, 'page failed');

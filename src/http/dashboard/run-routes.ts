@@ -1,13 +1,14 @@
 // Pages and forms of one run, and the stream that tells when to look at it again.
 import { type Context, Hono } from 'hono';
 import type { Transition } from '../../queues/channel.ts';
-import type { Selection } from '../../queues/replay.ts';
+import type { ReplayOrder } from '../../queues/replay.ts';
 import { Failure } from '../../schema/failures.ts';
-import { parseRunId, parseTaskId } from '../../schema/ids.ts';
+import { parseRunId } from '../../schema/ids.ts';
 import { isFinal, type RunView } from '../../schema/run-view.ts';
 import type { Streams } from '../streams.ts';
 import { againPage } from './again-page.ts';
 import { readForm } from './read-form.ts';
+import { namedOrder, readRetryForm } from './retry-order.ts';
 import { runPage } from './run-page.ts';
 import { savedPage } from './stages.ts';
 import { showPage, type VisitEnv } from './visit.ts';
@@ -20,7 +21,7 @@ export interface ShowsRuns {
 export interface RunPageDeps extends ShowsRuns {
   readonly streams: Streams;
   /** Runs an ended run again and answers with the new run's id. */
-  readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
+  readonly retry: (order: Omit<ReplayOrder, 'cap'>) => Promise<string>;
   readonly cancel: (runId: string, by: string) => Promise<string>;
   /** The text of a run's workflow; undefined where it has none. */
   readonly document: (runId: string) => Promise<string | undefined>;
@@ -66,7 +67,7 @@ export function runRoutes(deps: RunPageDeps): Hono<VisitEnv> {
     const order = readRetryForm(form, run.id);
     // an edited workflow that is wrong comes back as it was typed, with what is wrong in it
     try {
-      return c.redirect(`/runs/${await deps.retry({ runId: run.id, nonce: deps.id(), ...order })}`, 303);
+      return c.redirect(`/runs/${await deps.retry({ runId: run.id, ...namedOrder(form, order, deps.id) })}`, 303);
     } catch (error) {
       if (!(error instanceof Failure) || error.status >= 500 || order.workflow === undefined) throw error;
       return showPage(c, againPage(c.var.visit.view, run, { text: order.workflow, fault: error.detail, selection: order.selection }), 422);
@@ -103,33 +104,5 @@ function pretty(text: string | undefined): string {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
     return text;
-  }
-}
-
-function readRetryForm(form: FormData, runId: string): { selection: Selection; workflow?: string } {
-  const text = (name: string): string => {
-    const value = form.get(name);
-    return typeof value === 'string' ? value : '';
-  };
-  // sent along with every form; only what was changed is an edited one
-  const workflow = text('workflow').replaceAll('\r\n', '\n');
-  const edited = workflow === '' || workflow === text('own').replaceAll('\r\n', '\n') ? {} : { workflow };
-  switch (text('mode')) {
-    case 'run':
-      return { selection: { mode: 'run' }, ...edited };
-    case 'failed':
-      return { selection: { mode: 'failed' }, ...edited };
-    case 'from':
-      if (!/^[1-9]\d{0,2}$/.test(text('step')))
-        throw new Failure('request_invalid', `step: found ${JSON.stringify(text('step'))}, expected the number of a step.`);
-      return { selection: { mode: 'from', step: Number(text('step')) - 1 }, ...edited };
-    case 'task': {
-      const task = parseTaskId(text('task'));
-      if (task === undefined || task.runId !== runId)
-        throw new Failure('request_invalid', `task: found ${JSON.stringify(text('task'))}, expected a task of run ${runId}.`);
-      return { selection: { mode: 'task', step: task.step, index: task.index }, ...edited };
-    }
-    default:
-      throw new Failure('request_invalid', `mode: found ${JSON.stringify(text('mode'))}, expected run, from, task or failed.`);
   }
 }

@@ -2,13 +2,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Hono } from 'hono';
 import type { Feed } from '../../queues/feed.ts';
-import type { Selection } from '../../queues/replay.ts';
+import type { ReplayOrder } from '../../queues/replay.ts';
 import type { RunQuery } from '../../queues/run-list.ts';
 import { Failure } from '../../schema/failures.ts';
 import type { RunPage } from '../../schema/run-view.ts';
 import type { Streams } from '../streams.ts';
 import { type BulkResult, bulkPage } from './bulk-page.ts';
 import { readForm } from './read-form.ts';
+import { namedOrder } from './retry-order.ts';
 import { queryOf, readFilter } from './runs-filter.ts';
 import { runsPage } from './runs-page.ts';
 import { showPage, type Visit, type VisitEnv } from './visit.ts';
@@ -24,7 +25,7 @@ export interface RunsListDeps {
   readonly streams: Streams;
   readonly list: (query: RunQuery) => Promise<RunPage>;
   /** Runs an ended run again and answers with the new run's id. */
-  readonly retry: (order: { runId: string; selection: Selection; workflow?: string; nonce: string }) => Promise<string>;
+  readonly retry: (order: Omit<ReplayOrder, 'cap'>) => Promise<string>;
   readonly cancel: (runId: string, by: string) => Promise<string>;
   /** Whose run it is; undefined: no such run. */
   readonly head: (runId: string) => Promise<{ resource: string } | undefined>;
@@ -50,8 +51,9 @@ export function runsListRoutes(deps: RunsListDeps): Hono<VisitEnv> {
     if (ids.length === 0) throw new Failure('request_invalid', 'Found no run, expected at least one to be selected.');
     if (ids.length > MAX_BULK) throw new Failure('request_invalid', `Found ${ids.length} runs, expected at most ${MAX_BULK} at a time.`);
     const results: BulkResult[] = [];
+    const order = namedOrder(form, { selection: { mode: 'failed' } }, deps.id);
     // one after the other: what one refuses must not keep the others from being done
-    for (const id of ids) results.push(await actOn(deps, id, action, c.var.visit));
+    for (const id of ids) results.push(await actOn(deps, id, action === 'cancel' ? 'cancel' : order, c.var.visit));
     return showPage(c, bulkPage(c.var.visit.view, action, results));
   });
 
@@ -74,12 +76,17 @@ export function runsListRoutes(deps: RunsListDeps): Hono<VisitEnv> {
   return routes;
 }
 
-async function actOn(deps: RunsListDeps, id: string, action: 'retry' | 'cancel', visit: Visit): Promise<BulkResult> {
+async function actOn(
+  deps: RunsListDeps,
+  id: string,
+  action: 'cancel' | Omit<ReplayOrder, 'cap' | 'runId'>,
+  visit: Visit,
+): Promise<BulkResult> {
   try {
     // another resource's run answers like one that never was
     if ((await deps.head(id))?.resource !== visit.resource) throw new Failure('not_found', `Found no run ${id}.`);
     if (action === 'cancel') return { id, ok: true, text: await deps.cancel(id, visit.name) };
-    const again = await deps.retry({ runId: id, selection: { mode: 'failed' }, nonce: deps.id() });
+    const again = await deps.retry({ runId: id, ...action });
     return { id, ok: true, text: again, again };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;

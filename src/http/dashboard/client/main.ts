@@ -1,4 +1,5 @@
-// What every page does in the browser: it follows clicks and keeps relative times fresh. What keeps it live: live.ts.
+// What every page does in the browser: it follows clicks, sends each form once, and keeps relative times fresh. What keeps it
+// live: live.ts.
 import { refresh } from './live.ts';
 
 // ---- times
@@ -82,3 +83,24 @@ function countSelected(): void {
   for (const button of document.querySelectorAll<HTMLButtonElement>('[data-bulk]')) button.disabled = chosen === 0;
 }
 countSelected();
+
+// ---- what is sent
+
+/** Milliseconds after which a form may be sent again: Heroku's router gives an answer up after 30 s. */
+const SENT_MS = 30_000;
+let sent = new WeakSet<HTMLFormElement>();
+
+// a double click, or a key that is held down, sends a form twice: that would start a second run, or make a second token
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  // one that saves a file says itself when it may be sent again
+  if (!(form instanceof HTMLFormElement) || form.getAttribute('method') !== 'post' || form.matches('[data-upload]')) return;
+  if (sent.has(form)) return event.preventDefault();
+  sent.add(form);
+  setTimeout(() => sent.delete(form), SENT_MS);
+});
+addEventListener('pageshow', ({ persisted }) => {
+  sent = new WeakSet();
+  // a page that the browser kept and shows again: what is ordered from it now is another order
+  if (persisted) for (const field of document.querySelectorAll<HTMLInputElement>('input[name="nonce"]')) field.value = crypto.randomUUID();
+});

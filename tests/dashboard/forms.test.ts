@@ -1,0 +1,148 @@
+// What the forms of the dashboard do without a script: orders that are sent twice.
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createSessions } from '../../src/queues/sessions.ts';
+import { root, runStore, type TestStore } from '../store/running-store.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
+import { createBucket } from '../support/store-bucket.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { openTestWeb, type TestWeb } from '../support/test-web.ts';
+
+let server: TestRedis;
+let store: TestStore;
+let engine: TestEngine;
+let web: TestWeb;
+let cookie: string;
+let csrf: string;
+
+beforeAll(async () => {
+  server = await startRedis();
+  store = await runStore();
+  engine = await startTestEngine(server, {
+    ok: async (dyno) => {
+      await dyno.output(5);
+      return dyno.accept();
+    },
+    fails: (dyno) => {
+      dyno.exit(5, 1);
+      return dyno.accept();
+    },
+  });
+  web = await openTestWeb(server, {
+    resource: engine.resource,
+    env: {
+      AUTOFILES_S3_ENDPOINT: store.endpoint,
+      AUTOFILES_ACCESS_KEY_ID: root.accessKeyId,
+      AUTOFILES_SECRET_ACCESS_KEY: root.secretAccessKey,
+    },
+  });
+  await createBucket(store, engine.bucket);
+  const secret = await createSessions({ redis: engine.redis }).begin({ resource: engine.resource, by: 'sso', name: 'owner@example.com' });
+  cookie = `autofiles=${secret}`;
+  csrf = createHash('sha256').update(`csrf\n${secret}`).digest('base64url');
+});
+afterAll(async () => {
+  await web?.close();
+  await engine?.stop();
+  await store?.close();
+  await server?.stop();
+});
+
+const get = async (path: string) => {
+  const response = await web.call('GET', path, { token: undefined, headers: { cookie } });
+  expect(response.status, path).toBe(200);
+  return await response.text();
+};
+const post = async (path: string, fields: Readonly<Record<string, string>>) => {
+  const body = new FormData();
+  for (const [name, value] of Object.entries({ csrf, ...fields })) body.append(name, value);
+  // as browsers send it: encoded first, so that its length is known
+  const encoded = new Response(body);
+  const bytes = await encoded.arrayBuffer();
+  const headers = {
+    cookie,
+    host: '127.0.0.1',
+    'content-type': encoded.headers.get('content-type') ?? '',
+    'content-length': String(bytes.byteLength),
+  };
+  return await web.fetch(new Request(`http://127.0.0.1${path}`, { method: 'POST', body: bytes, headers }));
+};
+const nonceOf = (page: string) => /name="nonce" value="([^"]+)"/.exec(page)?.[1] ?? expect.fail('no nonce');
+const task = (cmd: string) => ({ cmd, timeout: 30, retries: 0 });
+/** A run that has ended, made of these commands. */
+const ended = async (...commands: string[]) => {
+  const id = engine.upload(commands.map(task));
+  await engine.ended(id);
+  return id;
+};
+
+describe('a retry', () => {
+  const retry = async (id: string, fields: Readonly<Record<string, string>>) => {
+    const answer = await post(`/runs/${id}/retry`, fields);
+    expect(answer.status, await answer.clone().text()).toBe(303);
+    return (answer.headers.get('location') ?? '').replace('/runs/', '');
+  };
+
+  it('that is sent twice from one page starts one run, and another one from another page', async () => {
+    const id = await ended('fails');
+    const page = await get(`/runs/${id}`);
+    const order = { mode: 'failed', nonce: nonceOf(page) };
+    const [first, second] = await Promise.all([retry(id, order), retry(id, order)]);
+    expect(second).toBe(first);
+    expect((await engine.ended(first)).again).toEqual({ of: id, how: 'failed' });
+    expect(await retry(id, order)).toBe(first);
+    expect(await retry(id, { ...order, nonce: nonceOf(await get(`/runs/${id}`)) })).not.toBe(first);
+  });
+
+  it('of another part, or with another workflow, is another one, from the same page too', async () => {
+    const id = await ended('ok', 'fails');
+    const nonce = nonceOf(await get(`/runs/${id}/again`));
+    const edited = (cmd: string) => JSON.stringify({ run: [task('ok'), task(cmd)] });
+    const orders = [
+      { mode: 'failed' },
+      { mode: 'run' },
+      { mode: 'from', step: '1' },
+      { mode: 'from', step: '2' },
+      { mode: 'task', task: `${id}.0.0` },
+      { mode: 'task', task: `${id}.1.0` },
+      { mode: 'failed', workflow: edited('ok') },
+      { mode: 'failed', workflow: edited('other') },
+    ];
+    const send = async () => {
+      const runs: string[] = [];
+      for (const order of orders) runs.push(await retry(id, { ...order, nonce }));
+      return runs;
+    };
+    const runs = await send();
+    expect(new Set(runs).size).toBe(orders.length);
+    expect(await send()).toEqual(runs);
+  });
+
+  it('without its page’s word, or with one that no page has, is one of its own each time', async () => {
+    const id = await ended('fails');
+    const runs: string[] = [];
+    for (const word of [{}, {}, { nonce: '' }, { nonce: '' }, { nonce: 'x'.repeat(65) }, { nonce: 'x'.repeat(65) }])
+      runs.push(await retry(id, { mode: 'run', ...word }));
+    expect(new Set(runs).size).toBe(6);
+  });
+
+  it('of several that is sent twice starts each once', async () => {
+    const id = await ended('fails');
+    const nonce = nonceOf(await get('/runs'));
+    const send = async () => {
+      const text = await (await post('/runs/bulk', { action: 'retry', id, nonce })).text();
+      return /<td><a href="\/runs\/([^"]+)" class="mono">[^<]+<\/a><\/td><\/tr>/.exec(text)?.[1] ?? expect.fail(text);
+    };
+    const first = await send();
+    expect(await send()).toBe(first);
+    expect((await engine.ended(first)).again?.of).toBe(id);
+  });
+});
+
+it('every page says whose it is', async () => {
+  for (const path of ['/', '/runs', '/files', '/settings']) {
+    const page = await get(path);
+    expect(page).toMatch(new RegExp(`<body [^>]*data-resource="${engine.resource}"`));
+    expect(page).toMatch(/<span class="app"[^>]*><span class="vh">App <\/span>app<\/span>/);
+  }
+});
