@@ -1,6 +1,7 @@
-// Orders that a hand gives once and a browser would send twice.
+// Orders that a hand gives once and a browser would send twice, and keys that lead to what they stand for.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../support/until.ts';
 import { openTab, startBrowser } from './browser.ts';
 import { startWorld, type World } from './world.ts';
 
@@ -92,6 +93,73 @@ describe('a form that is sent again before its answer', () => {
       expect(nonce).toMatch(/^[\w-]{36}$/);
       expect(nonce).not.toBe(before[i]);
     }
+    await close();
+  });
+});
+
+const focused = (page: Page) => page.evaluate('document.activeElement?.textContent.trim()');
+
+describe('a key', () => {
+  it('leads to the buttons that retry and cancel, and presses none', async () => {
+    const { page, close } = await openTab(browser, world);
+    const sent: string[] = [];
+    page.on('request', (request) => request.method() === 'POST' && sent.push(request.url()));
+    await page.goto(`${world.url}/runs/${failed}`);
+    await page.keyboard.press('r');
+    expect(await focused(page)).toBe('Retry what failed');
+    const going = world.engine.upload([{ name: 'Goes on', cmd: 'hold', timeout: 600 }], 'in/long.mp4');
+    await until('the run', async () => await world.engine.show(going));
+    await page.goto(`${world.url}/runs/${going}`);
+    await page.locator('.tl-row .ph-working.open').first().waitFor();
+    await page.keyboard.press('c');
+    expect(await focused(page)).toBe('Cancel');
+    // not from a row: it would be of another thing than the one that is pointed at
+    await page.keyboard.press('j');
+    expect(await focused(page)).toContain('Goes on');
+    await page.keyboard.press('c');
+    await page.keyboard.press('r');
+    expect(await focused(page)).toContain('Goes on');
+    expect(sent).toEqual([]);
+    world.release();
+    await close();
+  });
+
+  it('that is held down selects a row once, and walks on', async () => {
+    const { page, close } = await openTab(browser, world);
+    await page.goto(`${world.url}/runs?prefix=in%2Fbad`);
+    await page.keyboard.press('j');
+    const box = page.locator('tbody tr').first().locator('input[type="checkbox"]');
+    await page.keyboard.down('x');
+    await page.keyboard.down('x');
+    await page.keyboard.up('x');
+    expect(await box.isChecked()).toBe(true);
+    const at = () => page.evaluate("[...document.querySelectorAll('[data-row]')].indexOf(document.activeElement)");
+    expect(await at()).toBe(0);
+    await page.keyboard.down('j');
+    await page.keyboard.down('j');
+    await page.keyboard.up('j');
+    expect(await at()).toBe(2);
+    await close();
+  });
+
+  it('does nothing once it is switched off, on every page and from then on, until it is switched on again', async () => {
+    const { page, close } = await openTab(browser, world);
+    const row = () => page.evaluate("document.activeElement?.matches('[data-row]')");
+    await page.goto(`${world.url}/runs`);
+    await page.keyboard.press('?');
+    await page.getByLabel('Keys of one letter or sign').uncheck();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('j');
+    expect(await row()).toBe(false);
+    await page.goto(`${world.url}/runs?state=failed`);
+    for (const key of ['j', '?', '/']) await page.keyboard.press(key);
+    expect(await row()).toBe(false);
+    expect(await page.locator('#help[open]').count()).toBe(0);
+    await page.getByRole('button', { name: 'Keyboard shortcuts' }).click();
+    await page.getByLabel('Keys of one letter or sign').check();
+    await page.getByRole('button', { name: 'Close' }).click();
+    await page.keyboard.press('j');
+    expect(await row()).toBe(true);
     await close();
   });
 });

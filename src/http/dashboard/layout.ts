@@ -78,8 +78,8 @@ function shortcuts(): Html {
     ['/', 'Search or filter'],
     ['j, k', 'Next, previous row'],
     ['Enter', 'Open the row'],
-    ['r', 'Retry'],
-    ['c', 'Cancel'],
+    ['r', 'To the retries'],
+    ['c', 'To the cancel button'],
     ['x', 'Select the row'],
     ['l', 'To the log'],
     ['g o, g r, g f, g s', 'Overview, Runs, Files, Settings'],
@@ -88,7 +88,7 @@ function shortcuts(): Html {
   ];
   return html`<dialog id="help" aria-labelledby="help-title"><h2 id="help-title">Keyboard</h2><dl class="keys">${keys.map(
     ([key, what]) => html`<div><dt>${(key ?? '').split(', ').map((one) => html`<kbd>${one}</kbd> `)}</dt><dd>${what}</dd></div>`,
-  )}</dl><form method="dialog"><button class="button">Close</button></form></dialog>`;
+  )}</dl><p><label><input type="checkbox" data-keys checked> Keys of one letter or sign do this</label></p><form method="dialog"><button class="button" autofocus>Close</button></form></dialog>`;
 }
 
 /** The way back above a page's title. */

@@ -1,4 +1,9 @@
-// The keys that every page knows; `?` lists them. What a key does is what a click on the page's own links and buttons does.
+// The keys that every page knows; `?` lists them. A key moves, selects or opens; what changes something is for Enter on the button
+// that the key leads to. All can be switched off (WCAG 2.1.4): who speaks to a computer says many letters.
+
+/** Where the browser keeps that they are off. */
+const OFF = 'autofiles:keys-off';
+let off = readOff();
 
 document.addEventListener('click', (event) => {
   if (event.target instanceof Element && event.target.closest('[data-help]') !== null) help();
@@ -6,8 +11,38 @@ document.addEventListener('click', (event) => {
 
 function help(): void {
   const dialog = document.querySelector<HTMLDialogElement>('#help');
-  if (dialog !== null && !dialog.open) dialog.showModal();
+  if (dialog === null || dialog.open) return;
+  const box = dialog.querySelector<HTMLInputElement>('[data-keys]');
+  if (box !== null) box.checked = !off;
+  dialog.showModal();
 }
+
+document.addEventListener('change', (event) => {
+  if (event.target instanceof HTMLInputElement && event.target.matches('[data-keys]')) keepOff(!event.target.checked);
+});
+
+function readOff(): boolean {
+  try {
+    return localStorage.getItem(OFF) !== null;
+  } catch {
+    // a browser that keeps nothing for pages
+    return false;
+  }
+}
+
+function keepOff(now: boolean): void {
+  off = now;
+  try {
+    if (now) localStorage.setItem(OFF, 'yes');
+    else localStorage.removeItem(OFF);
+  } catch {
+    // it holds for this page then
+  }
+}
+// said in another tab
+addEventListener('storage', () => {
+  off = readOff();
+});
 
 /** Rows that j and k walk: links of the timeline or of a list. */
 const rowLinks = (): HTMLElement[] => [...document.querySelectorAll<HTMLElement>('[data-row], .tl-row:not(.further) .tl-name')];
@@ -20,15 +55,16 @@ function walk(by: number): void {
   next?.scrollIntoView({ block: 'nearest' });
 }
 
-/** The thing in the focused row, else on the page, that a key stands for. */
-function actOn(selector: string): void {
-  const row = document.activeElement?.closest('tr');
-  const found = row?.querySelector<HTMLElement>(selector) ?? document.querySelector<HTMLElement>(selector);
+/** Leads to what a key stands for: in the row that has the focus, or on the page where none has it. */
+function reach(selector: string): void {
+  const found = (focusedRow() ?? document).querySelector<HTMLElement>(selector);
   if (found instanceof HTMLDetailsElement) {
     found.open = true;
     found.querySelector<HTMLElement>('button')?.focus();
-  } else found?.click();
+  } else found?.focus();
 }
+
+const focusedRow = () => document.activeElement?.closest('tr') ?? undefined;
 
 const GO: Readonly<Record<string, string>> = { o: '/', r: '/runs', f: '/files', s: '/settings' };
 let going = false;
@@ -44,14 +80,15 @@ document.addEventListener('keydown', (event) => {
     return;
   }
   if (event.target instanceof Element && event.target.matches('input:not([type="checkbox"]), textarea, select, [contenteditable]')) return;
-  if (document.querySelector('dialog[open]') !== null) return;
+  if (off || document.querySelector('dialog[open]') !== null) return;
+  // a key that is held down walks, and does nothing else again
+  if (event.repeat && event.key !== 'j' && event.key !== 'k') return;
   if (going) {
     going = false;
     const address = GO[event.key];
     if (address !== undefined) location.assign(address);
     return;
   }
-  const focused = document.activeElement?.closest('tr');
   switch (event.key) {
     case '?':
       help();
@@ -69,14 +106,13 @@ document.addEventListener('keydown', (event) => {
       walk(-1);
       break;
     case 'r':
-      if (focused?.querySelector('details.menu') !== null && focused !== null && focused !== undefined) actOn('details.menu');
-      else actOn('[data-key="r"]');
+      reach(focusedRow() === undefined ? '[data-key="r"]' : 'details.menu');
       break;
     case 'c':
-      actOn('[data-key="c"]');
+      reach('[data-key="c"]');
       break;
     case 'x':
-      focused?.querySelector<HTMLInputElement>('input[type="checkbox"]')?.click();
+      focusedRow()?.querySelector<HTMLInputElement>('input[type="checkbox"]')?.click();
       break;
     case 'l': {
       const log = document.querySelector<HTMLElement>('#log');
