@@ -39,7 +39,7 @@ it('pauses and resumes launches, restricts commands, asks for new credentials, a
   await page.getByRole('button', { name: 'Pause launches' }).click();
   await card(page, 'Launches').getByText('Paused.').waitFor();
   const id = world.engine.upload([{ cmd: 'quick' }]);
-  await page.goto(`${world.url}/runs/${id}?saved=1`);
+  await page.goto(`${world.url}/runs/${id}?saved=${Date.now()}`);
   await page.locator('.row-note', { hasText: 'paused' }).waitFor();
   expect(world.engine.cloud.postsOf(id)).toEqual([]);
   await page.goto(`${world.url}/settings`);

@@ -1,7 +1,8 @@
-// What the forms of the dashboard do without a script: orders that are sent twice.
+// What the forms of the dashboard do without a script: orders that are sent twice, and waiting that ends.
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSessions } from '../../src/queues/sessions.ts';
+import { createWebhooks } from '../../src/queues/webhooks.ts';
 import { root, runStore, type TestStore } from '../store/running-store.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { createBucket } from '../support/store-bucket.ts';
@@ -53,9 +54,10 @@ const get = async (path: string) => {
   expect(response.status, path).toBe(200);
   return await response.text();
 };
-const post = async (path: string, fields: Readonly<Record<string, string>>) => {
+const post = async (path: string, fields: Readonly<Record<string, string>>, file?: File) => {
   const body = new FormData();
   for (const [name, value] of Object.entries({ csrf, ...fields })) body.append(name, value);
+  if (file !== undefined) body.append('file', file);
   // as browsers send it: encoded first, so that its length is known
   const encoded = new Response(body);
   const bytes = await encoded.arrayBuffer();
@@ -136,6 +138,54 @@ describe('a retry', () => {
     const first = await send();
     expect(await send()).toBe(first);
     expect((await engine.ended(first)).again?.of).toBe(id);
+  });
+});
+
+describe('a page that waits', () => {
+  const ago = (ms: number) => String(Date.now() - ms);
+
+  it('for a file’s run does so for half a minute, and then says where to look', async () => {
+    const path = `/runs/${engine.runIdOf('in/a b.txt', 'v1')}`;
+    expect(await get(`${path}?saved=${ago(1_000)}`)).toContain('data-again');
+    for (const saved of [ago(31_000), ago(-31_000), '1', 'x']) {
+      const page = await get(`${path}?${new URLSearchParams({ saved, key: 'in/a b.txt', version: 'v1' })}`);
+      expect(page).not.toContain('data-again');
+      expect(page).toContain('no run has begun');
+      expect(page).toContain('href="/files/object?key=in%2Fa+b.txt&amp;version=v1"');
+    }
+  });
+
+  it('is told by an upload when and what was saved', async () => {
+    const answer = await post('/files/upload', { key: 'in/', how: 'run' }, new File(['{"run": [{"cmd": "ok"}]}'], 'a b.json'));
+    const { pathname, searchParams } = new URL(answer.headers.get('location') ?? '', 'http://x');
+    expect(pathname).toBe(`/runs/${engine.runIdOf('in/a b.json', searchParams.get('version') ?? '')}`);
+    expect(searchParams.get('key')).toBe('in/a b.json');
+    expect(Math.abs(Number(searchParams.get('saved')) - Date.now())).toBeLessThan(10_000);
+  });
+
+  it('for a webhook’s test does so for a minute, and knows it among the deliveries since', async () => {
+    const added = await web.call('POST', '/v1/webhooks', { body: { url: 'https://example.com/hook' } });
+    const { id } = (await added.json()) as { id: string };
+    const where = new URL((await post('/settings/webhooks/ping', { id })).headers.get('location') ?? '', 'http://x');
+    expect(await get(`${where.pathname}${where.search}`)).toContain('The test is on its way');
+    const ping = where.searchParams.get('ping') ?? '';
+    const late = `/settings?${new URLSearchParams({ ping, at: ago(61_000) })}`;
+    expect(await get(late)).not.toContain('data-again');
+    expect(await get(late)).toContain('Nothing was heard of the test');
+    expect(await get(`/settings?ping=${ping}`)).toContain('Nothing was heard of the test');
+    const webhooks = createWebhooks({
+      redis: engine.redis,
+      sealer: engine.options.sealer,
+      shards: 1,
+      now: Date.now,
+      onError: () => {},
+    });
+    const delivery = { webhook: id, at: new Date().toISOString(), attempt: 1, run: null, status: 204, error: null, ms: 5 };
+    await webhooks.note(engine.resource, { ...delivery, id: ping });
+    for (let i = 0; i < 40; i += 1) await webhooks.note(engine.resource, { ...delivery, id: `later-${i}` });
+    await webhooks.close();
+    expect(await get(late)).toContain('The test was taken');
+    expect((await get(late)).match(/later-\d+/g)).toHaveLength(30);
   });
 });
 

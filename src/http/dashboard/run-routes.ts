@@ -7,11 +7,16 @@ import { parseRunId } from '../../schema/ids.ts';
 import { isFinal, type RunView } from '../../schema/run-view.ts';
 import type { Streams } from '../streams.ts';
 import { againPage } from './again-page.ts';
+import { isRecent } from './is-recent.ts';
+import { fileHref } from './links.ts';
 import { readForm } from './read-form.ts';
 import { namedOrder, readRetryForm } from './retry-order.ts';
 import { runPage } from './run-page.ts';
 import { savedPage } from './stages.ts';
 import { showPage, type VisitEnv } from './visit.ts';
+
+/** Milliseconds that a page waits for a file’s event: S3 delivers most within a second or two. */
+const EVENT_MS = 30_000;
 
 /** Finds a run by its id. */
 export interface ShowsRuns {
@@ -45,8 +50,11 @@ export function runRoutes(deps: RunPageDeps): Hono<VisitEnv> {
 
   routes.get('/runs/:id', async (c) => {
     // the event of a file that was saved just now comes a little later
-    const saved = c.req.query('saved') !== undefined && parseRunId(c.req.param('id')) !== undefined;
-    if (saved && (await deps.show(c.req.param('id'))) === undefined) return showPage(c, savedPage());
+    const { saved, key, version } = c.req.query();
+    if (saved !== undefined && parseRunId(c.req.param('id')) !== undefined && (await deps.show(c.req.param('id'))) === undefined) {
+      const late = !isRecent(saved, c.var.visit.view.now, EVENT_MS);
+      return showPage(c, savedPage({ late, file: key === undefined ? '/files' : fileHref(key, version) }));
+    }
     return showPage(c, runPage(c.var.visit.view, await ownRun(deps, c), c.req.query('task')));
   });
 

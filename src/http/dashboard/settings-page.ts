@@ -10,7 +10,7 @@ import { icon } from './icons.ts';
 import { copyable, facts, type Page, type View } from './layout.ts';
 import { guardField } from './retry-forms.ts';
 import { button } from './settings-forms.ts';
-import { webhooksCard } from './webhooks-card.ts';
+import { type Pinged, webhooksCard } from './webhooks-card.ts';
 
 export interface SettingsInput {
   readonly resource: ResourceView;
@@ -20,8 +20,8 @@ export interface SettingsInput {
   readonly deliveries: readonly DeliveryView[];
   /** Whether owners can let us start dynos by their consent. */
   readonly consent: boolean;
-  /** Id of a test delivery that was asked for just now. */
-  readonly pinged?: string;
+  /** A test delivery that was asked for just now. */
+  readonly pinged?: Pinged;
   /** Where this service is, as the visitor reached it: `https://host`. */
   readonly origin: string;
   /** What was made just now and is shown this once. */

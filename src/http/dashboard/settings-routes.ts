@@ -8,6 +8,8 @@ import type { TokenView } from '../../schema/token-view.ts';
 import type { ResourceDeps } from '../resource-routes.ts';
 import { webhookUrl } from '../webhooks-routes.ts';
 import type { ConsentDeps } from './consent-routes.ts';
+import { isRecent } from './is-recent.ts';
+import { query } from './links.ts';
 import { readForm } from './read-form.ts';
 import { type SettingsInput, settingsPage } from './settings-page.ts';
 import { showPage, type VisitEnv } from './visit.ts';
@@ -16,6 +18,10 @@ import { showPage, type VisitEnv } from './visit.ts';
 const AUDIT_ENTRIES = 50;
 /** Deliveries of webhooks that are shown. */
 const DELIVERIES = 30;
+/** All that the log of deliveries keeps: a test may have been followed by many others before the page looks. */
+const ALL_DELIVERIES = 500;
+/** Milliseconds in which a test is answered or given up by far. */
+const PING_MS = 60_000;
 
 export interface SettingsDeps {
   readonly resources: ResourceDeps;
@@ -40,25 +46,27 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
   const routes = new Hono<VisitEnv>();
   const read = async (c: Context<VisitEnv>): Promise<SettingsInput> => {
     const id = c.var.visit.resource;
+    const { ping, at } = c.req.query();
     const [resource, tokens, webhooks, deliveries, audit] = await Promise.all([
       deps.resources.view(id),
       deps.tokens.list(id),
       deps.webhooks.list(id),
-      deps.webhooks.deliveries(id, DELIVERIES),
+      deps.webhooks.deliveries(id, ping === undefined ? DELIVERIES : ALL_DELIVERIES),
       deps.audit.list(id, { limit: AUDIT_ENTRIES }),
     ]);
     if (resource === undefined) throw new Failure('not_found', 'The resource is not provisioned yet, or gone.');
     const scheme = c.var.visit.view.mode === 'production' ? 'https' : 'http';
-    const pinged = c.req.query('ping');
     return {
       resource,
       tokens,
       webhooks,
-      deliveries,
+      deliveries: deliveries.slice(0, DELIVERIES),
       audit,
       consent: deps.consent !== undefined,
       origin: `${scheme}://${new URL(c.req.url).host}`,
-      ...(pinged === undefined ? {} : { pinged }),
+      ...(ping === undefined
+        ? {}
+        : { pinged: { delivery: deliveries.find((one) => one.id === ping), late: !isRecent(at, c.var.visit.view.now, PING_MS) } }),
     };
   };
   const field = async (c: Context<VisitEnv>, name: string): Promise<string> => {
@@ -124,7 +132,7 @@ export function settingsRoutes(deps: SettingsDeps): Hono<VisitEnv> {
 
   routes.post('/settings/webhooks/ping', async (c) => {
     const delivery = await deps.webhooks.ping(c.var.visit.resource, await field(c, 'id'));
-    return c.redirect(`/settings?${new URLSearchParams({ ping: delivery })}#webhooks`, 303);
+    return c.redirect(`/settings?${query({ ping: delivery, at: String(c.var.visit.view.now) })}#webhooks`, 303);
   });
   return routes;
 }

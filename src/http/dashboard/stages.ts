@@ -58,8 +58,8 @@ export function uploadLine(): Html {
   ].map((word) => html`<li class="stage-to-come">${icon('waiting')}${word}<span class="vh"> (to come)</span></li>`)}</ol>`;
 }
 
-/** A file was saved and its event is still on its way. The page looks again by itself. */
-export function savedPage(): Page {
+/** A file was saved and its event is still on its way. The page looks again by itself, until the event is `late`. `file`: address of the file's page. */
+export function savedPage({ late, file }: { late: boolean; file: string }): Page {
   return {
     title: 'Saved',
     current: 'runs',
@@ -68,6 +68,10 @@ export function savedPage(): Page {
       ['event', 'now'],
       ['run', 'to come'],
       ['end', 'to come'],
-    ])}<div data-again="1"><p>The file is in the bucket; S3’s event about it is on its way. The run shows here as soon as it begins.</p><p><a class="button" href="">Look now</a></p></div>`,
+    ])}${
+      late
+        ? html`<div role="status"><p>The file is in the bucket, and no run has begun. S3’s event about it may be late, or it starts no run: <a href="${file}">the file’s page</a> says what it started.</p><p><a class="button" href="">Look again</a></p></div>`
+        : html`<div data-again="1"><p>The file is in the bucket; S3’s event about it is on its way. The run shows here as soon as it begins.</p><p><a class="button" href="">Look now</a></p></div>`
+    }`,
   };
 }

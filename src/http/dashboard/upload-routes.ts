@@ -5,6 +5,7 @@ import { limitUpload } from '../read-body.ts';
 import { checkUploadKey, FORM_S, MAX_UPLOAD_BYTES, workflowMetadata } from '../upload-order.ts';
 import { filesPage } from './files-page.ts';
 import { bucketOf, type FilesPageDeps, listing } from './files-routes.ts';
+import { fileHref, query } from './links.ts';
 import { readForm } from './read-form.ts';
 import { showPage, type VisitEnv } from './visit.ts';
 
@@ -38,7 +39,12 @@ export function uploadRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
   routes.get('/files/uploaded', async (c) => {
     const { key = '', version = '', starts } = c.req.query();
     return c.redirect(
-      placeOf(deps, await bucketOf(deps, c.var.visit.resource), { key, versionId: version, starts: starts === 'yes' }),
+      placeOf(
+        deps,
+        await bucketOf(deps, c.var.visit.resource),
+        { key, versionId: version, starts: starts === 'yes' },
+        c.var.visit.view.now,
+      ),
       302,
     );
   });
@@ -54,7 +60,7 @@ export function uploadRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
         metadata: order.metadata,
         contentType: file.type === '' ? 'application/octet-stream' : file.type,
       });
-      return c.redirect(placeOf(deps, bucket, { key: order.key, versionId, starts: startsSomething(order) }), 303);
+      return c.redirect(placeOf(deps, bucket, { key: order.key, versionId, starts: startsSomething(order) }, c.var.visit.view.now), 303);
     } catch (error) {
       if (!(error instanceof Failure) || error.status >= 500) throw error;
       return await refused(c, deps, bucket, form, error.message);
@@ -86,11 +92,11 @@ function readOrder(form: FormData, fileName: string): Order {
   return { key, metadata: how === 'code' ? workflowMetadata(textOf(form, 'workflow').replaceAll('\r\n', '\n')) : {} };
 }
 
-/** Where what was saved is seen: the run that it starts, or the file. */
-function placeOf(deps: FilesPageDeps, bucket: string, saved: { key: string; versionId: string; starts: boolean }): string {
+/** Where what was saved is seen: the run that it starts, which is waited for from now on, or the file. */
+function placeOf(deps: FilesPageDeps, bucket: string, saved: { key: string; versionId: string; starts: boolean }, now: number): string {
   const { key, versionId } = saved;
-  if (saved.starts) return `/runs/${deps.runIdOf({ bucket, key, versionId })}?saved=1`;
-  return `/files/object?${new URLSearchParams({ key, version: versionId })}`;
+  if (!saved.starts) return fileHref(key, versionId);
+  return `/runs/${deps.runIdOf({ bucket, key, versionId })}?${query({ saved: String(now), key, version: versionId })}`;
 }
 
 /** The page again, with what was typed and what is wrong with it. */

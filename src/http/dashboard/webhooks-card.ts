@@ -10,7 +10,13 @@ import { button } from './settings-forms.ts';
 interface WebhooksInput {
   readonly webhooks: readonly WebhookView[];
   readonly deliveries: readonly DeliveryView[];
-  readonly pinged?: string;
+  readonly pinged?: Pinged;
+}
+
+/** A test that was asked for: what came of it, once it is known, and whether that can still be. */
+export interface Pinged {
+  readonly delivery: DeliveryView | undefined;
+  readonly late: boolean;
 }
 
 /** Seconds after which a page that waits for a test looks again. */
@@ -40,9 +46,11 @@ function pause({ paused }: WebhookView, view: View): Html | '' {
 }
 
 /** What came of the test that was asked for. */
-function test({ pinged, deliveries }: WebhooksInput): Html | '' {
+function test({ pinged }: WebhooksInput): Html | '' {
   if (pinged === undefined) return '';
-  const found = deliveries.find(({ id }) => id === pinged);
+  const found = pinged.delivery;
+  if (found === undefined && pinged.late)
+    return html`<div class="callout small" role="status">${icon('rejected')}<p>Nothing was heard of the test; look at the list below.</p></div>`;
   if (found === undefined)
     return html`<div class="callout small" role="status" data-again="${AGAIN_S}">${icon('running')}<p>The test is on its way …</p></div>`;
   return html`<div class="callout small${found.error === null ? ' good' : ''}" role="status">${icon(found.error === null ? 'succeeded' : 'failed')}<p><b>${found.error === null ? 'The test was taken' : 'The test was not taken'}</b>: ${result(found)}</p></div>`;
