@@ -1,4 +1,4 @@
-// What the forms of the dashboard do without a script: orders that are sent twice, and waiting that ends.
+// What the forms of the dashboard do without a script: orders that are sent twice, waiting that ends, and what comes back of one that is refused.
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSessions } from '../../src/queues/sessions.ts';
@@ -139,6 +139,22 @@ describe('a retry', () => {
     expect(await send()).toBe(first);
     expect((await engine.ended(first)).again?.of).toBe(id);
   });
+
+  it('of what did not succeed is offered only where something did not', async () => {
+    const [fine, failed] = [await ended('ok'), await ended('ok', 'fails')];
+    expect(await get(`/runs/${failed}`)).toContain('<b>What did not succeed</b>');
+    expect(await get(`/runs/${fine}`)).not.toContain('What did not succeed');
+    expect(await get(`/runs/${failed}/again`)).toContain('<b>What did not succeed</b>');
+    expect(await get(`/runs/${fine}/again`)).not.toContain('What did not succeed');
+  });
+
+  it('of a run in which all succeeded runs what an edited workflow adds, and nothing else', async () => {
+    const id = await ended('ok');
+    expect(await get(`/runs/${id}/again`)).toContain('<b>What an edited workflow adds</b>');
+    const again = await retry(id, { mode: 'failed', workflow: JSON.stringify({ run: [task('ok'), task('ok')] }) });
+    expect((await engine.ended(again)).state).toBe('succeeded');
+    expect(engine.cloud.postsOf(again).map(({ taskId }) => taskId)).toEqual([`${again}.1.0`]);
+  });
 });
 
 describe('a page that waits', () => {
@@ -187,6 +203,19 @@ describe('a page that waits', () => {
     expect(await get(late)).toContain('The test was taken');
     expect((await get(late)).match(/later-\d+/g)).toHaveLength(30);
   });
+});
+
+it('an upload that is refused comes back as it was chosen', async () => {
+  for (const how of ['code', 'run', 'none']) {
+    const answer = await post(
+      '/files/upload',
+      { key: '.autofiles/x', how, workflow: '{"run": [{"cmd": "ok"}]}' },
+      new File(['x'], 'a.txt'),
+    );
+    expect(answer.status, await answer.clone().text()).toBe(422);
+    const chosen = [...(await answer.text()).matchAll(/name="how" value="(\w+)" checked/g)].map((found) => found[1]);
+    expect(chosen).toEqual([how]);
+  }
 });
 
 it('every page says whose it is', async () => {

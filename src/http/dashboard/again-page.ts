@@ -36,9 +36,9 @@ ${fault === undefined ? '' : html`<div class="callout" role="alert">${icon('fail
 <fieldset><legend>What runs again</legend>
 ${choice(
   'failed',
-  'What did not succeed',
+  undone.length === 0 ? 'What an edited workflow adds' : 'What did not succeed',
   undone.length === 0
-    ? 'nothing: every task has succeeded'
+    ? 'every task has succeeded, so there is nothing else left'
     : `${undone.length} of ${tasks.length} tasks: ${undone
         .slice(0, 4)
         .map(({ task }) => taskName(task))

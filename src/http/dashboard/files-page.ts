@@ -18,6 +18,8 @@ export interface UploadState {
   readonly fault?: string;
   readonly key?: string;
   readonly workflow?: string;
+  /** What it was to start. */
+  readonly how?: string;
 }
 
 /** One folder. `prefix` ends with a slash, or is empty. */
@@ -49,16 +51,18 @@ const EXAMPLE = `{
   ]
 }`;
 
-function uploadForm(view: View, prefix: string, { fault, key, workflow }: UploadState): Html {
+function uploadForm(view: View, prefix: string, { fault, key, workflow, how }: UploadState): Html {
+  const chosen = how === 'run' || how === 'none' ? how : 'code';
+  const choice = (value: string) => html`<input type="radio" name="how" value="${value}"${value === chosen ? html` checked` : ''}>`;
   return html`<section class="card" aria-labelledby="up-h"><details${fault === undefined ? '' : html` open`}><summary><h2 id="up-h">Save a file</h2> <span class="muted">with a workflow attached, if you like</span></summary>
 ${fault === undefined ? '' : html`<div class="callout" role="alert">${icon('failed')}<p class="pre">${fault}</p></div>`}
 <form method="post" action="/files/upload" enctype="multipart/form-data" class="upload" data-upload>${guardField(view)}
 <div class="row"><label>File <input type="file" name="file" required></label><label>Key <input name="key" value="${key ?? (prefix === '' ? 'in/' : prefix)}" size="28" aria-describedby="key-note"></label></div>
 <p class="muted" id="key-note">A key that ends with / gets the file’s name. It goes straight to the bucket, up to 5 GB; without JavaScript through this service, up to 25 MB.</p>
 <fieldset><legend>What it starts</legend>
-<label class="choice"><input type="radio" name="how" value="code" checked><span><b>The workflow below</b><small>attached to the file as metadata, up to 2,000 characters</small></span></label>
-<label class="choice"><input type="radio" name="how" value="run"><span><b>The file itself is the workflow</b></span></label>
-<label class="choice"><input type="radio" name="how" value="none"><span><b>Nothing</b></span></label></fieldset>
+<label class="choice">${choice('code')}<span><b>The workflow below</b><small>attached to the file as metadata, up to 2,000 characters</small></span></label>
+<label class="choice">${choice('run')}<span><b>The file itself is the workflow</b></span></label>
+<label class="choice">${choice('none')}<span><b>Nothing</b></span></label></fieldset>
 <label>Workflow, JSON<textarea name="workflow" rows="8" spellcheck="false" class="mono">${workflow ?? EXAMPLE}</textarea></label>
 <div class="row"><button class="button primary">${icon('upload')}Save</button></div><div data-upload-place role="status"></div><template>${uploadLine()}</template></form></details></section>`;
 }

@@ -13,6 +13,8 @@ export interface FormGuard {
 
 export interface RetryForm extends FormGuard {
   readonly runId: string;
+  /** Whether there is a task that did not succeed. */
+  readonly undone: boolean;
 }
 
 /** The hidden fields of every form that changes something. */
@@ -30,13 +32,13 @@ export function retryMenu(form: RetryForm, at: { step: number; index: number; st
 <form method="post" action="/runs/${form.runId}/retry" class="menu-items">${guardField(form)}${where}
 <button name="mode" value="task"><b>Only this task</b><small>everything else keeps its result</small></button>
 <button name="mode" value="from"><b>From step ${at.step + 1} on</b><small>earlier steps keep their outputs</small></button>
-<button name="mode" value="failed"><b>What did not succeed</b><small>failed and skipped tasks</small></button>
+${form.undone ? html`<button name="mode" value="failed"><b>What did not succeed</b><small>failed and skipped tasks</small></button>` : ''}
 <button name="mode" value="run"><b>The whole run</b><small>every task, from the first</small></button>
 <a href="/runs/${form.runId}/again">With an edited workflow …</a>
 </form></details>`;
 }
 
 /** Cancel, as a form of its own. */
-export function cancelForm(form: RetryForm): Html {
+export function cancelForm(form: FormGuard & { readonly runId: string }): Html {
   return html`<form method="post" action="/runs/${form.runId}/cancel">${guardField(form)}<button class="button danger" data-key="c">${icon('stop')}Cancel</button></form>`;
 }

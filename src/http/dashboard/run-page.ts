@@ -22,7 +22,8 @@ export function runPage(view: View, run: RunView, asked: string | undefined): Pa
   const timeline = timelineOf(run, view.now);
   const chosen = choose(timeline, asked);
   const ended = isFinal(run.state);
-  const form: RetryForm = { runId: run.id, csrf: view.csrf, nonce: view.nonce };
+  const undone = timeline.tasks.some(({ task }) => task.state !== 'succeeded');
+  const form: RetryForm = { runId: run.id, undone, csrf: view.csrf, nonce: view.nonce };
   const retry = ended && view.write && run.state !== 'rejected' ? form : undefined;
   return {
     title: `${titleOf(run)}: ${shownState(run)}`,

@@ -104,6 +104,6 @@ async function refused(c: Context<VisitEnv>, deps: FilesPageDeps, bucket: string
   const key = textOf(form, 'key');
   const prefix = key.slice(0, key.lastIndexOf('/') + 1);
   const workflow = textOf(form, 'workflow').replaceAll('\r\n', '\n');
-  const page = filesPage(c.var.visit.view, bucket, prefix, await listing(deps, bucket, prefix, undefined), { fault, key, workflow });
-  return showPage(c, page, 422);
+  const state = { fault, key, workflow, how: textOf(form, 'how') };
+  return showPage(c, filesPage(c.var.visit.view, bucket, prefix, await listing(deps, bucket, prefix, undefined), state), 422);
 }
