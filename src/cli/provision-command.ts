@@ -3,17 +3,23 @@ import { provision } from '../processors/provision.ts';
 import { connect } from '../queues/connection.ts';
 import { createResources } from '../queues/resources.ts';
 import { readConfig } from '../schema/config.ts';
+import { Failure } from '../schema/failures.ts';
+import { PLANS } from '../schema/plans.ts';
 import { createClients, createLog, hookParts } from './wiring.ts';
 
 /**
  * `autofiles provision`: makes the resource of one app by hand, where no add-on marketplace does it: bucket, versioning,
- * notification, credentials, config vars. May be repeated. Configured as a worker is.
+ * notification, credentials, config vars. May be repeated. Configured as a worker is. Throws Failure request_invalid for a plan that is not offered.
  */
 export async function provisionByHand(
   order: { id: string; app: string; bucket: string; plan: string },
   env: NodeJS.ProcessEnv,
 ): Promise<void> {
   const config = readConfig(env);
+  // the local plan has no limits: it is not sold
+  const offered = Object.keys(PLANS).filter((slug) => slug !== 'local' || config.mode !== 'production');
+  if (!offered.includes(order.plan))
+    throw new Failure('request_invalid', `--plan: found ${JSON.stringify(order.plan)}, expected one of ${offered.join(', ')}.`);
   const log = createLog(config, 'provision');
   const clients = createClients(config);
   const redis = connect(config.redis, (error) => log.warn({ error: error.message }, 'redis connection'));

@@ -80,6 +80,14 @@ describe('cp', () => {
     const head = JSON.parse(await aws('s3api', 'head-object', '--bucket', BUCKET, '--key', 'page.html'));
     expect(head).toMatchObject({ ContentType: 'text/html', CacheControl: 'no-store', Metadata: { ld_run: 'true' } });
   });
+
+  it('attaches a workflow with the words of the README', async () => {
+    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+    const metadata = /aws s3 cp .* --metadata '(.*)'/.exec(readme)?.[1] ?? '';
+    await aws({ input: 'x' }, 's3', 'cp', '-', `s3://${BUCKET}/pinned`, '--metadata', metadata);
+    const head = JSON.parse(await aws('s3api', 'head-object', '--bucket', BUCKET, '--key', 'pinned'));
+    expect(JSON.parse(head.Metadata.ld_code)).toEqual({ run: [{ cmd: 'process_image' }] });
+  });
 });
 
 describe('sync', () => {
