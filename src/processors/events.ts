@@ -5,7 +5,7 @@ import { MEMORY_MS } from '../queues/identity.ts';
 import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Resource } from '../queues/resources.ts';
 import { type OutputRef, refOf } from '../queues/run-record.ts';
-import { Failure, messageOf } from '../schema/failures.ts';
+import { Failure, failureKind, messageOf } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import { type ObjectMetadata, readMetadata } from '../schema/metadata.ts';
 import { type ObjectCreated, parseEvents } from '../schema/s3-event.ts';
@@ -69,7 +69,9 @@ export async function decideAtLast(deps: EventDeps, event: ObjectCreated, receiv
     if (outage || receiveCount < MAX_RECEIVES) throw error;
     const { bucket, key, versionId } = event;
     const owner = (await deps.resources.ofBucket(bucket))?.id ?? NOBODY;
-    const entry = { reason: messageOf(error), bucket, key, version_id: versionId ?? '' };
+    // the owner reads it: what an error says that is none of ours, or of what caused it, may name what is no owner's, and is for the log
+    const said = error instanceof Failure ? error.message : failureKind('internal').message;
+    const entry = { reason: `Its event could not be decided in ${receiveCount} tries: ${said}`, bucket, key, version_id: versionId ?? '' };
     await deps.runs.decide(0, owner, 'quarantined', entry, { bucket, key, versionId: versionId ?? '' });
     deps.log.error({ bucket, key, error: messageOf(error) }, 'event set aside');
   }
