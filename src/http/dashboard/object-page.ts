@@ -60,7 +60,7 @@ function noRun(metadata: Readonly<Record<string, string>>, setAside: readonly Se
   if (setAside.length > 0) return html`No run.`;
   if (asked.length === 0)
     return html`No run: it carries neither <code>ld_run</code> nor <code>ld_code</code>, or its event has not arrived yet.`;
-  return html`It carries <code>${asked.join(', ')}</code>; its event has not arrived yet, or its run has left the list of what is kept.`;
+  return html`It carries <code>${asked.join(', ')}</code>; its event has not arrived yet, or its run was so long ago that Redis knows no more of it.`;
 }
 
 function why(view: View, { made_by: makers }: FileHistory, taskId: string | undefined): Html {

@@ -14,6 +14,7 @@ const XMLNS = 'http://s3.amazonaws.com/doc/2006-03-01/';
 /** PUT with x-amz-copy-source: the new object shares the bytes of the old one. */
 export async function copyObject(context: S3Context): Promise<Answer> {
   const { services, headers, key, requester, bucketName } = context;
+  // refused before its source is read
   bucketOf(context);
   const replace = readDirective(headers['x-amz-metadata-directive']);
   const asked = readAttributes(headers);

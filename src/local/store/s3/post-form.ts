@@ -46,6 +46,7 @@ export async function postForm(form: PostForm): Promise<Answer> {
     });
     const policy = checkPolicy(fields, { bucket: bucketName, now: services.now() });
     authorize(credential, 's3:PutObject', `${bucketName}/${key}`);
+    // refused before its file comes
     services.buckets.get(bucketName);
     const attributes = readAttributes(asHeaders(fields));
     const { staged, etag } = await receiveFile(services, file, sizesOf(policy));
