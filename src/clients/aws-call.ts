@@ -75,7 +75,7 @@ interface AwsError {
 }
 
 /** Reads code and HTTP status out of whatever an SDK threw. */
-function readAwsError(error: unknown): AwsError {
+export function readAwsError(error: unknown): AwsError {
   if (!(error instanceof Error)) return { code: 'unknown', status: undefined };
   const metadata = '$metadata' in error && typeof error.$metadata === 'object' ? error.$metadata : null;
   const status = metadata !== null && 'httpStatusCode' in metadata ? metadata.httpStatusCode : undefined;

@@ -2,9 +2,9 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
-import { Failure } from '../schema/failures.ts';
-import { AGENT_OPTIONS, type AwsAccess, awsCall, awsEndpoint, clientConfig } from './aws-call.ts';
+import { GetObjectCommand, HeadObjectCommand, ListObjectVersionsCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
+import { Failure, messageOf } from '../schema/failures.ts';
+import { AGENT_OPTIONS, type AwsAccess, awsCall, awsEndpoint, clientConfig, readAwsError } from './aws-call.ts';
 import type { ObjectStore } from './ports.ts';
 import { bucketCalls } from './s3-buckets.ts';
 import { createLeanHead, meansGone, NULL_VERSION, unquoted } from './s3-head.ts';
@@ -12,10 +12,16 @@ import { createLeanHead, meansGone, NULL_VERSION, unquoted } from './s3-head.ts'
 /** Milliseconds before a HEAD that S3 was too busy to answer is sent again; the SDK's own growing delays follow. */
 const BUSY_DELAY_MS = 100;
 
+/** Whether S3's error is about the one object that was asked for and stays: it is in an archive class, or under a key that is not to be used. */
+function isOfObject(code: string): boolean {
+  return code === 'InvalidObjectState' || code.startsWith('KMS.');
+}
+
 /**
  * The objects of all buckets. With `endpoint` the bucket is the first part of the path, else of the host name.
  * Every call ends within its deadline (10 s without one), retries included, and throws Failure `s3_unavailable` with S3's error as its
- * cause when there is no usable answer (403 included: the object may be fine), or the caller's own abort reason. `close` gives up the sockets.
+ * cause when there is no usable answer (403 included: the object may be fine), `s3_refused` when that object will not be given however often it is
+ * asked for, or the caller's own abort reason. `close` gives up the sockets.
  */
 export function createObjectStore(access: AwsAccess): ObjectStore & { close(): void } {
   const agents = { httpAgent: new HttpAgent(AGENT_OPTIONS), httpsAgent: new HttpsAgent(AGENT_OPTIONS) };
@@ -46,7 +52,20 @@ export function createObjectStore(access: AwsAccess): ObjectStore & { close(): v
           if (answer.kind === 'found') return answer.head;
           if (answer.kind === 'gone') return undefined;
           if (answer.status === 429 || (answer.status ?? 0) >= 500) await sleep(BUSY_DELAY_MS, undefined, { signal: abortSignal });
-          const output = await client.send(new HeadObjectCommand({ Bucket: bucket, Key: key, VersionId: versionId }), { abortSignal });
+          const output = await client
+            .send(new HeadObjectCommand({ Bucket: bucket, Key: key, VersionId: versionId }), { abortSignal })
+            .catch(async (error: unknown) => {
+              // the answer to a HEAD has no words: where the bucket can be read with the same keys, it is the object that is refused
+              if (readAwsError(error).status !== 400) throw error;
+              await client.send(new ListObjectVersionsCommand({ Bucket: bucket, MaxKeys: 1 }), { abortSignal });
+              throw new Failure(
+                's3_refused',
+                `HEAD ${named(key, bucket, versionId)}: HTTP 400. Its key may be the customer's own (SSE-C).`,
+                {
+                  cause: error,
+                },
+              );
+            });
           return {
             versionId: output.VersionId ?? NULL_VERSION,
             etag: unquoted(output.ETag),
@@ -79,7 +98,11 @@ export function createObjectStore(access: AwsAccess): ObjectStore & { close(): v
           }
           return Buffer.concat(chunks).toString('utf8');
         },
-        ({ status }) => (meansGone(status) ? { value: undefined } : undefined),
+        ({ code, status }, cause) => {
+          if (meansGone(status)) return { value: undefined };
+          if (!isOfObject(code)) return undefined;
+          throw new Failure('s3_refused', `GET ${named(key, bucket, versionId)}: HTTP ${status} ${code}. ${messageOf(cause)}`, { cause });
+        },
       ),
 
     put: (bucket, key, body, details = {}) =>

@@ -98,7 +98,7 @@ async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
     });
     deps.failpoint('archive.exported');
   }
-  await deps.archive.archived(runId, run?.record['end'] ?? '');
+  await deps.archive.archived(runId, run?.record ?? {});
   deps.failpoint('archive.noted');
 }
 
@@ -127,8 +127,12 @@ function exportKey(runId: string, createdAt: string): string {
   return `.autofiles/runs/${createdAt.slice(0, 10).replaceAll('-', '/')}/${runId}.json`;
 }
 
-/** A run from the archive; undefined when it has none of that id. Throws Failure archive_damaged for what cannot be trusted. */
+/** A run from the archive; undefined when it has none of that id. Throws Failure archive_damaged for what cannot be trusted, or is never to be read. */
 export async function readArchived(store: ObjectStore, bucket: string, runId: string): Promise<ArchivedRun | undefined> {
-  const text = await store.text(bucket, archiveKey(runId), undefined, MAX_ARCHIVED_BYTES);
+  const text = await store.text(bucket, archiveKey(runId), undefined, MAX_ARCHIVED_BYTES).catch((error: unknown) => {
+    // larger than any that was written, or one that S3 refuses to give: whoever waits for it would wait for ever
+    if (!(error instanceof Failure) || error.retry) throw error;
+    throw new Failure('archive_damaged', `The archived record of run ${runId}: ${error.message}`, { cause: error });
+  });
   return text === undefined ? undefined : parseArchivedRun(text, runId);
 }

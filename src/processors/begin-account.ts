@@ -19,9 +19,11 @@ export async function beginAccount(
   resource: Place,
   now: number,
 ): Promise<Watermark> {
-  const { versions } = await deps.store.versions(resource.bucket, { limit: 1 });
-  if (versions.length > 0) deps.log.warn({ resource: resource.id }, 'no watermark: older versions run by `autofiles backfill` alone');
-  return await deps.marks.setWatermark(resource, { since: versions.length === 0 ? 0 : now, begun: now, at: now });
+  const { versions, next } = await deps.store.versions(resource.bucket, { limit: 1 });
+  // a page may be full of what was deleted: S3 counts that, too
+  const empty = versions.length === 0 && next === undefined;
+  if (!empty) deps.log.warn({ resource: resource.id }, 'no watermark: older versions run by `autofiles backfill` alone');
+  return await deps.marks.setWatermark(resource, { since: empty ? 0 : now, begun: now, at: now });
 }
 
 /**

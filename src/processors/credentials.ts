@@ -46,8 +46,10 @@ export function isDue(resource: string, held: ResourceCredentials | undefined, n
 export async function rotate(deps: CredentialDeps, resource: Resource, options: { readonly before?: number } = {}): Promise<boolean> {
   const { resources, now } = deps;
   let pending = await resources.secret(resource.id, 'pending');
-  if (pending === undefined) {
-    if (!isDue(resource.id, await resources.secret(resource.id, 'credentials'), now(), options.before)) return false;
+  // those of an order before this one, or of hours ago, are not what the app is to have for the next six
+  if (pending === undefined || isDue(resource.id, pending, now(), options.before)) {
+    if (pending === undefined && !isDue(resource.id, await resources.secret(resource.id, 'credentials'), now(), options.before))
+      return false;
     const issued = await deps.issuer.forBucket(resource.bucket, resource.id, LIFE_S);
     deps.failpoint?.('rotate.issued');
     pending = { ...issued, issuedAt: now() };

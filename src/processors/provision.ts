@@ -102,12 +102,19 @@ async function steps(deps: AddonDeps, resource: Resource): Promise<void> {
   // Heroku answers 404 until it has seen our 202: that heals
   const { app, name } = await deps.addons.info(id);
   const placed = { ...resource, app: app.id, app_name: app.name, name };
-  await resources.change(id, { set: { app: app.id, app_name: app.name, name } });
+  // a removal that began meanwhile has the word: nothing is made after it, and its app may have the next add-on already
+  const goesOn = async (set: Partial<Resource>) => (await resources.change(id, { from: ['provisioning'], set })).done;
+  if (!(await goesOn({ app: app.id, app_name: app.name, name }))) return;
   await resources.index(placed);
   failpoint?.('provision.placed');
   const permission = await deps.probe(placed);
-  await resources.change(id, { set: { permission: permission ?? 'none' } });
+  if (!(await goesOn({ permission: permission ?? 'none' }))) return;
   await deps.buckets.make(resource.bucket);
+  if (!(await goesOn({}))) {
+    // the removal may have been past its bucket
+    await removeBucket(deps, resource.bucket);
+    return;
+  }
   await deps.beginAccount?.(resource);
   failpoint?.('provision.bucket');
   await notify(deps, resource);
@@ -156,11 +163,15 @@ async function subscribe(
   }
 }
 
+async function removeBucket({ buckets }: StorageDeps, bucket: string): Promise<void> {
+  while ((await buckets.emptyPage(bucket)) > 0);
+  await buckets.remove(bucket);
+}
+
 /** Nothing of a failed resource is left but its record: the bucket goes, Heroku is told, and the customer is not charged. Repeatable. */
 async function giveUp(deps: AddonDeps, resource: Resource, why: string): Promise<void> {
   const { id, bucket } = resource;
-  while ((await deps.buckets.emptyPage(bucket)) > 0);
-  await deps.buckets.remove(bucket);
+  await removeBucket(deps, bucket);
   if ((await deps.resources.secret(id, 'partner')) !== undefined) await deps.addons.deprovisioned(id);
   const { done } = await deps.resources.change(id, {
     from: ['provisioning'],

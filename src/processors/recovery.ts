@@ -12,7 +12,6 @@ import type { Log } from '../schema/log.ts';
 import { readArchived } from './archive.ts';
 import type { ArchiveMarks } from './archive-marks.ts';
 
-const PAGE = 200;
 /** Runs that are looked up in the archive at the same time. */
 const AT_ONCE = 16;
 
@@ -49,23 +48,18 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
     return false;
   };
   for (let shard = 0; shard < deps.shards; shard += 1) {
-    let offset = 0;
-    for (;;) {
-      const page = await deps.epochs.live(shard, { offset, limit: PAGE });
-      const left = [...page];
-      let stay = 0;
+    let cursor = '0';
+    do {
+      // runs end meanwhile: their timers fire, whatever Redis has lost
+      const { runs, next } = await deps.epochs.live(shard, cursor);
+      const left = [...runs];
       // each run is looked up in the archive: one after the other, many would keep everything waiting for minutes
       const work = async () => {
-        for (let runId = left.shift(); runId !== undefined; runId = left.shift()) {
-          if (await putRight(runId)) restored += 1;
-          else stay += 1;
-        }
+        for (let runId = left.shift(); runId !== undefined; runId = left.shift()) if (await putRight(runId)) restored += 1;
       };
       await Promise.all(Array.from({ length: AT_ONCE }, work));
-      // what was restored is no longer among those that live
-      offset += stay;
-      if (page.length < PAGE) break;
-    }
+      cursor = next;
+    } while (cursor !== '0');
   }
   deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
 }

@@ -29,9 +29,14 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
     /** Everything that Redis has of an ended run; undefined when there is no record or it has not ended. */
     read: async (runId: string): Promise<Omit<ArchivedRun, 'format'> | undefined> => await readWhole(redis, runId),
 
-    /** The archive has what `read` gave, which ended at `end` (ms). Answers whether the record is still that. */
-    archived: async (runId: string, end: string): Promise<boolean> =>
-      (await runScript(redis, 'archived', [keys.run(runId), keys.history(runId), keys.unarchived], [runId, '', end])) === 'ok',
+    /** The archive has the run with the record that `read` gave. Answers whether it still ends with that. */
+    archived: async (runId: string, record: Readonly<Record<string, string>>): Promise<boolean> =>
+      (await runScript(
+        redis,
+        'archived',
+        [keys.run(runId), keys.history(runId), keys.unarchived],
+        [runId, '', record['end'] ?? '', record['late'] ?? ''],
+      )) === 'ok',
 
     /** A page of a resource's runs that were accepted before `until` (ms), oldest first. */
     accepted: async (resource: string, until: number, page: { offset: number; limit: number }): Promise<readonly string[]> =>

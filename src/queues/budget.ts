@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { ACCOUNTS_KEY, budgetKey, pausedKey } from './keys.ts';
+import { revise } from './resource-revision.ts';
 import { run as runScript, type ScriptName } from './scripts.ts';
 
 /** Heroku counts calls per account; all launches go through the account of the add-on's own token. */
@@ -147,11 +148,15 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
     /** Holds all launches of a resource. Answers whether it was not paused before. */
     pause: async (account: string, resource: string): Promise<boolean> => {
       await enlist(account);
+      await revise(redis, resource);
       return Number(await call('budget-pause', account, [resource, 1])) === 1;
     },
 
     /** Lets the launches of a resource go on. Answers whether it was paused. */
-    resume: async (account: string, resource: string): Promise<boolean> => Number(await call('budget-pause', account, [resource, 0])) === 1,
+    resume: async (account: string, resource: string): Promise<boolean> => {
+      await revise(redis, resource);
+      return Number(await call('budget-pause', account, [resource, 0])) === 1;
+    },
 
     isPaused: async (account: string, resource: string): Promise<boolean> => (await redis.sismember(pausedKey(account), resource)) === 1,
 

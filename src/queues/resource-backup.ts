@@ -1,10 +1,10 @@
 // Records of resources on their way into the archive and back: whoever lost Redis would otherwise not know whose a bucket is.
-// Secrets are in them as Redis has them, sealed. Whether its launches are held back and whom its webhooks tell goes along. API tokens do not: one
-// that was revoked after the last backup would work again.
+// Secrets are in them as Redis has them, sealed. Whether its launches are held back and whom its webhooks tell goes along, and which API tokens
+// there are, not the tokens: one that a rolled-back Redis has and the backup does not was revoked, and none comes back by a backup.
 import type { Redis } from 'ioredis';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { ACCOUNTS_KEY, pausedKey, resourceKey, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import { ACCOUNTS_KEY, budgetKey, pausedKey, resourceKey, tokenKey, tokensKey, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
 import { enlist, strike } from './resource-index.ts';
 import { type Resource, type ResourceState, readResource, tombstoneOf } from './resource-record.ts';
 import { run as runScript } from './scripts.ts';
@@ -18,6 +18,8 @@ const Backup = Type.Object({
   paused: Type.Optional(Type.Array(Type.String())),
   /** Its webhooks as Redis has them, by id. */
   webhooks: Type.Optional(Type.Record(Type.String(), Type.String())),
+  /** Ids of its API tokens; absent in backups from before. */
+  tokens: Type.Optional(Type.Array(Type.String())),
 });
 const backup = Compile(Backup);
 
@@ -42,6 +44,7 @@ export function createResourceBackup(deps: { redis: Redis }) {
       const { bucket, plan, state = 'provisioned' } = resource;
       const webhooks = await redis.hgetall(webhookKeys(id).all);
       const paused = await pausedAt(id);
+      const tokens = (await redis.hkeys(tokensKey(id))).sort();
       const text = JSON.stringify({
         format: 1,
         id,
@@ -49,6 +52,7 @@ export function createResourceBackup(deps: { redis: Redis }) {
         record: sorted(found),
         ...(paused.length === 0 ? {} : { paused }),
         ...(Object.keys(webhooks).length === 0 ? {} : { webhooks: sorted(webhooks) }),
+        tokens,
       } satisfies Static<typeof Backup>);
       return { text, state, plan };
     },
@@ -71,11 +75,26 @@ export function createResourceBackup(deps: { redis: Redis }) {
         return false;
       }
       if (!backup.Check(parsed) || parsed.record['bucket'] !== parsed.bucket) return false;
-      const { id, bucket, record, paused = [], webhooks = {} } = parsed;
+      const { id, bucket, record, paused = [], webhooks = {}, tokens } = parsed;
       const pause = async () => {
         for (const account of paused) {
           await redis.sadd(pausedKey(account), id);
           await redis.sadd(ACCOUNTS_KEY, account);
+        }
+      };
+      /** What Redis has and the later copy does not was taken away after it. */
+      const takeAway = async () => {
+        // the first two are of no use to this script
+        for (const account of await pausedAt(id))
+          if (!paused.includes(account)) await runScript(redis, 'budget-pause', [budgetKey(account)], ['1', '1', id, '0']);
+        const { all } = webhookKeys(id);
+        const removed = (await redis.hkeys(all)).filter((hook) => webhooks[hook] === undefined);
+        if (removed.length > 0) await redis.hdel(all, ...removed);
+        if (tokens === undefined) return;
+        for (const [token, hash] of Object.entries(await redis.hgetall(tokensKey(id)))) {
+          if (tokens.includes(token)) continue;
+          await redis.del(tokenKey(hash));
+          await redis.hdel(tokensKey(id), token);
         }
       };
       // before the resource itself: without it nothing is launched
@@ -96,6 +115,7 @@ export function createResourceBackup(deps: { redis: Redis }) {
         return changed === 1;
       }
       if (changed !== 1 || record['state'] === 'removed') return changed === 1;
+      await takeAway();
       await pause();
       if (Object.keys(webhooks).length > 0) {
         await redis.hset(webhookKeys(id).all, webhooks);

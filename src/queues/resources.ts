@@ -91,9 +91,17 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
     return { done: done === 1, state: String(state ?? '') as ResourceState | '' };
   };
 
+  /** Whether the resource `id` came after the other one and serves its customer: an app has the add-on that was installed last. */
+  const isNewer = async (id: string | null, other: string): Promise<boolean> => {
+    if (id === null || id === other) return false;
+    const [one, before] = [await get(id), await get(other)];
+    return one !== undefined && isAlive(one) && Number(one.created ?? 0) > Number(before?.created ?? 0);
+  };
+
   const index = async (resource: Pick<Resource, 'id' | 'bucket' | 'app'>): Promise<void> => {
     await redis.set(bucketKey(resource.bucket), resource.id);
-    if (resource.app !== '') await redis.set(appKey(resource.app), resource.id);
+    if (resource.app !== '' && !(await isNewer(await redis.get(appKey(resource.app)), resource.id)))
+      await redis.set(appKey(resource.app), resource.id);
     await redis.sadd(RESOURCES_KEY, resource.id);
     byBucket.delete(resource.bucket);
   };

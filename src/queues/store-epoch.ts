@@ -28,6 +28,8 @@ export interface StoreState {
   readonly places: readonly Place[];
 }
 
+/** Entries that one page of live runs looks at, about. */
+const PAGE = 200;
 /** Starts of a server that are kept: a worker that is away for longer than that many takes what it finds for a loss. */
 const STARTS = 16;
 
@@ -59,9 +61,14 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
       for (let shard = 0; shard < deps.shards; shard += 1) for (const what of locks) await redis.del(shardKeys(shard).lock(what));
     },
 
-    /** A page of runs that have not ended, in all shards. */
-    live: async (shard: number, page: { offset: number; limit: number }): Promise<readonly string[]> =>
-      await redis.zrange(shardKeys(shard).live, String(page.offset), String(page.offset + page.limit - 1)),
+    /**
+     * Some of a shard's runs that have not ended, and the cursor of those after them (`0`: there are none); begins with the cursor `0`. Every run that
+     * lives from the first page to the last is in one at least: ZSCAN promises that, while ranks shift with each run that ends.
+     */
+    live: async (shard: number, cursor: string): Promise<{ readonly runs: readonly string[]; readonly next: string }> => {
+      const [next, pairs] = await redis.zscan(shardKeys(shard).live, cursor, 'COUNT', PAGE);
+      return { runs: pairs.filter((_, i) => i % 2 === 0), next };
+    },
 
     /** Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. */
     redo: async (runId: string, epoch: number): Promise<boolean> => {

@@ -6,6 +6,7 @@ import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
 import { type Scope, TokenView } from '../schema/token-view.ts';
 import { tokenKey, tokensKey, tokenUseKey } from './keys.ts';
+import { revise } from './resource-revision.ts';
 
 /** 256 bits: nobody guesses one, so a plain hash is as good as a slow one. */
 const SECRET_BYTES = 32;
@@ -36,6 +37,7 @@ export function createTokens(deps: { redis: Redis; now: () => number }) {
       const token = `${PREFIX}${randomBytes(SECRET_BYTES).toString('base64url')}`;
       const hash = hashOf(token);
       const record = { id: hash.slice(0, 12), name, scope, created_at: iso(), created_by: by };
+      await revise(redis, resource);
       // listed first: a token that works is always one that its owner sees
       await redis.hset(tokensKey(resource), record.id, hash);
       await redis.hset(tokenKey(hash), { ...record, resource });
@@ -54,6 +56,7 @@ export function createTokens(deps: { redis: Redis; now: () => number }) {
     revoke: async (resource: string, id: string): Promise<void> => {
       const hash = await redis.hget(tokensKey(resource), id);
       if (hash === null) throw new Failure('not_found', `Found no token ${id}.`);
+      await revise(redis, resource);
       await redis.del(tokenKey(hash));
       await redis.hdel(tokensKey(resource), id);
       await redis.hdel(tokenUseKey(resource), id);

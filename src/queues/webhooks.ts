@@ -8,6 +8,7 @@ import { Failure } from '../schema/failures.ts';
 import { isFinal, type RunState } from '../schema/run-view.ts';
 import type { DeliveryView, WebhookView } from '../schema/webhook-view.ts';
 import { shardKeys, WEBHOOK_PREFIX, WEBHOOK_QUEUE, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import { revise } from './resource-revision.ts';
 import { run as runScript } from './scripts.ts';
 import type { Sealer } from './secrets.ts';
 
@@ -80,6 +81,7 @@ export function createWebhooks(deps: {
         await redis.hsetnx(keys.places, String(shard), last?.[0] ?? '0-0');
       }
       const key = sealer.newKey(resource);
+      await revise(redis, resource);
       await redis.hset(keys.all, view.id, JSON.stringify({ ...view, key, secret: sealer.seal(resource, SEALED_KIND, key, secret) }));
       await redis.sadd(WEBHOOKED_KEY, resource);
       return { ...view, paused: null, secret };
@@ -97,6 +99,7 @@ export function createWebhooks(deps: {
     /** Throws Failure not_found. */
     remove: async (resource: string, id: string): Promise<void> => {
       const keys = webhookKeys(resource);
+      await revise(redis, resource);
       if ((await redis.hdel(keys.all, id)) === 0) throw new Failure('not_found', `Found no webhook ${id}.`);
       await redis.hdel(keys.failing, ...FAILING.map((name) => `${name}${id}`));
       if ((await redis.hlen(keys.all)) > 0) return;

@@ -268,3 +268,30 @@ describe('buckets', () => {
     await expect(store.versions('b', { next: '7' })).rejects.toMatchObject({ code: 'request_invalid' });
   });
 });
+
+describe('an object that S3 will never give', () => {
+  it('is refused and not waited for when it is in an archive class, or its key is not to be used', async () => {
+    for (const code of ['InvalidObjectState', 'KMS.DisabledException']) {
+      const { store } = await setup((response) => s3Error(response, 403, code));
+      await expect(store.text('b', 'k', 'v1', 1_000)).rejects.toMatchObject({ code: 's3_refused', message: expect.stringContaining(code) });
+    }
+  });
+
+  it('is refused when its HEAD is a bad request while its bucket answers', async () => {
+    const { store } = await setup((response, _count, { method, url }) => {
+      if (method === 'HEAD') return void response.writeHead(400).end();
+      expect(url).toContain('versions');
+      response.writeHead(200, { 'content-type': 'application/xml' });
+      response.end('<?xml version="1.0"?><ListVersionsResult><Name>b</Name><IsTruncated>false</IsTruncated></ListVersionsResult>');
+    });
+    await expect(store.head('b', 'k', 'v1')).rejects.toMatchObject({ code: 's3_refused' });
+  });
+
+  it('is waited for when the whole bucket refuses, as with keys that have ended', async () => {
+    const { store } = await setup((response, _count, { method }) =>
+      method === 'HEAD' ? void response.writeHead(400).end() : s3Error(response, 400, 'ExpiredToken'),
+    );
+    await expect(store.head('b', 'k', 'v1')).rejects.toMatchObject({ code: 's3_unavailable' });
+    await expect(store.text('b', 'k', 'v1', 1_000)).rejects.toMatchObject({ code: 's3_unavailable' });
+  });
+});

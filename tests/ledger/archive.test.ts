@@ -4,7 +4,11 @@ import { Compile } from 'typebox/compile';
 import { afterEach, expect, it } from 'vitest';
 import { readArchived } from '../../src/processors/archive.ts';
 import { retentionOf } from '../../src/processors/retention.ts';
+import { createArchiveQueue } from '../../src/queues/archive.ts';
+import { connect } from '../../src/queues/connection.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { createRuns } from '../../src/queues/runs.ts';
+import { MAX_ARCHIVED_BYTES, parseArchivedRun, writeArchivedRun } from '../../src/schema/archived-run.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { RunView } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -43,6 +47,30 @@ async function start(overrides: Parameters<typeof startTestEngine>[2] = {}) {
     until('the archive to be noted', async () => (await engine.redis.zscore(keys.unarchived, runId)) === null);
   return { engine, archived, exported, settled };
 }
+
+/** A run whose tasks, in one group, were all launched. */
+async function startEndless(tasks: number) {
+  const server = await startRedis();
+  ends.push(server.stop);
+  const redis = connect({ socket: server.socket }, () => {});
+  ends.push(async () => await Promise.resolve(redis.disconnect()));
+  const runId = `r0-${'1'.padStart(20, '0')}`;
+  const each = (name: string, value: string) => Array.from({ length: tasks }, (_, i) => [`${name}:0.${i}`, value]);
+  await redis.hset(keys.run(runId), {
+    ...{ state: 'running', resource: 'x', bucket: 'b', at: 1, steps: 1, n0: tasks, d0: 0, key: 'in/x' },
+    ...Object.fromEntries([...each('p', 'await'), ...each('a', '1'), ...each('dy', 'd|run.1')]),
+  });
+  return { redis, runs: createRuns({ redis }), runId };
+}
+/** An output as large as S3 lets one be when it is written in JSON within JSON. */
+const outputOf = (n: number) => ({
+  key: `${'\u0001'.repeat(1_000)}${n}`,
+  version_id: `v${n}`.padEnd(32, 'x'),
+  etag: 'e'.repeat(32),
+  size: 1,
+  state: '"'.repeat(1_850),
+});
+
 const workflow = [
   { cmd: 'ok', timeout: 10 },
   {
@@ -52,6 +80,49 @@ const workflow = [
     ],
   },
 ];
+
+it('what comes after the end and the archiving of a run is archived, too', async () => {
+  const { engine, exported, settled } = await start();
+  const runId = engine.upload(workflow);
+  await engine.ended(runId);
+  await settled(runId);
+  const { key } = await exported(runId);
+  engine.cloud.put('too-late', 'x', { ld_task_id: `${runId}.0.0` });
+  await until('the later output in archive and export', async () => {
+    const kept = await readArchived(engine.cloud.store, ARCHIVE_BUCKET, runId);
+    const view = engine.cloud.objects.get(`${engine.bucket}/${key}`)?.body ?? '';
+    return kept?.history.at(-1)?.[1] === 'late_output' && view.includes('too-late');
+  });
+  await settled(runId);
+  expect(Number(await engine.redis.hget(keys.run(runId), 'arch'))).toBeGreaterThan(0);
+});
+
+it('what comes between the reading of a run and the note that it is archived makes it be archived again', async () => {
+  const { redis, runs, runId } = await startEndless(1);
+  const queue = createArchiveQueue({ redis, shard: 0 });
+  await runs.deliver(`${runId}.0.0`, 'x', outputOf(0), undefined);
+  await redis.hset(keys.run(runId), { state: 'succeeded', end: 2 });
+  const before = await queue.read(runId);
+  expect(await runs.deliver(`${runId}.0.0`, 'x', outputOf(1), undefined)).toBe('late');
+  expect(await queue.archived(runId, before?.record ?? {})).toBe(false);
+  expect(await redis.zscore(keys.unarchived, runId)).not.toBeNull();
+  expect(await queue.archived(runId, (await queue.read(runId))?.record ?? {})).toBe(true);
+  expect(await redis.zscore(keys.unarchived, runId)).toBeNull();
+});
+
+it('a run whose tasks have as many outputs as are listed, each as large as it can be, is one that the archive gives back', async () => {
+  const tasks = 200;
+  const { redis, runs, runId } = await startEndless(tasks);
+  for (let i = 0; i < tasks; i += 1)
+    await Promise.all(Array.from({ length: 22 }, (_, n) => runs.deliver(`${runId}.0.${i}`, 'x', outputOf(n), undefined)));
+  await redis.hset(keys.run(runId), { state: 'succeeded', end: 2, d0: tasks });
+  const whole = await createArchiveQueue({ redis, shard: 0 }).read(runId);
+  if (whole === undefined) throw new Error('the run has not ended');
+  const text = writeArchivedRun(whole);
+  expect(whole.history.length).toBeGreaterThan(tasks + 100);
+  expect(Buffer.byteLength(text)).toBeLessThan(MAX_ARCHIVED_BYTES * 0.75);
+  expect(parseArchivedRun(text, runId).record['o:0.199']).toContain('v0');
+}, 60_000);
 
 it('an ended run is in the archive, field by field, and in the tenant’s bucket as the API shows it', async () => {
   const { engine, archived, exported, settled } = await start();

@@ -1,11 +1,12 @@
 // The sweep compares buckets with decisions and makes good what is missing.
 import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
-import { accountBeginner } from '../../src/processors/begin-account.ts';
+import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
+import { accountBeginner, beginAccount } from '../../src/processors/begin-account.ts';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { startRedis } from '../support/redis-server.ts';
-import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
@@ -168,6 +169,19 @@ it('a bucket that is provisioned empty is accounted for from its beginning, what
     return found.in_scope === 1 && found.unaccounted === 0 && found;
   });
   expect(view).toMatchObject({ before_account: 0, decisions: { run: 1 } });
+});
+
+it('a bucket whose first page has nothing but what was deleted counts as one that has objects', async () => {
+  const cloud = new ScriptedCloud('bucket', {});
+  ends.push(async () => await Promise.resolve(cloud.close()));
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  // S3 counts delete markers among the entries of a page
+  const store = { ...cloud.store, versions: async () => await Promise.resolve({ versions: [], next: '["a","d1"]' }) };
+  const marks = createArchiveMarks({ store: cloud.store, bucket: ARCHIVE_BUCKET });
+  expect(await beginAccount({ store, marks, log }, { id: randomUUID(), bucket: 'old' }, 1_000)).toMatchObject({
+    since: 1_000,
+    begun: 1_000,
+  });
 });
 
 it('a removed resource is a tombstone in the archive, which no loss of Redis brings back', async () => {

@@ -152,7 +152,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'sweep without watermark: what was saved before the account runs by itself',
     file: 'processors/begin-account.ts',
-    from: 'since: versions.length === 0 ? 0 : now, begun',
+    from: 'since: empty ? 0 : now, begun',
     to: 'since: 0, begun',
     caughtBy: 'tests/ledger/sweep.test.ts',
   },

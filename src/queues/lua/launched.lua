@@ -14,12 +14,16 @@ if v[2] == ARGV[4] and v[1] == 'succeeded' then
   if not v[3] then
     redis.call('HSET', run, 'dy:' .. t, dyno .. '|' .. now)
     log('launched', t, ARGV[4], ARGV[7])
+    archive_again()
   end
   return 'ok'
 end
 if v[2] ~= ARGV[4] or not (v[1] == 'intent' or v[1] == 'cool') then
   redis.call('ZADD', KEYS[7], now, ARGV[10] .. '|' .. dyno)
-  if v[1] then log('superseded', t, ARGV[4], ARGV[7]) end
+  if v[1] then
+    log('superseded', t, ARGV[4], ARGV[7])
+    archive_again()
+  end
   return 'closed'
 end
 if v[1] == 'intent' then

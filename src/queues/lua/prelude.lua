@@ -44,6 +44,15 @@ local function archive_later()
   redis.call('ZADD', string.match(KEYS[1], '^{[^}]*}') .. ':unarchived', now, ARGV[1])
 end
 
+-- Something came after the end of the run: it is archived once more, when the next of that kind may have come, too. `late` tells what was read
+-- before from what stands.
+local function archive_again()
+  if redis.call('HEXISTS', KEYS[1], 'end') == 0 then return end
+  redis.call('HINCRBY', KEYS[1], 'late', 1)
+  redis.call('HDEL', KEYS[1], 'arch')
+  redis.call('ZADD', string.match(KEYS[1], '^{[^}]*}') .. ':unarchived', now + 2000, ARGV[1])
+end
+
 -- Keys of a resource's lists. They are built here, since not every caller knows the resource; the tag of the run's own key
 -- keeps them in its slot. src/queues/keys.ts spells the same names.
 local function list_key(what, resource)

@@ -1,0 +1,103 @@
+// What a recovery does while runs go on ending, and with an archive that has more than it can read.
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, expect, it } from 'vitest';
+import type { ObjectStore } from '../../src/clients/ports.ts';
+import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
+import { recover } from '../../src/processors/recovery.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { unchanged } from '../../src/queues/layout.ts';
+import { createResourceBackup } from '../../src/queues/resource-backup.ts';
+import { createRuns } from '../../src/queues/runs.ts';
+import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
+import { Failure } from '../../src/schema/failures.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
+
+const ends: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+const keys = shardKeys(0);
+const idOf = (n: number) => `r0-${n.toString(36).padStart(20, '0')}`;
+
+/** A Redis with so many running runs of one task, those that `done` names with nothing left to do; recovery reads the archive by `text`. */
+async function start(count: number, done: (n: number) => boolean, text: ObjectStore['text']) {
+  const server = await startRedis();
+  const redis = connect({ socket: server.socket }, () => {});
+  const cloud = new ScriptedCloud('bucket', {});
+  ends.push(
+    server.stop,
+    () => cloud.close(),
+    () => redis.disconnect(),
+  );
+  for (let n = 0; n < count; n += 1) {
+    const [settled, phase] = done(n) ? [1, 'succeeded'] : [0, 'await'];
+    const record = { state: 'running', resource: 'x', bucket: 'b', at: 1_000 + n, steps: 1, n0: 1, d0: settled, 'p:0.0': phase };
+    await redis.hset(keys.run(idOf(n)), record);
+    await redis.zadd(keys.live, 1_000 + n, idOf(n));
+  }
+  const runs = createRuns({ redis });
+  const said: string[] = [];
+  const say = (_: unknown, words: string) => void said.push(words);
+  const store = { ...cloud.store, text };
+  const begin = () =>
+    recover(
+      {
+        epochs: createStoreEpoch({ redis, shards: 1 }),
+        backup: createResourceBackup({ redis }),
+        marks: createArchiveMarks({ store: cloud.store, bucket: ARCHIVE_BUCKET }),
+        store,
+        archiveBucket: ARCHIVE_BUCKET,
+        shards: 1,
+        layout: unchanged(1),
+        log: { debug: say, info: say, warn: say, error: say },
+      },
+      2,
+    );
+  const redoOf = (n: number) => redis.hget(keys.run(idOf(n)), 'redo');
+  return { redis, runs, begin, redoOf, said };
+}
+
+it('marks every run that lives on, however many end meanwhile', async () => {
+  const count = 600;
+  const ending = (n: number) => n < 100 && n % 5 === 0;
+  let asked = 0;
+  const { runs, begin, redoOf } = await start(count, ending, async () => {
+    asked += 1;
+    // when the first ones were looked up, those of them that have nothing left to do end
+    if (asked === 150) for (let n = 0; n < 100; n += 1) if (ending(n)) expect(await runs.finish(idOf(n))).toBe('succeeded');
+    await turn();
+    return undefined;
+  });
+  await begin();
+  const forgotten: number[] = [];
+  for (let n = 0; n < count; n += 1) if (!ending(n) && (await redoOf(n)) !== '2') forgotten.push(n);
+  expect(forgotten).toEqual([]);
+}, 60_000);
+
+it.each([
+  new Failure('workflow_too_large', 'it has 30347761 bytes'),
+  new Failure('s3_refused', 'GET "runs/x": HTTP 403 InvalidObjectState.'),
+])('is not held up by an archived run that is never to be read: $message', async (fault) => {
+  const { begin, redoOf, said } = await start(
+    1,
+    () => false,
+    () => Promise.reject(fault),
+  );
+  await begin();
+  expect(await redoOf(0)).toBe('2');
+  expect(said).toContain('archived run not trusted');
+});
+
+it('waits for an archive that does not answer', async () => {
+  const fault = new Failure('s3_unavailable', 'no answer within 10000 ms');
+  const { begin, redoOf } = await start(
+    1,
+    () => false,
+    () => Promise.reject(fault),
+  );
+  await expect(begin()).rejects.toThrow(fault);
+  expect(await redoOf(0)).toBeNull();
+});
