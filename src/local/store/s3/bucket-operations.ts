@@ -99,9 +99,10 @@ export function getVersioning(context: S3Context): Answer {
 
 /** PUT ?versioning. */
 export async function putVersioning(context: S3Context): Promise<Answer> {
-  const bucket = bucketOf(context);
+  // refused before its body comes
+  bucketOf(context);
   const parsed = await readXmlBody(context, { limit: SMALL });
   if (!versioning.Check(parsed)) throw new S3Error('MalformedXML');
-  context.services.buckets.setVersioning(bucket, parsed.VersioningConfiguration.Status);
+  context.services.buckets.setVersioning(bucketOf(context), parsed.VersioningConfiguration.Status);
   return { status: 200 };
 }

@@ -60,12 +60,13 @@ export function getSetting(kind: Kind): (context: S3Context) => Answer {
 export function putSetting(kind: Kind): (context: S3Context) => Promise<Answer> {
   return async (context) => {
     const rule: SettingKind = kinds[kind];
-    const bucket = bucketOf(context);
+    // refused before its body comes
+    bucketOf(context);
     context.welcomeBody();
     const { text } = await receiveText(context, rule.limit);
     if (rule.root ? !isDocument(text, rule.root) || rule.check?.(text) === false : !isPolicy(text))
       throw new S3Error(rule.root ? 'MalformedXML' : 'MalformedPolicy');
-    context.services.buckets.setSetting(bucket, rule.kind, text);
+    context.services.buckets.setSetting(bucketOf(context), rule.kind, text);
     return { status: rule.putStatus };
   };
 }

@@ -28,8 +28,10 @@ const MAX_CONFIGURATIONS = 100;
 
 /** PUT ?notification: replaces the bucket's configuration and sends an s3:TestEvent to each queue in it. */
 export async function putNotification(context: S3Context): Promise<Answer> {
-  const bucket = bucketOf(context);
+  // refused before its body comes
+  bucketOf(context);
   const parsed = await readXmlBody(context, { limit: 256 * 1024 });
+  const bucket = bucketOf(context);
   const { services, requester } = context;
   const rules = readConfiguration(parsed);
   for (const rule of rules) {

@@ -38,14 +38,19 @@ export function deleteObject(context: S3Context): Answer {
 
 /** POST ?delete: up to 1,000 deletions, each with its own result. */
 export async function deleteObjects(context: S3Context): Promise<Answer> {
-  const bucket = bucketOf(context);
+  // refused before its body comes
+  bucketOf(context);
   const parsed = await readXmlBody(context, { limit: MAX_BODY, digestRequired: true });
+  let bucket = bucketOf(context);
   if (!document.Check(parsed)) throw new S3Error('MalformedXML');
   const { Object: objects, Quiet: quiet } = parsed.Delete;
   const deleted: XmlElement[] = [];
   const errors: XmlElement[] = [];
   for (const [index, target] of (Array.isArray(objects) ? objects : [objects]).entries()) {
-    if (index % BATCH === BATCH - 1) await setImmediate();
+    if (index % BATCH === BATCH - 1) {
+      await setImmediate();
+      bucket = bucketOf(context);
+    }
     const { Key: key, VersionId: versionId } = target;
     try {
       authorize(context.credential, actionFor(versionId), `${bucket.name}/${key}`);
