@@ -281,6 +281,14 @@ describe('a long poll', () => {
     expect((await one(url)).Attributes?.ApproximateReceiveCount).toBe('1');
   });
 
+  it('ends at once when its queue is removed, for all who wait', async () => {
+    const url = await queue();
+    const waiting = [0, 1].map(() => fails(receive(url, { WaitTimeSeconds: 20 })));
+    await counts(url);
+    await sqs.send(new DeleteQueueCommand({ QueueUrl: url }));
+    expect(await Promise.all(waiting)).toEqual(['QueueDoesNotExist', 'QueueDoesNotExist']);
+  });
+
   it('ends empty after its time', async () => {
     expect(await receive(await queue(), { WaitTimeSeconds: 1 })).toEqual([]);
   });

@@ -1,6 +1,6 @@
 import type { Database } from '../database.ts';
 import { numberAttribute, redrivePolicy } from './queue-attributes.ts';
-import type { Queue, Queues } from './queues.ts';
+import { noQueue, type Queue, type Queues } from './queues.ts';
 import { SqsError } from './sqs-error.ts';
 import { createWaiters } from './waiters.ts';
 
@@ -40,6 +40,8 @@ export type Messages = {
   changeVisibility(queue: Queue, receiptHandle: string, visibilityMs: number): void;
   counts(queue: Queue): MessageCounts;
   purge(queue: Queue): void;
+  /** To be called when the queue was removed: whoever waits at it hears SqsError QueueDoesNotExist at once. */
+  endWaits(queue: Queue): void;
   /** Runs several of the above in one transaction. */
   together(work: () => void): void;
   /** Answers everybody who waits with nothing. */
@@ -175,6 +177,10 @@ export function openMessages(deps: { db: Database; queues: Queues; now: () => nu
     },
     purge(queue) {
       removeAll(queue.id);
+    },
+    endWaits(queue) {
+      swept.delete(queue.id);
+      waiters.fail(queue.id, noQueue(queue.name));
     },
     together: (work) => db.transaction(work),
     close: () => waiters.close(),

@@ -17,8 +17,10 @@ const operations: Record<string, SqsOperation> = {
   CreateQueue: operation(Type.Object({ QueueName: Type.String(), Attributes: Type.Optional(Text) }), ({ queues, baseUrl }, input) => ({
     QueueUrl: urlOf(baseUrl, queues.create(input.QueueName, input.Attributes ?? {})),
   })),
-  DeleteQueue: operation(Type.Object({ QueueUrl }), ({ queues }, input) => {
-    queues.remove(queues.byUrl(input.QueueUrl));
+  DeleteQueue: operation(Type.Object({ QueueUrl }), ({ queues, messages }, input) => {
+    const queue = queues.byUrl(input.QueueUrl);
+    queues.remove(queue);
+    messages.endWaits(queue);
     return {};
   }),
   GetQueueUrl: operation(Type.Object({ QueueName: Type.String() }), ({ queues, baseUrl }, input) => ({

@@ -41,7 +41,7 @@ export function openQueues(deps: { db: Database; now: () => number; region: stri
 
   function byName(name: string): Queue {
     const queue = named.get(name);
-    if (!queue) throw new SqsError('QueueDoesNotExist', `The specified queue ${JSON.stringify(name)} does not exist.`);
+    if (!queue) throw noQueue(name);
     return queue;
   }
 
@@ -117,4 +117,9 @@ export function openQueues(deps: { db: Database; now: () => number; region: stri
       });
     },
   };
+}
+
+/** SqsError QueueDoesNotExist. */
+export function noQueue(name: string): SqsError {
+  return new SqsError('QueueDoesNotExist', `The specified queue ${JSON.stringify(name)} does not exist.`);
 }

@@ -6,6 +6,8 @@ export type Waiters = {
    */
   until<T>(queue: number, attempt: () => T | undefined, waitMs: number, signal: AbortSignal): Promise<T | undefined>;
   wake(queue: number): void;
+  /** Ends every wait at a queue with an error. */
+  fail(queue: number, error: unknown): void;
   /** Ends every wait, now and from now on. */
   close(): void;
 };
@@ -90,6 +92,9 @@ export function createWaiters(deps: { now: () => number; nextVisible: (queue: nu
       });
     },
     wake: serve,
+    fail(queue, error) {
+      for (const waiter of [...(lines.get(queue)?.waiters ?? [])]) waiter.fail(error);
+    },
     close() {
       closed = true;
       for (const line of lines.values()) {
