@@ -16,6 +16,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { Failure } from '../schema/failures.ts';
+import { fitsXml } from '../schema/xml-text.ts';
 import type { BucketAdmin } from './addon-ports.ts';
 import { AGENT_OPTIONS, type AwsAccess, awsCall, awsEndpoint, clientConfig } from './aws-call.ts';
 import type { CallOptions } from './ports.ts';
@@ -24,8 +25,6 @@ import { bucketArn } from './sts.ts';
 
 /** Days after which an upload that was never completed, and a version that was replaced or deleted, goes by itself. */
 const TIDY_DAYS = 7;
-/** What a key may hold and XML 1.0 cannot, not even escaped: `DeleteObjects` with such a key is refused as a whole. */
-const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
 /** Unfinished uploads that are given up at a time. */
 const ABORTS = 100;
 /** Milliseconds for one page of deletions, a thousand versions at most. */
@@ -138,12 +137,12 @@ export function createBucketAdmin(access: AwsAccess): BucketAdmin & { dispose():
           VersionId,
         }));
         if (found.length === 0) return uploads.Uploads?.length ?? 0;
-        // what XML cannot carry is named in the path of a call of its own
-        const unspeakable = found.filter(({ Key }) => NOT_XML.test(Key));
+        // what XML cannot carry would have all of `DeleteObjects` refused; it is named in the path of a call of its own
+        const unspeakable = found.filter(({ Key }) => !fitsXml(Key));
         await Promise.all(
           unspeakable.map((object) => client.send(new DeleteObjectCommand({ Bucket: bucket, ...object }), { abortSignal })),
         );
-        const rest = found.filter(({ Key }) => !NOT_XML.test(Key));
+        const rest = found.filter(({ Key }) => fitsXml(Key));
         if (rest.length === 0) return found.length;
         const { Errors: errors = [] } = await client.send(
           new DeleteObjectsCommand({

@@ -1,4 +1,5 @@
 import { XMLBuilder, XMLParser, XMLValidator } from 'fast-xml-parser';
+import { fitsXml } from '../../schema/xml-text.ts';
 
 /** A value that can be written as XML: text, a nested element, or a repeated element. Undefined is left out. */
 type XmlValue = string | number | boolean | undefined | XmlElement | (string | XmlElement)[];
@@ -32,16 +33,13 @@ export function renderXml(root: string, content: XmlElement): string {
   return builder.build({ '?xml': { '@version': '1.0', '@encoding': 'UTF-8' }, [root]: content });
 }
 
-/** What XML 1.0 has no way to write as it is. */
-const NOT_XML = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u;
-
 /**
  * Reads a document into nested plain objects (text as strings, repeated elements as arrays), or undefined when it is not
  * well-formed or carries a document type. Nothing is known about the shape of the result: check it.
  */
 export function parseXml(text: string): unknown {
   if (/<!(DOCTYPE|ENTITY)/i.test(text)) return undefined;
-  if (NOT_XML.test(text) || XMLValidator.validate(text) !== true) return undefined;
+  if (!fitsXml(text) || XMLValidator.validate(text) !== true) return undefined;
   try {
     return parser.parse(text);
   } catch {
