@@ -11,6 +11,7 @@ import {
   GetBucketCorsCommand,
   GetObjectCommand,
   HeadObjectCommand,
+  ListObjectVersionsCommand,
   PutBucketCorsCommand,
   PutBucketVersioningCommand,
 } from '@aws-sdk/client-s3';
@@ -125,6 +126,17 @@ it('refuses what no header could give back', async () => {
   expect([typed.status, typed.text]).toEqual([400, expect.stringContaining('content-type')]);
   const named = await send(await makeForm('named', { metadata: { 'two words': 'x' } }), 'x');
   expect([named.status, named.text]).toEqual([400, expect.stringContaining('two words')]);
+});
+
+it('takes no key beyond 1,024 bytes, whatever its characters, the name of the file in it included', async () => {
+  const key = 'é'.repeat(512);
+  expect((await send(await makeForm(key), 'x')).status).toBe(204);
+  for (const long of [`${key}x`, `${'é'.repeat(510)}\${filename}`]) {
+    const { status, text } = await send(await makeForm(long), 'x');
+    expect([status, text]).toEqual([400, expect.stringContaining('<Code>KeyTooLongError</Code>')]);
+  }
+  const held = await store.s3().send(new ListObjectVersionsCommand({ Bucket: BUCKET, Prefix: 'é' }));
+  expect(held.Versions?.map(({ Key }) => Key)).toEqual([key]);
 });
 
 it('takes no form without a file, without a key or that is none', async () => {

@@ -3,14 +3,11 @@ import { preflight, readableByPage, readCorsRules } from './cors.ts';
 import { ACCOUNT_ID } from './credentials.ts';
 import { decodePercent, type ParsedRequest } from './http-request.ts';
 import type { RequestIds } from './respond.ts';
-import type { Answer, S3Services } from './s3/context.ts';
+import { type Answer, refuseLongKey, type S3Services } from './s3/context.ts';
 import { postForm } from './s3/post-form.ts';
 import { runS3 } from './s3/routes.ts';
 import { S3Error } from './s3-error.ts';
 import type { Verifier } from './sigv4.ts';
-
-/** AWS' limit for a key, in bytes of UTF-8. */
-const MAX_KEY_BYTES = 1024;
 
 /** What the S3 side of the server works with. */
 export type S3Service = { services: S3Services; verifier: Verifier };
@@ -38,11 +35,7 @@ export async function serveS3(
     });
   }
   const { credential, payload, presigned } = await verifier.verify(request, { service: 's3' });
-  if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
-    throw new S3Error('KeyTooLongError', undefined, {
-      details: { Size: String(Buffer.byteLength(key)), MaxSizeAllowed: String(MAX_KEY_BYTES) },
-    });
-  }
+  refuseLongKey(key);
   refuseForeignOwner(request.headers);
   return await runS3({
     services,

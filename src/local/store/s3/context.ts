@@ -13,6 +13,9 @@ import type { PayloadProtection } from '../sigv4.ts';
 import type { Uploads } from '../uploads.ts';
 import { parseXml } from '../xml.ts';
 
+/** AWS' limit for a key, in bytes of UTF-8. */
+const MAX_KEY_BYTES = 1024;
+
 /** What the S3 operations work with. */
 export type S3Services = {
   buckets: Buckets;
@@ -52,7 +55,10 @@ export type Answer = {
   body?: string | Buffer | { length: number; chunks: AsyncGenerator<Buffer, void, void> };
 };
 
-/** The bucket of the request. Throws S3Error as `openBucket` does. */
+/**
+ * The bucket of the request. Throws S3Error as `openBucket` does. Who waits in between (for a body) asks again afterwards: by then
+ * the bucket may be gone, or be another one of the same name.
+ */
 export function bucketOf(context: S3Context): Bucket {
   return openBucket(context, context.bucketName);
 }
@@ -62,6 +68,13 @@ export function openBucket({ services, credential }: S3Context, name: string): B
   const bucket = services.buckets.find(name);
   if (!bucket && !mayDo(credential, 's3:ListBucket', name)) throw new S3Error('AccessDenied');
   return bucket ?? services.buckets.get(name);
+}
+
+/** Throws S3Error KeyTooLongError for a key that AWS does not take. */
+export function refuseLongKey(key: string): void {
+  const size = Buffer.byteLength(key);
+  if (size <= MAX_KEY_BYTES) return;
+  throw new S3Error('KeyTooLongError', undefined, { details: { Size: String(size), MaxSizeAllowed: String(MAX_KEY_BYTES) } });
 }
 
 /** The first value of a query parameter. */

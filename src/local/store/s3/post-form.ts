@@ -6,7 +6,7 @@ import type { Requester } from '../events.ts';
 import { S3Error } from '../s3-error.ts';
 import type { Verifier } from '../sigv4.ts';
 import { renderXml } from '../xml.ts';
-import { type Answer, authorize, type S3Services } from './context.ts';
+import { type Answer, authorize, refuseLongKey, type S3Services } from './context.ts';
 import { readAttributes } from './object-headers.ts';
 import { checkPolicy, type FormFields, sizesOf } from './post-policy.ts';
 
@@ -44,6 +44,7 @@ export async function postForm(form: PostForm): Promise<Answer> {
       policy: fields.get('policy') ?? '',
       signature: fields.get('x-amz-signature') ?? '',
     });
+    refuseLongKey(key);
     const policy = checkPolicy(fields, { bucket: bucketName, now: services.now() });
     authorize(credential, 's3:PutObject', `${bucketName}/${key}`);
     // refused before its file comes
