@@ -167,7 +167,8 @@ describe('the CloudFormation template', () => {
   });
 
   it('keeps the archive private, versioned, for the engine alone, also when the stack goes', () => {
-    expect(template.Resources['ArchiveBucket']?.DeletionPolicy).toBe('Retain');
+    for (const kept of ['ArchiveBucket', 'ArchiveBucketPolicy'])
+      expect(template.Resources[kept], kept).toMatchObject({ DeletionPolicy: 'Retain', UpdateReplacePolicy: 'Retain' });
     expect(properties('ArchiveBucket')).toMatchObject({
       VersioningConfiguration: { Status: 'Enabled' },
       PublicAccessBlockConfiguration: {
