@@ -86,6 +86,11 @@ it.skipIf(found === undefined)(
       expect((await containers(service)).length, service).toBe(count);
       await until(`${service} to be healthy`, () => healthy(service), 180_000);
     }
+    // a process whose parent ended first is nobody's child but that of process 1
+    const inDynos = (command: string) => compose(['exec', '-T', 'dynos', 'sh', '-c', command]);
+    const orphan = (await inDynos('sleep 0.1 >/dev/null 2>&1 & echo $!')).trim();
+    await until('an orphan to be reaped', async () => (await inDynos(`test -e /proc/${orphan} || echo gone`)).includes('gone'), 20_000);
+
     await until(
       'the resource and its credentials',
       async () =>

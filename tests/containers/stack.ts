@@ -17,11 +17,12 @@ const variable = (name: string) => {
 /** Milliseconds until a container must be well. */
 const START_MS = 120_000;
 
-/** No write but to /tmp and volumes, no capability, no way to get one: as compose.yaml has it. */
+/** No write but to /tmp and volumes, no capability, no way to get one, and an init as process 1: as compose.yaml has it. */
 class Hardened extends GenericContainer {
   constructor(image: string) {
     super(image);
     this.hostConfig.ReadonlyRootfs = true;
+    this.hostConfig.Init = true;
     this.withTmpFs({ '/tmp': 'rw' }).withDroppedCapabilities('ALL').withSecurityOpt('no-new-privileges:true').withStartupTimeout(START_MS);
   }
 
