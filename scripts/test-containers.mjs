@@ -1,9 +1,9 @@
 // `npm run test:containers`: the image and the stack, where there is a container engine; elsewhere one loud line and success.
 // With AUTOFILES_CONTAINERS=required (.ci/run) a missing engine is a failure.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { installLocked } from './install-locked.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const own = join(root, 'tests', 'containers');
@@ -21,13 +21,11 @@ if (run('docker', ['version', '--format', '{{.Server.Version}}'], { stdio: 'igno
   process.exit(process.env.AUTOFILES_CONTAINERS === 'required' ? 1 : 0);
 }
 for (const image of ['node:24-bookworm-slim', 'redis:7-bookworm']) {
-  const there = () => run('docker', ['image', 'inspect', image], { stdio: 'ignore' }) === 0;
-  if (there() || run('docker', ['pull', '-q', image], { timeout: 60_000 }) === 0) continue;
-  console.error(`test:containers: ${image} cannot be pulled; making the base images from packages …`);
-  must('docker/base-images.sh', run(join(root, 'docker', 'base-images.sh'), []));
+  const there = run('docker', ['image', 'inspect', image], { stdio: 'ignore' }) === 0;
+  if (!there) run('docker', ['pull', '-q', image], { timeout: 60_000 });
 }
-if (!existsSync(join(own, 'node_modules', 'testcontainers'))) {
-  must('npm ci in tests/containers', run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: own }));
-}
+// makes what could not be pulled, and again what an older recipe made
+must('docker/base-images.sh', run(join(root, 'docker', 'base-images.sh'), []));
+must('npm ci in tests/containers', installLocked(own) ? 0 : 1);
 must('the types of tests/containers', run('npx', ['tsc', '-p', 'tests/containers']));
 process.exit(run('npx', ['vitest', 'run', '--config', 'vitest.containers.config.ts']));

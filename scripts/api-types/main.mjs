@@ -2,11 +2,12 @@
 // the OpenAPI document. Run it after a change of a route's schemas; tests/api/api-types.test.ts says when it is due. The
 // generator wants TypeScript 5 and has its packages beside this file, which this installs; no other command needs them.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { apiRoutes } from '../../src/http/api.ts';
 import { openApiDocument } from '../../src/http/openapi.ts';
+import { installLocked } from '../install-locked.mjs';
 import { stamped, typedParts } from './stamp.ts';
 
 const own = dirname(fileURLToPath(import.meta.url));
@@ -17,9 +18,7 @@ const run = (command, args, options) => {
   process.exit(1);
 };
 
-if (!existsSync(join(own, 'node_modules', 'openapi-typescript'))) {
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: own });
-}
+if (!installLocked(own)) process.exit(1);
 const { default: openapiTS, astToString } = await import('openapi-typescript');
 
 // only the routes' entries are read: nothing behind them is called
