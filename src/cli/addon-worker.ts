@@ -8,6 +8,7 @@ import { createResourceBackup } from '../queues/resource-backup.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createSessions } from '../queues/sessions.ts';
 import { createTokens } from '../queues/tokens.ts';
+import { rewrapWebhooks } from '../queues/webhook-keys.ts';
 import type { Config } from '../schema/config.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
@@ -43,6 +44,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       purge: createPurge({ redis, shards: config.shards }),
       tokens: createTokens({ redis, now: Date.now }),
       sessions: createSessions({ redis }),
+      rewrapWebhooks: async (resource) => await rewrapWebhooks({ redis, sealer: clients.sealer }, resource),
       archive: createResourceArchive({ ...clients, ...config, backup: createResourceBackup({ redis }) }),
       whole,
       probe: createProbe(parts, config),

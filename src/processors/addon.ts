@@ -21,6 +21,8 @@ export interface AddonWorkerDeps extends AddonDeps, DeprovisionDeps {
   readonly connection: ReturnType<typeof connect>;
   readonly jobs: ResourceJobs;
   readonly locks: Locks;
+  /** Wraps the keys of the resource's webhooks by the current master key; answers with the number of those that were not. */
+  readonly rewrapWebhooks: (resource: string) => Promise<number>;
   /** Milliseconds without a sign of life after which a job's worker counts as dead. */
   readonly lockMs: number;
   /** Milliseconds between two looks at all resources. */
@@ -92,6 +94,7 @@ export async function startAddonWorker(deps: AddonWorkerDeps): Promise<{ stop():
 async function look(deps: AddonWorkerDeps, resource: Resource, without: Set<string>): Promise<void> {
   const { id, state } = resource;
   if (await deps.resources.rewrap(id)) deps.log.info({ resource: id }, 'wrapped the data key by the current master key');
+  await rewrapWebhooks(deps, id);
   if (state === 'provisioning' || state === 'deprovisioning') {
     await deps.jobs.add({ kind: state === 'provisioning' ? 'provision' : 'deprovision', resource: id });
     return;
@@ -106,6 +109,16 @@ async function look(deps: AddonWorkerDeps, resource: Resource, without: Set<stri
   if (alarm === undefined) return;
   const { text, ...more } = alarm;
   deps.log.error({ resource: id, ...more }, text);
+}
+
+/** A key that does not open is for the operator; it keeps the credentials from nothing. */
+async function rewrapWebhooks(deps: AddonWorkerDeps, id: string): Promise<void> {
+  try {
+    const webhooks = await deps.rewrapWebhooks(id);
+    if (webhooks > 0) deps.log.info({ resource: id, webhooks }, 'wrapped the keys of webhooks by the current master key');
+  } catch (error) {
+    deps.log.error({ resource: id, error: messageOf(error) }, 'webhook keys not wrapped again');
+  }
 }
 
 async function rotateOne(deps: AddonWorkerDeps, id: string, before: number | undefined): Promise<void> {

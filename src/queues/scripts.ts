@@ -47,6 +47,7 @@ const KEY_COUNTS = {
   'resource-merge': 1,
   rate: 1,
   'note-delivery': 3,
+  'rewrap-webhook': 1,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

@@ -2,8 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import Type from 'typebox';
-import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
 import { isFinal, type RunState } from '../schema/run-view.ts';
 import type { DeliveryView, WebhookView } from '../schema/webhook-view.ts';
@@ -11,6 +9,7 @@ import { shardKeys, WEBHOOK_PREFIX, WEBHOOK_QUEUE, WEBHOOKED_KEY, webhookKeys } 
 import { revise } from './resource-revision.ts';
 import { run as runScript } from './scripts.ts';
 import type { Sealer } from './secrets.ts';
+import { storedWebhook } from './webhook-keys.ts';
 
 /** Webhooks that one resource may have, and deliveries that its log keeps. */
 const MAX_WEBHOOKS = 10;
@@ -31,10 +30,6 @@ const FAILING = ['tries:', 'since:', 'error:', 'paused:'] as const;
 
 /** What the sealed text is, as associated data. */
 const SEALED_KIND = 'webhook';
-
-const stored = Compile(
-  Type.Object({ id: Type.String(), url: Type.String(), created_at: Type.String(), key: Type.String(), secret: Type.String() }),
-);
 
 export interface DeliveryOrder {
   /** `webhook-id`: names the delivery, and the job. */
@@ -63,7 +58,7 @@ export function createWebhooks(deps: {
     const { all, failing } = webhookKeys(resource);
     const [text, paused] = await Promise.all([redis.hget(all, id), redis.hexists(failing, `paused:${id}`)]);
     const record: unknown = text === null ? undefined : JSON.parse(text);
-    if (!stored.Check(record)) return undefined;
+    if (!storedWebhook.Check(record)) return undefined;
     return { url: record.url, secret: sealer.open(resource, SEALED_KIND, record.key, record.secret), paused: paused === 1 };
   };
 
@@ -92,7 +87,7 @@ export function createWebhooks(deps: {
       const [all, failing] = await Promise.all([redis.hgetall(keys.all), redis.hgetall(keys.failing)]);
       const records: unknown[] = Object.values(all).map((text) => JSON.parse(text));
       return records
-        .filter((record) => stored.Check(record))
+        .filter((record) => storedWebhook.Check(record))
         .map(({ id, url, created_at }) => ({ id, url, created_at, paused: pauseOf(failing, id) }));
     },
 
