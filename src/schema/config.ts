@@ -28,7 +28,10 @@ export interface Config {
   readonly queueUrl: string | undefined;
   /** AUTOFILES_QUEUE_NAME: name of the event queue (autofiles-events). No FIFO queue: S3 does not send to one. */
   readonly queueName: string;
-  /** AUTOFILES_ARCHIVE_BUCKET: engine-only bucket of ended runs and watermarks (autofiles-archive; names are global in S3: choose your own; test: none). */
+  /**
+   * AUTOFILES_ARCHIVE_BUCKET: engine-only bucket of ended runs and watermarks (autofiles-archive; test: none). Names are global in S3: required in
+   * production against AWS.
+   */
   readonly archiveBucket: string | undefined;
   /** HEROKU_API_URL: URL of the Heroku Platform API (https://api.heroku.com). */
   readonly herokuApiUrl: string;
@@ -116,9 +119,7 @@ export function readConfig(env: Environment): Config {
     credentials: readCredentials(read, faults),
     queueUrl: read.url('AUTOFILES_QUEUE_URL', HTTP),
     queueName: read.matching('AUTOFILES_QUEUE_NAME', /^[A-Za-z0-9_-]{1,80}$/, 'at most 80 of A-Z a-z 0-9 _ -') ?? 'autofiles-events',
-    archiveBucket:
-      read.matching('AUTOFILES_ARCHIVE_BUCKET', /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, '3 to 63 of a-z 0-9 -') ??
-      (mode === 'test' ? undefined : 'autofiles-archive'),
+    archiveBucket: readArchiveBucket(read, faults, mode),
     herokuApiUrl: read.url('HEROKU_API_URL', HTTP) ?? 'https://api.heroku.com',
     herokuToken: read.text('AUTOFILES_HEROKU_TOKEN'),
     shards: read.integer('AUTOFILES_SHARDS', 1, 1024, 1),
@@ -141,7 +142,7 @@ export function readConfig(env: Environment): Config {
     lateMs: read.integer('AUTOFILES_LATE_MS', 0, HOUR_MS, production ? 120_000 : 30_000),
     launchesPerHour: read.integer('AUTOFILES_LAUNCHES_PER_HOUR', 1, 1_000_000_000, production ? 4050 : 1_000_000),
     stallMs: read.integer('AUTOFILES_STALL_MS', 100, HOUR_MS, 30_000),
-    workerPort: env['AUTOFILES_WORKER_PORT']?.trim() ? read.integer('AUTOFILES_WORKER_PORT', 0, 65_535, 0) : undefined,
+    workerPort: read.text('AUTOFILES_WORKER_PORT') === undefined ? undefined : read.integer('AUTOFILES_WORKER_PORT', 0, 65_535, 0),
     tracing: readTracing(read),
     metricsToken: read.text('AUTOFILES_METRICS_TOKEN'),
     limits: {
@@ -169,6 +170,19 @@ function modeOf(nodeEnv: string | undefined): Mode {
 function readTracing(read: Reader): Config['tracing'] {
   const endpoint = read.url('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', HTTP) ?? read.url('OTEL_EXPORTER_OTLP_ENDPOINT', HTTP);
   return endpoint === undefined ? undefined : { service: read.text('OTEL_SERVICE_NAME') ?? 'autofiles' };
+}
+
+function readArchiveBucket(read: Reader, faults: string[], mode: Mode): string | undefined {
+  const before = faults.length;
+  const bucket = read.matching('AUTOFILES_ARCHIVE_BUCKET', /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/, '3 to 63 of a-z 0-9 -');
+  if (bucket !== undefined || mode === 'test') return bucket;
+  // another store has names of its own; on AWS the default is somebody else's, or none's that is kept
+  if (mode === 'production' && read.text('AUTOFILES_S3_ENDPOINT') === undefined && faults.length === before) {
+    faults.push(
+      'AUTOFILES_ARCHIVE_BUCKET: found nothing, expected the name of a bucket of your own, as deploy/aws/autofiles.yaml makes it.',
+    );
+  }
+  return 'autofiles-archive';
 }
 
 function readMasterKey(read: Reader, faults: string[]): string {

@@ -35,7 +35,12 @@ afterAll(async () => {
 /** In production mode, where the router's X-Forwarded-For is the address. */
 async function web(env: Record<string, string>): Promise<TestWeb> {
   const opened = await openTestWeb(server, {
-    env: { AUTOFILES_MODE: 'production', AUTOFILES_ADDON_PASSWORD: 'super-secret-password', ...env },
+    env: {
+      AUTOFILES_MODE: 'production',
+      AUTOFILES_ARCHIVE_BUCKET: 'acme-archive',
+      AUTOFILES_ADDON_PASSWORD: 'super-secret-password',
+      ...env,
+    },
   });
   webs.push(opened);
   return opened;

@@ -185,8 +185,12 @@ describe('metrics', () => {
 
   it('are closed in production without their token', async () => {
     const world = await startWorld({});
-    const closed = await openTestWeb(world.redisServer, { env: { AUTOFILES_MODE: 'production' } });
-    const guarded = await openTestWeb(world.redisServer, { env: { AUTOFILES_MODE: 'production', AUTOFILES_METRICS_TOKEN: 'scrape-me' } });
+    const closed = await openTestWeb(world.redisServer, {
+      env: { AUTOFILES_MODE: 'production', AUTOFILES_ARCHIVE_BUCKET: 'acme-archive' },
+    });
+    const guarded = await openTestWeb(world.redisServer, {
+      env: { AUTOFILES_MODE: 'production', AUTOFILES_ARCHIVE_BUCKET: 'acme-archive', AUTOFILES_METRICS_TOKEN: 'scrape-me' },
+    });
     try {
       const ask = async (web: typeof closed, token: string | undefined) => (await web.call('GET', '/metrics', { token })).status;
       expect(await ask(closed, undefined)).toBe(401);

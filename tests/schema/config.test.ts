@@ -4,6 +4,7 @@ import { readConfig } from '../../src/schema/config.ts';
 import { Failure } from '../../src/schema/failures.ts';
 
 const MASTER_KEY = `${'A'.repeat(43)}=`;
+const ARCHIVE = { AUTOFILES_ARCHIVE_BUCKET: 'acme-archive' };
 const SOCKET = { AUTOFILES_REDIS_SOCKET: '/tmp/redis.sock', AUTOFILES_MASTER_KEY: MASTER_KEY };
 
 function faultsOf(env: Record<string, string | undefined>): string {
@@ -75,7 +76,7 @@ describe('readConfig', () => {
   });
 
   it('is calmer in production', () => {
-    expect(readConfig({ ...SOCKET, NODE_ENV: 'production' })).toMatchObject({
+    expect(readConfig({ ...SOCKET, ...ARCHIVE, NODE_ENV: 'production' })).toMatchObject({
       mode: 'production',
       httpHost: '0.0.0.0',
       graceMs: 60_000,
@@ -94,7 +95,7 @@ describe('readConfig', () => {
     [{ NODE_ENV: 'production', AUTOFILES_MODE: 'local' }, 'local'],
     [{ AUTOFILES_MODE: 'test' }, 'test'],
   ])('for %j has the mode %s', (env, mode) => {
-    expect(readConfig({ ...SOCKET, ...env }).mode).toBe(mode);
+    expect(readConfig({ ...SOCKET, ...ARCHIVE, ...env }).mode).toBe(mode);
   });
 
   it('reads what is set, blanks around it taken off', () => {
@@ -131,6 +132,39 @@ describe('readConfig', () => {
 
   it('prefers the socket to a REDIS_URL of the shell', () => {
     expect(readConfig({ ...SOCKET, REDIS_URL: 'redis://elsewhere' }).redis).toEqual({ socket: '/tmp/redis.sock' });
+  });
+
+  it('needs an archive bucket of its own in production against AWS, where names are global, and nowhere else', () => {
+    const production = { ...SOCKET, NODE_ENV: 'production' };
+    expect(faultsOf(production)).toBe(
+      'AUTOFILES_ARCHIVE_BUCKET: found nothing, expected the name of a bucket of your own, as deploy/aws/autofiles.yaml makes it.',
+    );
+    expect(faultsOf({ ...production, AUTOFILES_ARCHIVE_BUCKET: 'No Bucket' }).match(/AUTOFILES_ARCHIVE_BUCKET/g)).toHaveLength(1);
+    expect(faultsOf({ ...production, ...ARCHIVE })).toBe('');
+    expect(readConfig({ ...production, AUTOFILES_S3_ENDPOINT: 'http://127.0.0.1:9000' }).archiveBucket).toBe('autofiles-archive');
+  });
+
+  it('takes every variable that is empty for an unset one', () => {
+    for (const mode of ['local', 'test', 'production']) {
+      const asked = new Set<string>();
+      const base: Record<string, string | undefined> = {
+        REDIS_URL: 'redis://127.0.0.1',
+        ...ARCHIVE,
+        AUTOFILES_MASTER_KEY: MASTER_KEY,
+        AUTOFILES_MODE: mode,
+      };
+      const noting = new Proxy(base, {
+        get: (target, name) => {
+          if (typeof name === 'string') asked.add(name);
+          return Reflect.get(target, name);
+        },
+      });
+      const config = readConfig(noting);
+      const others = [...asked].filter((name) => !(name in base));
+      expect(others.length).toBeGreaterThan(50);
+      for (const blank of ['', ' \n'])
+        expect(readConfig({ ...Object.fromEntries(others.map((name) => [name, blank])), ...base })).toEqual(config);
+    }
   });
 
   it('takes an empty variable for an unset one', () => {
