@@ -13,7 +13,9 @@ type Variables = Readonly<Record<string, string | undefined>>;
  * The variables of a running cloud. `app` names the app's folder; without it the current folder and its parents are
  * looked through, and last the example app that `npm start` runs.
  */
-export async function findAccess(env: NodeJS.ProcessEnv, app: string | undefined, fallback: string): Promise<Variables> {
+export async function findAccess(given: NodeJS.ProcessEnv, app: string | undefined, fallback: string): Promise<Variables> {
+  // an empty variable is an unset one
+  const env: Variables = Object.fromEntries(Object.entries(given).filter(([, value]) => value?.trim() !== ''));
   if (app === undefined && env['AUTOFILES_URL'] !== undefined && env['AUTOFILES_TOKEN'] !== undefined) return env;
   const folders = app !== undefined ? [resolve(app)] : [...parents(process.cwd()), fallback];
   for (const folder of folders) {

@@ -1,12 +1,22 @@
-// The health check of a container: exit status 0 when the process in it is well. A worker is asked whether it makes
-// progress; web only whether it can answer, since a web process is not made better by a restart when workers are stalled.
-const worker = process.env['AUTOFILES_WORKER_PORT'];
-const port = worker ?? process.env['AUTOFILES_HTTP_PORT'] ?? process.env['PORT'] ?? '8080';
+// The health check of a container: exit status 0 when the process in it is well.
+import { readFileSync } from 'node:fs';
+import { probeTarget } from './probe-target.ts';
+
 /** Milliseconds; the container's own limit is 10 s. */
 const DEADLINE_MS = 8_000;
 
+/** What the container runs; empty where the system does not tell. */
+function command(): string {
+  try {
+    return readFileSync('/proc/1/cmdline', 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 try {
-  const url = `http://127.0.0.1:${port}${worker === undefined ? '/readyz' : '/healthz'}`;
+  const url = probeTarget(process.env, command());
+  if (url === undefined) process.exit(0);
   const response = await fetch(url, { signal: AbortSignal.timeout(DEADLINE_MS) });
   if (!response.ok) console.error(await response.text());
   process.exit(response.ok ? 0 : 1);

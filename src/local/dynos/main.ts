@@ -25,7 +25,8 @@ const settings = Compile(
 );
 
 async function main(): Promise<void> {
-  const { env } = process;
+  // an empty variable is an unset one
+  const env = Object.fromEntries(Object.entries(process.env).filter(([, value]) => value !== ''));
   if (env['NODE_ENV'] === 'production')
     throw new Error('the local dynos platform runs anything on this machine and refuses NODE_ENV=production');
   if (!settings.Check(env)) {

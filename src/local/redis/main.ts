@@ -13,8 +13,7 @@ const START_MS = 20_000;
 
 const { AUTOFILES_REDIS_DIR: dir, AUTOFILES_REDIS_SOCKET: socket, NODE_ENV: mode } = process.env;
 if (mode === 'production') fail('the local redis refuses NODE_ENV=production');
-if (dir === undefined || socket === undefined)
-  fail('AUTOFILES_REDIS_DIR and AUTOFILES_REDIS_SOCKET: expected the folder of its files and the path of its socket');
+if (!dir || !socket) fail('AUTOFILES_REDIS_DIR and AUTOFILES_REDIS_SOCKET: expected the folder of its files and the path of its socket');
 
 await endLeftOver(socket);
 const command = ['redis-server', 'valkey-server'].find((name) => spawnSync(name, ['--version']).status === 0);

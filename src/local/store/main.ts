@@ -14,7 +14,7 @@ function required(name: string): string {
 }
 
 function readPort(): number {
-  const text = process.env['AUTOFILES_STORE_PORT'] ?? '0';
+  const text = process.env['AUTOFILES_STORE_PORT'] || '0';
   const port = Number(text);
   if (/^\d{1,5}$/.test(text) && port < 65536) return port;
   throw new Error(`The variable AUTOFILES_STORE_PORT is ${JSON.stringify(text)}, expected a port number (0 takes a free one).`);
