@@ -14,7 +14,7 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { createProbe } from './launch-leave.ts';
-import { type createClients, hookParts } from './wiring.ts';
+import { type createClients, hookParts, queueArnOf } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
 /** Milliseconds between two looks at all resources in production; locally they are few and somebody waits. */
@@ -36,8 +36,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       ...parts,
       issuer: clients.issuer,
       buckets: clients.buckets,
-      queue: clients.queue,
-      queueName: config.queueName,
+      queueArn: async () => await queueArnOf(config, clients.queue),
       beginAccount: accountBeginner({ ...clients, ...config, log }),
       identity: clients.issuer.identity,
       runs: createRuns({ redis }),

@@ -5,7 +5,7 @@ import { createResources } from '../queues/resources.ts';
 import { readConfig } from '../schema/config.ts';
 import { Failure } from '../schema/failures.ts';
 import { PLANS } from '../schema/plans.ts';
-import { createClients, createLog, hookParts } from './wiring.ts';
+import { createClients, createLog, hookParts, queueArnOf } from './wiring.ts';
 
 /**
  * `autofiles provision`: makes the resource of one app by hand, where no add-on marketplace does it: bucket, versioning,
@@ -31,7 +31,7 @@ export async function provisionByHand(
         ...clients,
         ...hookParts(config.addon.publicUrl),
         resources,
-        queueName: config.queueName,
+        queueArn: async () => await queueArnOf(config, clients.queue),
         beginAccount: accountBeginner({ ...clients, ...config, log }),
         log,
       },

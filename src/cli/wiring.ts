@@ -70,6 +70,15 @@ export function hookParts(base: string | undefined) {
   return { hooks: { url: new URL('/heroku/webhooks', base).href, secret: () => randomBytes(32).toString('base64url') } };
 }
 
+/** The event queue of a configuration, by its URL, else found, or made, by its name. Throws what the queue service throws; Failure not_found for a URL. */
+export async function queueArnOf(
+  config: Pick<Config, 'queueUrl' | 'queueName'>,
+  queue: Pick<ReturnType<typeof createEventQueue>, 'create' | 'describe'>,
+): Promise<string> {
+  const { queueUrl: url, queueName } = config;
+  return (await (url === undefined ? queue.create(queueName) : queue.describe({ url }))).arn;
+}
+
 /** The outside services of a configuration. */
 export function createClients(config: Config) {
   const access = (endpoint: string | undefined) => awsAccess(config, endpoint);

@@ -1,7 +1,6 @@
 // Everything that a resource consists of: bucket, notification, record, credentials, config vars. Every step may be repeated, so a
 // provisioning that died anywhere is simply run again.
 import type { AddonPlatform, BucketAdmin, HerokuOAuth } from '../clients/addon-ports.ts';
-import type { EventQueue } from '../clients/ports.ts';
 import type { Audit } from '../queues/audit.ts';
 import type { Resource } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
@@ -16,8 +15,8 @@ const REFUSED_MS = 600_000;
 
 interface StorageDeps {
   readonly buckets: BucketAdmin;
-  readonly queue: EventQueue;
-  readonly queueName: string;
+  /** The ARN of the queue that the workers read: where buckets are to send their events. */
+  readonly queueArn: () => Promise<string>;
   /** Begins the ledger's account of a bucket; undefined: the first sweep does. Repeatable. */
   readonly beginAccount?: (resource: Resource) => Promise<void>;
   /** Where Heroku's events of dynos are to be sent, and what makes their secrets; without it the dyno list tells alone. */
@@ -47,8 +46,7 @@ async function mend(deps: CredentialDeps, resource: Resource, wanted: Readonly<R
 }
 
 async function notify(deps: StorageDeps, resource: Resource): Promise<void> {
-  const { arn } = await deps.queue.create(deps.queueName);
-  await deps.buckets.notify(resource.bucket, arn);
+  await deps.buckets.notify(resource.bucket, await deps.queueArn());
 }
 
 export interface AddonDeps extends CredentialDeps, StorageDeps {

@@ -113,9 +113,9 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     audit: createAudit({ redis }),
     /** One call of the Partner API with Heroku's credentials, or of anything else with other headers. */
     call,
-    /** A worker in this process; `failpoint` may throw, which ends what it does there. */
-    work: async (failpoint: Failpoint = () => {}) => {
-      const addon = await openAddonWorker({ config, clients, failpoint, log });
+    /** A worker in this process, configured as the world or otherwise; `failpoint` may throw, which ends what it does there. */
+    work: async (failpoint: Failpoint = () => {}, settings = config) => {
+      const addon = await openAddonWorker({ config: settings, clients, failpoint, log });
       const stop = await addon.start(() => Promise.resolve(0));
       running.push(stop);
       return stop;

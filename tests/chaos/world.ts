@@ -198,15 +198,15 @@ export async function startWorld(deps: {
   }));
   // as a worker provisions: the account of a bucket begins before its first file, not with a first sweep, which on a busy machine comes after losses
   const beginAccount = accountBeginner({ ...clients, ...config, now: Date.now, log });
+  const { url: queueUrl, arn } = await clients.queue.create(QUEUE);
   for (const tenant of tenants)
-    await provision({ ...clients, resources, queueName: QUEUE, beginAccount, ...hookParts(address), log }, tenant);
+    await provision({ ...clients, resources, queueArn: () => Promise.resolve(arn), beginAccount, ...hookParts(address), log }, tenant);
   const makeTokens = createTokens({ redis, now: Date.now });
   const tokenOf = async ({ id }: { id: string }, scope: 'read' | 'write') =>
     (await makeTokens.make({ resource: id, scope, name: scope, by: 'chaos' })).token;
   const [first, second] = tenants;
   if (first === undefined || second === undefined) throw new RangeError('two tenants are needed');
   const tokens = { own: await tokenOf(first, 'write'), viewer: await tokenOf(first, 'read'), other: await tokenOf(second, 'write') };
-  const { url: queueUrl } = await clients.queue.create(QUEUE);
 
   const starts = { own: 0, earlier: 0 };
   const open = (name: string, command: 'worker' | 'web', main: string, earlier = false) =>

@@ -142,7 +142,7 @@ export async function startWorld(
   const resources = createResources({ redis, sealer: clients.sealer, now: Date.now });
   const resource = { id: randomUUID(), app: 'app', bucket: `ld-private-${randomUUID()}`, region: 'us-east-1', plan: 'test' };
   const log = createLog({ logLevel: 'silent' }, 'test');
-  await provision({ ...clients, resources, queueName: QUEUE, log }, resource);
+  await provision({ ...clients, resources, queueArn: async () => (await clients.queue.create(QUEUE)).arn, log }, resource);
   const { url: queueUrl } = await clients.queue.create(QUEUE);
   const sqs = new SQSClient({ endpoint, region: config.region, credentials: root });
   const keys = shardKeys(0);
