@@ -10,6 +10,7 @@ import type { VersionRef } from '../schema/ledger-view.ts';
 import { type ObjectMetadata, readMetadata } from '../schema/metadata.ts';
 import { type ObjectCreated, parseEvents } from '../schema/s3-event.ts';
 import type { EventDeps } from './event-deps.ts';
+import { putOff } from './put-off.ts';
 import { startRun } from './start-run.ts';
 
 /** Objects that we write ourselves; their events mean nothing. */
@@ -49,7 +50,7 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
     deps.failpoint('events.decided');
     return DONE;
   } catch (error) {
-    const againIn = Math.min(2 ** Math.min(message.receiveCount, 6), 60);
+    const againIn = putOff(message.receiveCount);
     deps.log.warn({ messageId: message.id, receiveCount: message.receiveCount, againIn, error: messageOf(error) }, 'event not decided yet');
     return { done: false, againIn };
   }

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { bucketPolicy } from '../../src/clients/sts.ts';
+import { putOff } from '../../src/processors/put-off.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import { ACCOUNT, allows, denies, readTemplate, type Statement, type Template } from './aws-policies.ts';
 
@@ -162,8 +163,36 @@ describe('the CloudFormation template', () => {
       MessageRetentionPeriod: 1_209_600,
       RedriveAllowPolicy: { redrivePermission: 'byQueue', sourceQueueArns: [queue] },
     });
-    const watched = ['EventsWaitAlarm', 'DeadLettersAlarm'].map((id) => properties(id)['Dimensions']);
-    expect(watched).toEqual([[{ Name: 'QueueName', Value: 'autofiles-events' }], [{ Name: 'QueueName', Value: 'autofiles-events-dead' }]]);
+    const age = ['EventsWaitAlarm', 'DeadLettersAlarm'].map((id) => properties(id)['Dimensions']);
+    expect(age).toEqual([[{ Name: 'QueueName', Value: 'autofiles-events' }], [{ Name: 'QueueName', Value: 'autofiles-events-dead' }]]);
+  });
+
+  it('tells when events are received and handed back, which the age of the oldest does not', () => {
+    const alarm = properties('EventsHandedBackAlarm');
+    const [math, ...metrics] = alarm['Metrics'] as { Id: string; Expression?: string; ReturnData: boolean; MetricStat?: object }[];
+    expect(metrics).toEqual(
+      ['NumberOfMessagesReceived', 'NumberOfMessagesDeleted'].map((MetricName, i) => ({
+        Id: ['received', 'deleted'][i],
+        MetricStat: {
+          Metric: { Namespace: 'AWS/SQS', MetricName, Dimensions: [{ Name: 'QueueName', Value: 'autofiles-events' }] },
+          Period: 300,
+          Stat: 'Sum',
+        },
+        ReturnData: false,
+      })),
+    );
+    // of metric math as much as the expression has
+    const js = math?.Expression?.replaceAll(/FILL\((\w+), 0\)/g, '($1 ?? 0)')
+      .replace(' AND ', ' && ')
+      .replace(/^IF\((.*), 1, 0\)$/, '($1) ? 1 : 0');
+    const at = new Function('received', 'deleted', `return ${js}`) as (received?: number, deleted?: number) => number;
+    expect([at(12, 0), at(12, undefined), at(12, 3), at(0, 0), at(undefined, undefined), at(undefined, 2)]).toEqual([1, 1, 0, 0, 0, 0]);
+    expect(math?.ReturnData).toBe(true);
+    expect(alarm).toMatchObject({ Threshold: 0, ComparisonOperator: 'GreaterThanThreshold', TreatMissingData: 'notBreaching' });
+    // a message that was put off often comes back every 25 minutes: often enough in what is looked at, which is a day at most
+    const [periods, needed] = [Number(alarm['EvaluationPeriods']), Number(alarm['DatapointsToAlarm'])];
+    expect((periods * 300) / putOff(1_000)).toBeGreaterThan(needed + 1);
+    expect(periods * 300).toBeLessThanOrEqual(86_400);
   });
 
   it('keeps the archive private, versioned, for the engine alone, also when the stack goes', () => {

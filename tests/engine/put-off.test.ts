@@ -1,0 +1,53 @@
+// An event that cannot be decided is put off, for as long as the outage lasts: what ends it is the queue's retention, not the count of its receives.
+import { readFile } from 'node:fs/promises';
+import { expect, it } from 'vitest';
+import type { EventDeps } from '../../src/processors/event-deps.ts';
+import { createEventHandler } from '../../src/processors/events.ts';
+import { Failure } from '../../src/schema/failures.ts';
+import { eventDeps } from '../support/event-deps.ts';
+
+const BODY = JSON.stringify({
+  Records: [
+    {
+      eventVersion: '2.1',
+      eventSource: 'aws:s3',
+      awsRegion: 'us-east-1',
+      eventTime: new Date().toISOString(),
+      eventName: 'ObjectCreated:Put',
+      s3: { bucket: { name: 'ld-private-a' }, object: { key: 'in/file', versionId: 'v1', size: 1, eTag: 'e' } },
+    },
+  ],
+});
+
+/** Seconds until a message comes back that was received so often while S3 does not answer. */
+async function putOff(receiveCount: number): Promise<number> {
+  const head = async () => await Promise.reject(new Failure('s3_unavailable', 'It is away.'));
+  const ofBucket = async () => await Promise.resolve({ id: 'a', app: 'app', bucket: 'ld-private-a', region: 'us-east-1', plan: 'basic' });
+  // what deciding this event asks for
+  const parts = { store: { head }, resources: { ofBucket }, runs: {}, planners: [], place: () => 'run' } as unknown as EventDeps;
+  const [verdict] = await createEventHandler(eventDeps(parts))([{ id: 'm', body: BODY, receiptHandle: 'r', receiveCount }]);
+  if (verdict === undefined || verdict.done) throw new Error(`message called done at receive ${receiveCount}`);
+  return verdict.againIn;
+}
+
+/** A number of the stack's own queue. */
+async function ofTheStack(name: string): Promise<number> {
+  const template = await readFile(new URL('../../deploy/aws/autofiles.yaml', import.meta.url), 'utf8');
+  return Number(new RegExp(`${name}: (\\d+)`).exec(template)?.[1]);
+}
+
+it('comes back within a minute in the first hour, and never later than after 25 minutes', async () => {
+  const delays = await Promise.all(Array.from({ length: 1_000 }, (_, i) => putOff(i + 1)));
+  expect(delays.slice(0, 6)).toEqual([2, 4, 8, 16, 32, 60]);
+  expect(delays[59]).toBe(60);
+  expect(delays.slice(60, 63)).toEqual([120, 180, 240]);
+  expect(delays.at(-1)).toBe(1_500);
+  expect(delays).toEqual(delays.toSorted((a, b) => a - b));
+});
+
+it('is not set aside by the queue as long as the queue keeps it', async () => {
+  const [most, retention] = [await ofTheStack('maxReceiveCount'), await ofTheStack('MessageRetentionPeriod')];
+  const delays = await Promise.all(Array.from({ length: most }, (_, i) => putOff(i + 1)));
+  expect(retention).toBe(14 * 86_400);
+  expect(delays.reduce((sum, delay) => sum + delay, 0)).toBeGreaterThan(retention);
+});
