@@ -7,6 +7,7 @@ import { createApp } from '../http/app.ts';
 import { apiTokens, localToken } from '../http/bearer.ts';
 import { operatorPrincipal } from '../http/operator.ts';
 import { sessionPrincipal } from '../http/session.ts';
+import { createStreams } from '../http/streams.ts';
 import { createArchiveMarks } from '../processors/archive-marks.ts';
 import { archivedViews } from '../processors/archived-views.ts';
 import { auditBucket } from '../processors/audit-bucket.ts';
@@ -54,6 +55,8 @@ import { createAddonParts } from './wiring-addon.ts';
 
 export interface WebApp {
   readonly app: Hono;
+  /** Ends all event streams, which would last as long as the runs that they follow. */
+  endStreams(): void;
   /** Gives up all connections; no request may be under way any more. */
   close(): Promise<void>;
 }
@@ -122,7 +125,9 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   };
   // what has left Redis is in the archive
   const show = async (runId: string) => (await readRun(redis, runId, budget)) ?? (await archived.show(runId));
+  const streams = createStreams({ log });
   const app = createApp({
+    streams,
     signOn: {
       ...session,
       ...config.addon,
@@ -239,6 +244,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   });
   return {
     app,
+    endStreams: streams.end,
     close: async () => {
       await looking.stop();
       await ops.close();

@@ -1,10 +1,14 @@
 import { serve } from '@hono/node-server';
 import { checkSafety, connect } from '../queues/connection.ts';
 import { readConfig } from '../schema/config.ts';
+import { drain } from './drain.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { SERVER_LIMITS } from './server-limits.ts';
 import { openWebApp } from './web-app.ts';
 import { createLog } from './wiring.ts';
+
+/** Milliseconds that requests under way have when the process is to end: Heroku kills it after 30 s, and what they used is to be closed behind them. */
+const DRAIN_MS = 20_000;
 
 /** `autofiles web`: the HTTP side. */
 export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
@@ -14,7 +18,7 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
   const probe = connect(config.redis, () => {});
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
   probe.disconnect();
-  const { app, close } = await openWebApp(config, log);
+  const { app, endStreams, close } = await openWebApp(config, log);
   const server = serve({ fetch: app.fetch, hostname: config.httpHost, port: config.httpPort, serverOptions: SERVER_LIMITS }, ({ port }) => {
     log.info({ port }, 'web started');
     tellReady(port);
@@ -25,10 +29,7 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
   });
   stopOnSignal(
     async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      // streams that follow a run would keep the server open for ever
-      if ('closeAllConnections' in server) setTimeout(() => server.closeAllConnections(), 1_000).unref();
-      await closed;
+      await drain(server, { endStreams, deadline: DRAIN_MS });
       await close();
     },
     (line) => log.info({}, line),

@@ -23,9 +23,8 @@ import { limitBody } from './read-body.ts';
 import { referenceRoutes } from './reference.ts';
 import { securityHeaders } from './security-headers.ts';
 import { type SignOnDeps, signOnRoutes } from './sign-on-routes.ts';
-import { createStreams } from './streams.ts';
 
-export interface AppDeps extends Omit<ApiDeps, 'streams'> {
+export interface AppDeps extends ApiDeps {
   /** Who may use the API, in the order in which they are asked. */
   readonly principals: readonly PrincipalSource[];
   /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
@@ -70,13 +69,12 @@ export function createApp(deps: AppDeps): Hono {
   app.use(limitBody({ except: [UPLOAD_PATH] }));
   app.route('/', signOnRoutes(deps.signOn));
   app.route('/admin', adminRoutes(deps.admin));
-  const streams = createStreams(deps);
-  const routes = apiRoutes({ ...deps, streams });
+  const routes = apiRoutes(deps);
   app.use('/v1/*', requirePrincipal(deps.principals, retrievingPaths(routes)));
   app.use('/v1/*', limitResource(deps));
   app.route('/v1', mountRoutes(routes));
   app.route(BOARD_PATH, boardRoutes(deps.board));
-  app.route('/', dashboardRoutes({ ...deps, ...deps.dashboard, streams, ready: deps.ops.ready }));
+  app.route('/', dashboardRoutes({ ...deps, ...deps.dashboard, ready: deps.ops.ready }));
   app.route('/', referenceRoutes(routes));
   return app;
 }

@@ -20,7 +20,7 @@ export interface Caller {
 }
 
 export interface EventStream {
-  /** Aborted when the client is gone or is let in no more; what is written then goes nowhere. */
+  /** Aborted when the client is gone, is let in no more, or this process stops; what is written then goes nowhere. */
   readonly ending: AbortSignal;
   write(event: { readonly id?: string; readonly event?: string; readonly data: string }): Promise<void>;
   /** Writes a line that clients skip. */
@@ -41,6 +41,8 @@ export type Streams = ReturnType<typeof createStreams>;
 /** One for a process: it counts the streams that are open. */
 export function createStreams({ log }: { log: Log }) {
   const counts = new Map<string, number>();
+  const endings = new Set<() => void>();
+  let ended = false;
 
   const enter = (resource: string): (() => void) => {
     counts.set(resource, (counts.get(resource) ?? 0) + 1);
@@ -64,6 +66,9 @@ export function createStreams({ log }: { log: Log }) {
       const leave = enter(resource);
       const ending = new AbortController();
       sse.onAbort(() => ending.abort());
+      const end = () => sse.abort();
+      endings.add(end);
+      if (ended) end();
       let wake = () => {};
       ending.signal.addEventListener('abort', () => wake());
       let saying = false;
@@ -96,6 +101,7 @@ export function createStreams({ log }: { log: Log }) {
         log.warn({ path: c.req.path, error: messageOf(error) }, 'a stream broke off');
       } finally {
         clearInterval(timer);
+        endings.delete(end);
         leave();
       }
     });
@@ -103,6 +109,12 @@ export function createStreams({ log }: { log: Log }) {
 
   return {
     open,
+
+    /** Ends all streams, and from now on each as soon as it is opened: the process stops. Who listens finds a whole answer, and asks another process. */
+    end: (): void => {
+      ended = true;
+      for (const end of endings) end();
+    },
 
     /** Takes turns until one ends the stream: at once, on every ring, and at every heartbeat, since rings may get lost. Throws Failure rate_limited. */
     turns: (c: Context, caller: Caller, { listen, turn }: Turns): Response =>
