@@ -72,6 +72,19 @@ describe('the platform as a process', { timeout: 150_000 }, () => {
     expect(await alive(pid)).toBe(false);
   });
 
+  it('gives its dynos their time although one stop comes as several signals', async () => {
+    const { ready, printed, dir } = await setup();
+    const { child, client } = await ready();
+    const [asked, ended] = [join(dir, 'asked'), join(dir, 'ended')];
+    await printed(client, `trap 'touch ${asked}; sleep 0.5; touch ${ended}; exit 0' TERM; echo $$; while :; do sleep 0.05; done`);
+    const gone = once(child, 'exit');
+    child.kill('SIGTERM');
+    await eventually('the dyno is asked', async () => (await readdir(dir)).includes('asked'));
+    child.kill('SIGTERM');
+    expect(await gone).toEqual([0, null]);
+    expect(await readdir(dir)).toContain('ended');
+  });
+
   it('ends when its parent goes away', async () => {
     const { ready, printed } = await setup();
     const { child, client } = await ready();

@@ -61,13 +61,17 @@ async function main(): Promise<void> {
   if (process.connected) process.send?.({ ready: true, port });
 }
 
+/** Milliseconds within which a signal that comes again is the same stop: from the system, and from those who started this process. */
+const SAME_MS = 1000;
+
 // Registered before the start has finished, so that no signal and no end of the parent is missed.
 function stopWith(starting: Promise<Dynos>): void {
-  let stopping = false;
+  let since: number | undefined;
   const stop = (): void => {
-    // A second signal means now: dynos get no more grace.
-    const graceMs = stopping ? 0 : undefined;
-    stopping = true;
+    if (since !== undefined && performance.now() - since <= SAME_MS) return;
+    // A later signal means now: dynos get no more grace.
+    const graceMs = since === undefined ? undefined : 0;
+    since ??= performance.now();
     starting
       .then((dynos) => dynos.close(graceMs))
       .then(
@@ -82,7 +86,7 @@ function stopWith(starting: Promise<Dynos>): void {
   });
   // The parent is gone: nobody else would ever stop us.
   process.on('disconnect', () => {
-    if (!stopping) stop();
+    if (since === undefined) stop();
   });
 }
 

@@ -44,12 +44,16 @@ async function start(): Promise<RunningStore> {
   });
 }
 
+/** Milliseconds within which a signal that comes again is the same stop: from the system, and from those who started this process. */
+const SAME_MS = 1000;
+
 function stopOnSignals(store: RunningStore): void {
-  let stopping = false;
+  let since: number | undefined;
   const stop = (): void => {
-    // A second signal means: at once.
-    if (stopping) process.exit(1);
-    stopping = true;
+    // A later signal means: at once.
+    if (since !== undefined && performance.now() - since > SAME_MS) process.exit(1);
+    if (since !== undefined) return;
+    since = performance.now();
     store.close().then(
       () => process.exit(0),
       (error: unknown) => {
@@ -61,7 +65,9 @@ function stopOnSignals(store: RunningStore): void {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   // The parent is gone: a store must not outlive it.
-  process.on('disconnect', stop);
+  process.on('disconnect', () => {
+    if (since === undefined) stop();
+  });
   if (process.send && !process.connected) stop();
 }
 
