@@ -6,7 +6,7 @@ import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { ContainerCredentials, type ResourceSettings, ResourceView } from '../schema/api-views.ts';
 import { allFailureCodes, Failure, failureKind } from '../schema/failures.ts';
-import { type BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
+import { type BackfillOrder, BackfillPage, LedgerAudit, type SetAside, SetAsideList } from '../schema/ledger-view.ts';
 import { HistoryEntry, RunPage, type RunSummary, RunView } from '../schema/run-view.ts';
 import type { paths } from './api-types.ts';
 
@@ -37,6 +37,7 @@ const checks = {
   requested: Compile(Type.Object({ requested_at: Type.String() })),
   audit: Compile(LedgerAudit),
   backfill: Compile(BackfillPage),
+  setAside: Compile(SetAsideList),
   problem: Compile(Type.Object({ title: Type.String(), detail: Type.String() })),
 };
 
@@ -62,6 +63,8 @@ export function createApi(access: { readonly url: string; readonly token: string
       answered(await client.PATCH('/v1/resource', { body }), checks.resource),
     credentials: async () => answered(await client.GET('/v1/credentials'), checks.credentials),
     rotateCredentials: async () => answered(await client.POST('/v1/credentials/rotate'), checks.requested),
+    /** What was set aside last, newest first. */
+    setAside: async (): Promise<readonly SetAside[]> => answered(await client.GET('/v1/ledger/quarantined'), checks.setAside).set_aside,
     /** Compares the whole bucket with the decisions. */
     audit: async (): Promise<LedgerAudit> => answered(await patient.POST('/v1/ledger/audit'), checks.audit),
     /** One page of what would run, or runs, after all. */

@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document IM3J3nm-LXaoaIlD, content 72L_82Cegu-U3B9G. Do not edit.
+// Made by `npm run api-types`; document 55GBOGaWXCQnXBX4, content bBPHQUvWkRq5sTX0. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -518,6 +518,12 @@ export interface components {
         run: string;
         state: string | null;
         task: string;
+        version_id: string;
+      }[];
+      set_aside: {
+        at: string;
+        key: string;
+        reason: string;
         version_id: string;
       }[];
       started: components['schemas']['RunSummary'][];

@@ -1,11 +1,11 @@
-// `audit` and `backfill`: is every file accounted for, and what may run after all.
+// `audit`, `backfill` and `quarantined`: is every file accounted for, what may run after all, and what was set aside.
 import type { Command } from 'commander';
 import type { BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
 
 const note = (line: string) => console.error(line);
 const print = (value: unknown) => console.log(typeof value === 'string' ? value : JSON.stringify(value, null, 2));
 
-/** Adds `audit` and `backfill` to the program. */
+/** Adds `audit`, `backfill` and `quarantined` to the program. */
 export function registerLedgerCommands(program: Command, deps: { env: NodeJS.ProcessEnv; exampleApp: string }): void {
   const openApi = async (app: string | undefined) => {
     const { apiOf, findAccess } = await import('./access.ts');
@@ -55,6 +55,18 @@ export function registerLedgerCommands(program: Command, deps: { env: NodeJS.Pro
       note(
         `${versions.length} ${options.dryRun ? 'would run' : 'run now'}${options.dryRun && versions.length > 0 ? '; leave --dry-run out to run them' : ''}`,
       );
+    });
+
+  program
+    .command('quarantined')
+    .description('files that started no run although they asked for one, and metadata that was not taken, with the reasons')
+    .option('--app <dir>', "the app's folder")
+    .option('--json', 'print JSON')
+    .action(async (options: { app?: string; json?: true }) => {
+      const found = await (await openApi(options.app)).setAside();
+      if (options.json) return print(found);
+      for (const { at, key, version_id, reason } of found) print(`${at}  ${key}  ${version_id}  ${reason}`);
+      note(found.length === 0 ? 'nothing was set aside' : `${found.length} set aside`);
     });
 }
 

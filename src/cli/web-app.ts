@@ -215,7 +215,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     tasks: { show, resource: addon.resources.get, log: logs.log },
     files: {
       access: clients.files,
-      history: (id, key) => readFileHistory(redis, config.shards, id, key),
+      history: (id, key) => readFileHistory(redis, Math.max(config.shards, layout.served()), id, key),
       resource: addon.resources.get,
     },
     resources: {
@@ -225,7 +225,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         const resource = await addon.resources.get(id);
         return resource === undefined ? undefined : await readLedger(redis, resource, config.shards);
       },
-      setAside: (id, what) => readSetAside(redis, Math.max(config.shards, layout.served()), id, what),
+      setAside: (id, limit) => readSetAside(redis, Math.max(config.shards, layout.served()), id, { limit }),
     },
     log,
     board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), sessionPrincipal(session)] },

@@ -78,7 +78,7 @@ export function filesRoutes(deps: { files: FilesDeps }): readonly ApiRoute[] {
         path: '/files/{key...}',
         id: 'showFile',
         tag: 'Files',
-        summary: 'Show what became of a file: runs it started, outputs they led to, tasks that made it',
+        summary: 'Show what became of a file: runs it started, outputs they led to, tasks that made it, what was set aside',
         params: { key: 'Key of the object; its slashes stay as they are' },
         reply: FileHistory,
         examples: [{ summary: 'Why did this file appear, and what did it start?', path: { key: EXAMPLE_FILE } }],

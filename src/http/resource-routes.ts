@@ -9,7 +9,7 @@ export interface ResourceDeps {
   readonly change: (id: string, settings: ResourceSettings, actor: string) => Promise<boolean>;
   readonly ledger: (id: string) => Promise<LedgerView | undefined>;
   /** What was set aside of the bucket, newest first; with `key` of that file alone. */
-  readonly setAside: (id: string, what: { limit: number; key?: string }) => Promise<readonly SetAside[]>;
+  readonly setAside: (id: string, limit: number) => Promise<readonly SetAside[]>;
 }
 
 /** Entries of one answer. */
@@ -85,7 +85,7 @@ export function resourceRoutes(deps: { resources: ResourceDeps }): readonly ApiR
         reply: SetAsideList,
         examples: [{ summary: 'What was set aside' }],
       },
-      async ({ resource }) => ({ set_aside: [...(await deps.resources.setAside(resource, { limit: MOST_SET_ASIDE }))] }),
+      async ({ resource }) => ({ set_aside: [...(await deps.resources.setAside(resource, MOST_SET_ASIDE))] }),
     ),
   ];
 }

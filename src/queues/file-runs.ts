@@ -1,17 +1,19 @@
-// What became of a file: the runs that it started, the outputs they led to, and the tasks that made it.
+// What became of a file: the runs that it started, the outputs they led to, the tasks that made it, and what of it was set aside.
 import type { Redis } from 'ioredis';
 import type { FileHistory } from '../schema/api-views.ts';
 import { parseRunId, parseTaskId, taskId } from '../schema/ids.ts';
 import { shardKeys } from './keys.ts';
 import { fileDigest, readOutput } from './run-record.ts';
+import { readSetAside } from './set-aside.ts';
 import { progressOf, summaryOf } from './views.ts';
 
-/** Runs and tasks that one answer has. */
+/** Runs and tasks that one answer has, and reasons. */
 const MAX_SHOWN = 100;
+const MAX_REASONS = 20;
 
 type Made = FileHistory['made_by'][number];
 
-/** All three of one key, over all its versions; each newest first. A file that nothing is known of has empty lists. */
+/** All of one key, over all its versions; each newest first. A file that nothing is known of has empty lists. */
 export async function readFileHistory(redis: Redis, shards: number, resource: string, key: string): Promise<FileHistory> {
   const file = fileDigest(key);
   const newest = async (list: (keys: ReturnType<typeof shardKeys>) => string) => {
@@ -22,9 +24,10 @@ export async function readFileHistory(redis: Redis, shards: number, resource: st
     }
     return found.sort((a, b) => b.at - a.at).slice(0, MAX_SHOWN);
   };
-  const [started, made] = await Promise.all([
+  const [started, made, aside] = await Promise.all([
     newest((keys) => keys.startedBy(resource, file)),
     newest((keys) => keys.madeBy(resource, file)),
+    readSetAside(redis, shards, resource, { limit: MAX_REASONS, key }),
   ]);
   const records = await readRecords(redis, [...started.map(({ id }) => id), ...made.flatMap(({ id }) => parseTaskId(id)?.runId ?? [])]);
   return {
@@ -42,6 +45,7 @@ export async function readFileHistory(redis: Redis, shards: number, resource: st
       // a later output of the same task is known by its place and time alone
       return [first ?? { run: ref.runId, task: id, key, version_id: '', state: null, at: new Date(at).toISOString() }];
     }),
+    set_aside: [...aside],
   };
 }
 

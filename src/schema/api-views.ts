@@ -1,5 +1,6 @@
 // What the REST API answers beside runs (run-view.ts), tokens and the ledger.
 import Type, { type Static } from 'typebox';
+import { SetAside } from './ledger-view.ts';
 import { HistoryEntry, RunState, RunSummary, TaskView } from './run-view.ts';
 
 const Time = Type.String({ description: 'ISO 8601, UTC' });
@@ -35,6 +36,7 @@ export const FileHistory = Type.Object({
   started: Type.Array(RunSummary, { description: 'Runs that this file started, newest first, at most 100' }),
   led_to: Type.Array(Made, { description: 'Outputs of these runs' }),
   made_by: Type.Array(Made, { description: 'Tasks that this file is an output of, newest first' }),
+  set_aside: Type.Array(SetAside, { description: 'What of it was set aside, newest first, at most 20' }),
 });
 export type FileHistory = Static<typeof FileHistory>;
 

@@ -1,6 +1,9 @@
 // The commands' client over a real connection: what it asks, what it makes of refusals, and a stream that is cut.
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { createAdaptorServer } from '@hono/node-server';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Api, createApi } from '../../src/cli/api-client.ts';
@@ -11,6 +14,7 @@ import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 let redis: TestRedis;
 let engine: TestEngine;
@@ -57,6 +61,12 @@ afterAll(async () => {
   await redis?.stop();
 });
 
+/** The command, as somebody types it; what it printed. */
+async function autofiles(...words: string[]): Promise<{ stdout: string; stderr: string }> {
+  const env = { PATH: process.env['PATH'], AUTOFILES_URL: url, AUTOFILES_TOKEN: 'af_test' };
+  return await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, ...words], { env });
+}
+
 const cut = () => 'closeAllConnections' in server && server.closeAllConnections();
 
 it('lists by several states, retries and cancels', async () => {
@@ -81,6 +91,19 @@ it('throws the server’s own code and words, each once', async () => {
   await expect(createApi({ url, token: 'wrong' }).resource()).rejects.toMatchObject({ code: 'unauthorized' });
   await expect(api.runs({ since: 'yesterday' })).rejects.toMatchObject({ code: 'request_invalid' });
   await expect(createApi({ url: 'http://127.0.0.1:1', token: 'x' }).resource()).rejects.toMatchObject({ code: 'not_running' });
+});
+
+it('lists what was set aside, with the reasons', async () => {
+  expect(await autofiles('quarantined')).toEqual({ stdout: '', stderr: 'nothing was set aside\n' });
+  const entry = { bucket: engine.bucket, key: 'in/one file', version_id: 'v1', reason: 'the bucket is not versioned' };
+  await engine.runs.decide(0, engine.resource, 'quarantined', entry);
+  const { stdout, stderr } = await autofiles('quarantined');
+  expect(stdout).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z {2}in\/one file {2}v1 {2}the bucket is not versioned\n$/);
+  expect(stderr).toBe('1 set aside\n');
+  const { key, version_id, reason } = entry;
+  expect(JSON.parse((await autofiles('quarantined', '--json')).stdout)).toEqual([
+    { key, version_id, reason, at: expect.any(String) as string },
+  ]);
 });
 
 it('goes on with a stream that was cut where it was: every entry once, in order, to the end', async () => {

@@ -84,11 +84,11 @@ describe('a file', () => {
   });
 
   it('that nothing is known of, or that is another one’s, has no history', async () => {
-    expect(await get('/v1/files/in/none')).toEqual({ key: 'in/none', started: [], led_to: [], made_by: [] });
+    expect(await get('/v1/files/in/none')).toEqual({ key: 'in/none', started: [], led_to: [], made_by: [], set_aside: [] });
     const other = await engine.otherResource();
     const runId = engine.upload([{ cmd: 'ok', timeout: 30 }], 'in/others', other.bucket);
     await engine.ended(runId);
-    expect(await get('/v1/files/in/others')).toEqual({ key: 'in/others', started: [], led_to: [], made_by: [] });
+    expect(await get('/v1/files/in/others')).toEqual({ key: 'in/others', started: [], led_to: [], made_by: [], set_aside: [] });
   });
 });
 
@@ -245,6 +245,8 @@ describe('what was set aside', () => {
       ['in/other', 'v1', 'the bucket is not versioned'],
       [key, 'v1', 'the day has had its 1,000 runs'],
     ]);
+    const file = await get<FileHistory>(`/v1/files/${key.split('/').map(encodeURIComponent).join('/')}`);
+    expect(file.set_aside).toEqual([listed[1]]);
     const own = await page(link);
     expect(own).toContain('the day has had its 1,000 runs');
     expect(own).not.toContain('the bucket is not versioned');

@@ -3,7 +3,6 @@ import { Hono } from 'hono';
 import type { FileAccess, ObjectStore } from '../../clients/ports.ts';
 import type { FileHistory } from '../../schema/api-views.ts';
 import { Failure } from '../../schema/failures.ts';
-import type { ResourceDeps } from '../resource-routes.ts';
 import { filesPage, type Listing } from './files-page.ts';
 import { objectPage } from './object-page.ts';
 import { isImage, PREVIEW_BYTES } from './previews.ts';
@@ -13,8 +12,6 @@ import { showPage, type VisitEnv } from './visit.ts';
 const PAGE = 200;
 /** Seconds that a link to a file works; it is followed at once. */
 const LINK_S = 60;
-/** Reasons that a file's page has. */
-const MOST_REASONS = 20;
 
 export interface FilesPageDeps {
   readonly files: {
@@ -22,7 +19,6 @@ export interface FilesPageDeps {
     readonly history: (resource: string, key: string) => Promise<FileHistory>;
     readonly resource: (id: string) => Promise<{ readonly bucket: string } | undefined>;
   };
-  readonly resources: ResourceDeps;
   readonly store: Pick<ObjectStore, 'head' | 'text' | 'put'>;
   readonly runIdOf: (event: { bucket: string; key: string; versionId: string }) => string;
 }
@@ -40,18 +36,14 @@ export function filesPageRoutes(deps: FilesPageDeps): Hono<VisitEnv> {
     const { key = '', version } = c.req.query();
     const { resource, view } = c.var.visit;
     const bucket = await bucketOf(deps, resource);
-    const [head, history, setAside] = await Promise.all([
-      deps.store.head(bucket, key, version),
-      deps.files.history(resource, key),
-      deps.resources.setAside(resource, { limit: MOST_REASONS, key }),
-    ]);
-    if (head === undefined && setAside.length === 0 && history.started.length === 0 && history.made_by.length === 0)
+    const [head, history] = await Promise.all([deps.store.head(bucket, key, version), deps.files.history(resource, key)]);
+    if (head === undefined && history.set_aside.length === 0 && history.started.length === 0 && history.made_by.length === 0)
       throw new Failure('not_found', `Found no file ${JSON.stringify(key)} in the bucket, and no run that tells of it.`);
     const preview =
       head === undefined || head.size > PREVIEW_BYTES || isImage({ key, size: head.size })
         ? undefined
         : await previewOf(deps, bucket, key, head.versionId);
-    return showPage(c, objectPage(view, { key, version, head, history, setAside, preview }));
+    return showPage(c, objectPage(view, { key, version, head, history, preview }));
   });
 
   routes.get('/files/download', async (c) => {

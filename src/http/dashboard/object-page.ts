@@ -1,6 +1,5 @@
 // One file: why it is there, what it started, what that led to, and a look inside.
 import type { FileHistory } from '../../schema/api-views.ts';
-import type { SetAside } from '../../schema/ledger-view.ts';
 import { bytes, shortened, when } from './format.ts';
 import { type Html, html } from './html.ts';
 import { icon } from './icons.ts';
@@ -15,14 +14,12 @@ export interface ObjectInput {
   /** undefined: it is not, or no longer, in the bucket. */
   readonly head: { readonly size: number; readonly versionId: string; readonly metadata: Readonly<Record<string, string>> } | undefined;
   readonly history: FileHistory;
-  /** Entries of what was set aside of this file, newest first. */
-  readonly setAside: readonly SetAside[];
   /** The beginning of a text; undefined where it is none or too large. */
   readonly preview: string | undefined;
 }
 
 /** The page. */
-export function objectPage(view: View, { key, version, head, history, setAside, preview }: ObjectInput): Page {
+export function objectPage(view: View, { key, version, head, history, preview }: ObjectInput): Page {
   const folder = key.slice(0, key.lastIndexOf('/') + 1);
   const metadata = Object.entries(head?.metadata ?? {});
   return {
@@ -39,9 +36,9 @@ ${facts([
 <section class="card" aria-labelledby="why-h"><h2 id="why-h">Why it is here</h2>${why(view, history, head?.metadata['ld_task_id'])}</section>
 <section class="card" aria-labelledby="st-h"><h2 id="st-h">What it started</h2>${
       history.started.length === 0
-        ? html`<p class="muted">${noRun(head?.metadata ?? {}, setAside)}</p>`
+        ? html`<p class="muted">${noRun(head?.metadata ?? {}, history)}</p>`
         : html`<table class="list runs"><tbody>${history.started.map((run) => runRow(view, run, false))}</tbody></table>`
-    }${setAside.length === 0 ? '' : html`<h3>Set aside</h3><ul class="plain">${setAside.map(({ version_id: of, reason, at }) => html`<li><span class="bad">${reason}</span> ${when(at, view.now)}${of === '' ? '' : html`, version <span class="mono">${shortened(of, 24)}</span>`}</li>`)}</ul>`}</section>
+    }${history.set_aside.length === 0 ? '' : html`<h3>Set aside</h3><ul class="plain">${history.set_aside.map(({ version_id: of, reason, at }) => html`<li><span class="bad">${reason}</span> ${when(at, view.now)}${of === '' ? '' : html`, version <span class="mono">${shortened(of, 24)}</span>`}</li>`)}</ul>`}</section>
 <section class="card" aria-labelledby="le-h"><h2 id="le-h">What that led to</h2>${
       history.led_to.length === 0
         ? html`<p class="muted">No output.</p>`
@@ -55,7 +52,7 @@ ${head !== undefined && isImage({ key, size: head.size }) ? html`<section class=
   };
 }
 
-function noRun(metadata: Readonly<Record<string, string>>, setAside: readonly SetAside[]): Html {
+function noRun(metadata: Readonly<Record<string, string>>, { set_aside: setAside }: FileHistory): Html {
   const asked = ['ld_run', 'ld_code'].filter((name) => metadata[name] !== undefined);
   if (setAside.length > 0) return html`No run.`;
   if (asked.length === 0)

@@ -78,7 +78,7 @@ function cards(view: View, { resource, ledger, outlook }: OverviewInput): Html {
 /** What led to no run although it asked for one; nothing where there is nothing. */
 function asideCard(view: View, entries: readonly SetAside[]): Html | '' {
   if (entries.length === 0) return '';
-  return html`<section class="card" aria-labelledby="as-h"><h2 id="as-h">Set aside last</h2><p class="muted">Files that started no run although they asked for one, and metadata that was not taken. <code>GET /v1/ledger/quarantined</code> has more.</p><ul class="plain">${entries.map(
+  return html`<section class="card" aria-labelledby="as-h"><h2 id="as-h">Set aside last</h2><p class="muted">Files that started no run although they asked for one, and metadata that was not taken. <code>autofiles quarantined</code> lists more.</p><ul class="plain">${entries.map(
     ({ key, version_id: version, reason, at }) =>
       html`<li><a class="file" href="${fileHref(key, version === '' ? undefined : version)}">${icon('file')}${key}</a> <span class="bad">${shortened(reason, 300)}</span> ${when(at, view.now)}</li>`,
   )}</ul></section>`;

@@ -32,7 +32,7 @@ export function overviewRoutes(deps: OverviewDeps): Hono<VisitEnv> {
     const [resource, ledger, setAside, outlook, recent, failed, activity] = await Promise.all([
       deps.resources.view(id),
       deps.resources.ledger(id),
-      deps.resources.setAside(id, { limit: SET_ASIDE }),
+      deps.resources.setAside(id, SET_ASIDE),
       deps.outlook(id),
       deps.list({ resource: id, limit: RECENT }),
       deps.list({ resource: id, limit: FAILED, states: ['failed', 'rejected'] }),
