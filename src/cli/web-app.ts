@@ -159,6 +159,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       ...session,
       news: createDynoNews({ redis, runs, log }),
       addressOf,
+      now: Date.now,
       log,
     },
     principals: [local, apiTokens({ find: tokens.find, gone: addon.resources.gone }), sessionPrincipal(session)],

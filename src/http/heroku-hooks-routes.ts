@@ -11,11 +11,14 @@ import { Failure } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { isUuid } from '../schema/partner-api.ts';
 import type { AddressOf } from './address.ts';
+import { cappedWarning } from './capped-log.ts';
 import { problem } from './problem.ts';
 import { sameSecret } from './same-secret.ts';
 
 /** Bytes of an event; one of a dyno has about 2,000 and its command. */
 const MAX_EVENT_BYTES = 262_144;
+/** Lines about refused events in a minute: anybody may have Heroku send any number of them. */
+const REFUSALS_SAID = 10;
 /** Seconds for which an event is known as seen. To act on it later once more changes nothing: the record takes only what is news to it. */
 const SEEN_S = 3_600;
 
@@ -38,6 +41,8 @@ export interface HerokuHooksDeps {
   readonly sessions: Sessions;
   readonly news: DynoNews;
   readonly addressOf: AddressOf;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
   readonly log: Log;
 }
 
@@ -48,6 +53,7 @@ export interface HerokuHooksDeps {
 export function herokuHooksRoutes(deps: HerokuHooksDeps): Hono {
   const { resources, sessions, news, log } = deps;
   const routes = new Hono();
+  const refuse = cappedWarning({ ...deps, perMinute: REFUSALS_SAID });
   const tooLarge = bodyLimit({
     maxSize: MAX_EVENT_BYTES,
     onError: (c) => problem(c, new Failure('request_too_large', `An event has at most ${MAX_EVENT_BYTES} bytes.`)),
@@ -62,7 +68,7 @@ export function herokuHooksRoutes(deps: HerokuHooksDeps): Hono {
     // signed in any case: the answer takes the same time
     const signed = isSigned(raw, c.req.header('heroku-webhook-hmac-sha256') ?? '', hook?.secret ?? '');
     if (resource === undefined || hook === undefined || !signed) {
-      log.warn({ address: deps.addressOf(c) }, 'refused an event');
+      refuse({ address: deps.addressOf(c) }, 'refused an event');
       throw new Failure('unauthorized', 'The event is not signed with the secret of its webhook.');
     }
     const event = parse(raw);
