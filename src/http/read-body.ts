@@ -32,9 +32,11 @@ const MAX_UPLOAD_BYTES = 25 * 1024 * 1024;
 
 /**
  * Limits the one body that may be a file. To be passed before anything of it is read, be it the form's proof of where it comes from, and only by
- * those who have a session. Throws Failure request_invalid.
+ * those who have a session. A body that was read for that proof has passed here before. Throws Failure request_invalid.
  */
-export const limitUpload = bodyLimit({
+export const limitUpload = createMiddleware(async (c, next) => (c.req.raw.bodyUsed ? await next() : await uploadLimit(c, next)));
+
+const uploadLimit = bodyLimit({
   maxSize: MAX_UPLOAD_BYTES,
   onError: () => {
     throw new Failure(

@@ -1,5 +1,8 @@
 // What the forms of the dashboard do without a script: orders that are sent twice, waiting that ends, and what comes back of one that is refused.
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSessions } from '../../src/queues/sessions.ts';
 import { createWebhooks } from '../../src/queues/webhooks.ts';
@@ -215,6 +218,34 @@ it('an upload that is refused comes back as it was chosen', async () => {
     expect(answer.status, await answer.clone().text()).toBe(422);
     const chosen = [...(await answer.text()).matchAll(/name="how" value="(\w+)" checked/g)].map((found) => found[1]);
     expect(chosen).toEqual([how]);
+  }
+});
+
+it('a form whose length is not said beforehand, as through some proxies, is taken like any other, a file in it, too', async () => {
+  const serving = createAdaptorServer({ fetch: web.fetch });
+  serving.listen(0, '127.0.0.1');
+  await once(serving, 'listening');
+  // a listening TCP server has an AddressInfo
+  const url = `http://127.0.0.1:${(serving.address() as AddressInfo).port}`;
+  const send = async (path: string, fields: Readonly<Record<string, string | File>>) => {
+    const form = new FormData();
+    for (const [name, value] of Object.entries({ csrf, ...fields })) form.append(name, value);
+    const encoded = new Response(form);
+    const headers = { cookie, 'content-type': encoded.headers.get('content-type') ?? '' };
+    // a stream is sent in chunks
+    return await fetch(`${url}${path}`, { method: 'POST', headers, body: encoded.body, duplex: 'half', redirect: 'manual' } as RequestInit);
+  };
+  try {
+    const saved = await send('/files/upload', { key: 'in/', how: 'none', file: new File(['in chunks'], 'chunked.txt') });
+    expect(saved.status, await saved.text()).toBe(303);
+    expect(await get(saved.headers.get('location') ?? '')).toContain('in chunks');
+    const form = await send('/files/form', { key: 'in/', how: 'none', name: 'a.txt', type: 'text/plain' });
+    expect(await form.json()).toMatchObject({ key: 'in/a.txt', starts: false });
+    const forged = await send('/files/upload', { csrf: 'guess', key: 'in/', how: 'none', file: new File(['x'], 'forged.txt') });
+    expect(forged.status).toBe(403);
+  } finally {
+    serving.close();
+    if ('closeAllConnections' in serving) serving.closeAllConnections();
   }
 });
 
