@@ -123,7 +123,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     clock,
     now,
     recovered: ledger.recovered,
-    onRaised: ledger.allDue,
+    onRaised: async () => await ledger.allDue((await resources.list()).map(({ id }) => id)),
     resume: async () => {
       const jobs = deps.resourceJobs();
       try {
@@ -141,7 +141,6 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     epochs,
     marks,
     store,
-    watch,
     decide: deps.decide,
     whole: async () => await epoch.recall.settled(true),
     lostFrom: epoch.recall.epochFor,

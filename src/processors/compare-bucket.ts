@@ -5,8 +5,8 @@ import type { Ledger } from '../queues/ledger.ts';
 
 /** Objects that we write ourselves. */
 const OWN_PREFIX = '.autofiles/';
-/** Unaccounted versions that are kept in mind at most; the oldest ones, the others come with the next sweep. */
-const MAX_KEPT = 100_000;
+/** Unaccounted versions that are kept in mind at most, about half a kilobyte each; the oldest ones, the others come with the next sweep. */
+const MAX_KEPT = 50_000;
 
 const HOUR_MS = 3_600_000;
 /** From when on (ms) versions are in scope: an hour before the watermark, whose own time may lie a little ahead, and no older than the account. */
@@ -22,6 +22,16 @@ export interface Comparison {
   /** Versions saved before `since`. */
   readonly before: number;
   readonly pages: number;
+  /** Where to go on, when it was not compared to the end. */
+  readonly next: string | undefined;
+}
+
+export interface CompareOptions {
+  readonly signal?: AbortSignal;
+  /** Where to begin; at the beginning without it. */
+  readonly next?: string | undefined;
+  /** Asked after each page but the last: whether to go on, after so many pages. Without it to the end. */
+  readonly goOn?: (pages: number) => boolean;
 }
 
 /**
@@ -32,14 +42,14 @@ export async function compareBucket(
   deps: { ledger: Ledger; store: ObjectStore },
   resource: { readonly id: string; readonly bucket: string },
   range: { readonly since: number; readonly from: number },
-  signal?: AbortSignal,
+  { signal, next: first, goOn = () => true }: CompareOptions = {},
 ): Promise<Comparison> {
   let inScope = 0;
   let before = 0;
   let pages = 0;
   let missingCount = 0;
   let missing: ObjectVersion[] = [];
-  let next: string | undefined;
+  let next = first;
   const account = await deps.ledger.open(resource.id, range.from);
   do {
     const page = await deps.store.versions(resource.bucket, {
@@ -54,10 +64,10 @@ export async function compareBucket(
     const found = await account.missing(scope.map((version) => ({ ...version, bucket: resource.bucket })));
     missingCount += found.length;
     missing.push(...found);
-    if (missing.length > 2 * MAX_KEPT) missing = missing.sort(byAge).slice(0, MAX_KEPT);
+    if (missing.length > 1.25 * MAX_KEPT) missing = missing.sort(byAge).slice(0, MAX_KEPT);
     next = page.next;
-  } while (next !== undefined);
-  return { inScope, before, pages, missingCount, missing: missing.sort(byAge).slice(0, MAX_KEPT) };
+  } while (next !== undefined && goOn(pages));
+  return { inScope, before, pages, missingCount, missing: missing.sort(byAge).slice(0, MAX_KEPT), next };
 }
 
 /** A file comes before the outputs of its run; of one millisecond, keys in their order. */

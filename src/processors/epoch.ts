@@ -14,8 +14,11 @@ import { beatsOf, below, hasTurnedBack, highestOf, serverOf, startedAnew, vouche
 const BEAT_MS = 250;
 /** Milliseconds between two witnesses in the archive, for the case that all workers end with Redis. */
 const WITNESS_MS = 30_000;
-/** Milliseconds after a loss in which what is not there may still be on its way back, where the sweep does not come to an end of it. */
-const RECOVERY_MS = 3_600_000;
+/**
+ * Milliseconds, a fortnight, after a loss in which what is not there may still be on its way back, where no sweep of its bucket comes to an end of
+ * it: as long as SQS keeps an event. Large buckets, and many of them, take hours.
+ */
+const RECOVERY_MS = 14 * 86_400_000;
 /** Beats that a new epoch is ahead of all that was seen: other processes may have seen a few more. */
 const AHEAD = 10_000;
 /** Milliseconds that a process which was killed keeps the others from raising the epoch; one that works holds on to it. */
@@ -31,7 +34,7 @@ const VOUCH_S = 2 * SETTLE_S;
 const LAST_WITNESS_MS = 1_000;
 const TRY_MS = 50;
 /** Work that repairs what was lost: nobody must wait for its lock of before the loss. Two at a time do no harm. */
-const LOCKS = ['sweep', 'sweep-buckets', 'archive'];
+const LOCKS = ['sweep', 'archive'];
 
 /** What decides differently after a loss of Redis. */
 export interface Recall {

@@ -5,7 +5,6 @@ import type { Ledger } from '../queues/ledger.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import type { StoreEpoch } from '../queues/store-epoch.ts';
-import type { Watch } from '../queues/watch.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
@@ -13,7 +12,8 @@ import type { ObjectCreated } from '../schema/s3-event.ts';
 import type { ArchiveMarks } from './archive-marks.ts';
 import { beginAccount } from './begin-account.ts';
 import { type Comparison, compareBucket, scopeFrom } from './compare-bucket.ts';
-import { type Loop, startLoop } from './loop.ts';
+import type { Loop } from './loop.ts';
+import { startSlots } from './sweep-slots.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -23,8 +23,6 @@ const NEW_MS = 600_000;
 const BACKLOG_LATE_MS = 900_000;
 /** Milliseconds between two sweeps for each further page of a bucket's list, so that a large bucket is not listed all the time. */
 const PER_PAGE_MS = 10_000;
-/** Milliseconds that a sweeper which was killed keeps the others from sweeping; two at a time do no harm. */
-const ALONE_MS = 15_000;
 /** Milliseconds, a fortnight: a watermark that old is about to leave what a sweep looks at (compare-bucket.ts). */
 const OLD_MARK_MS = 14 * 86_400_000;
 /** Versions that are decided at the same time. */
@@ -37,7 +35,6 @@ export interface BucketSweepDeps {
   readonly epochs: StoreEpoch;
   readonly marks: ArchiveMarks;
   readonly store: ObjectStore;
-  readonly watch: Watch;
   /** Decides a version as its event would; `tries` counts from 1. Throws what comes again. */
   readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
   /** Resolves with the epoch when Redis is found whole now, or made whole; throws while it is not. */
@@ -56,29 +53,35 @@ export interface BucketSweepDeps {
   readonly log: Log;
 }
 
-/** Sweeps all buckets, each when it is due, until stopped; one process at a time. */
+/** What a process remembers from one sweep to the next. */
+interface Memory {
+  /** How often each version could not be decided. */
+  readonly tries: Map<string, number>;
+  /** What was backed up of each resource last. */
+  readonly backedUp: Map<string, string>;
+}
+
+/** Of one sweep under way. */
+interface Course {
+  readonly signal: AbortSignal;
+  /** Asked after each page of a list: whether it may become that long. */
+  readonly goOn: (pages: number) => boolean;
+}
+
+/** Sweeps all buckets, each when it is due, until stopped; several at a time, each in one process. */
 export function startBucketSweep(deps: BucketSweepDeps): Loop {
-  const tries = new Map<string, number>();
-  const backedUp = new Map<string, string>();
-  return startLoop({
-    name: 'sweep-buckets',
-    every: Math.min(1_000, deps.everyMs),
+  const memory: Memory = { tries: new Map(), backedUp: new Map() };
+  return startSlots({
+    ledger: deps.ledger,
+    all: async () => (await deps.resources.list()).map(({ id }) => id),
+    clock: deps.clock,
+    everyMs: deps.everyMs,
     log: deps.log,
-    turn: async (signal) => {
-      const release = await deps.watch.alone('sweep-buckets', ALONE_MS);
-      if (release === undefined) return;
-      try {
-        const all = await deps.resources.list();
-        await deps.ledger.enlist(all.map(({ id }) => id));
-        for (const id of await deps.ledger.due(await deps.clock(), all.length + 100)) {
-          if (signal.aborted) return;
-          const resource = all.find((one) => one.id === id);
-          if (resource === undefined) await forget(deps, id);
-          else await sweepAndSchedule(deps, resource, tries, backedUp, signal);
-        }
-      } finally {
-        await release();
-      }
+    sweep: async (id, course) => {
+      const resource = await deps.resources.get(id);
+      if (resource !== undefined) return await sweepWhatThereIs(deps, resource, memory, course);
+      await forget(deps, id);
+      return undefined;
     },
   });
 }
@@ -90,22 +93,16 @@ async function forget(deps: BucketSweepDeps, id: string): Promise<void> {
   await deps.ledger.strike(id);
 }
 
-async function sweepAndSchedule(
-  deps: BucketSweepDeps,
-  resource: Resource,
-  tries: Map<string, number>,
-  backedUp: Map<string, string>,
-  signal: AbortSignal,
-): Promise<void> {
-  let pause = Math.min(deps.everyMs, MINUTE_MS);
+/** Backs the resource up and sweeps its bucket. Answers after how many milliseconds the next sweep is due, whatever became of this one. */
+async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, { tries, backedUp }: Memory, course: Course): Promise<number> {
   try {
     await backUp(deps, resource.id, backedUp);
-    pause = await sweepBucket(deps, resource, tries, signal);
+    return await sweepBucket(deps, resource, tries, course);
   } catch (error) {
-    if (signal.aborted) return;
-    deps.log.warn({ resource: resource.id, bucket: resource.bucket, error: messageOf(error) }, 'bucket not swept');
+    if (!course.signal.aborted)
+      deps.log.warn({ resource: resource.id, bucket: resource.bucket, error: messageOf(error) }, 'bucket not swept');
+    return Math.min(deps.everyMs, MINUTE_MS);
   }
-  await deps.ledger.schedule(resource.id, (await deps.clock()) + pause);
 }
 
 /**
@@ -124,13 +121,14 @@ async function backUp(deps: BucketSweepDeps, id: string, backedUp: Map<string, s
 }
 
 /** One sweep of one bucket. Answers after how many milliseconds the next is due. */
-async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map<string, number>, signal: AbortSignal): Promise<number> {
+async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map<string, number>, course: Course): Promise<number> {
   const epoch = await deps.whole();
   const began = await deps.clock();
   const mark = (await deps.marks.watermark(resource)) ?? (await beginAccount(deps, resource, began));
   const from = scopeFrom(mark.at, began);
   const range = { since: mark.since, from };
-  let found = await compareBucket(deps, resource, range, signal);
+  let found = await compareBucket(deps, resource, range, course);
+  if (found.next !== undefined) return tooLong(deps, resource);
   const late = began - ((await deps.drained()) ? deps.lateMs : Math.max(deps.lateMs, BACKLOG_LATE_MS));
   // what Redis may have lost has no event any more: waiting for the queue would be waiting for its outputs, which wait for it
   const lost = ({ modifiedAt }: ObjectVersion) => deps.lostFrom(modifiedAt) === epoch;
@@ -139,8 +137,9 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   if (overdue.length > 0) {
     if ((await deps.whole()) !== epoch) return 0;
     deps.log.warn({ resource: resource.id, missing: overdue.length }, 'versions without a decision: decided by the sweep');
-    fate = await decideAll(deps, resource, overdue, tries, signal);
-    found = await compareBucket(deps, resource, range, signal);
+    fate = await decideAll(deps, resource, overdue, tries, course.signal);
+    found = await compareBucket(deps, resource, range, course);
+    if (found.next !== undefined) return tooLong(deps, resource);
   }
   deps.failpoint('ledger.compared');
   const open = found.missing.filter(lost);
@@ -161,6 +160,12 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   await deps.ledger.trim(resource.id, from - 48 * HOUR_MS, from - HOUR_MS);
   if (found.missing.length > 0 || began - mark.begun < NEW_MS) return Math.min(deps.everyMs, MINUTE_MS);
   return Math.max(deps.everyMs, (found.pages - 1) * PER_PAGE_MS);
+}
+
+/** A list that was broken off proves nothing: the bucket is swept when fewer large ones are. */
+function tooLong(deps: BucketSweepDeps, resource: Resource): number {
+  deps.log.info({ resource: resource.id, bucket: resource.bucket }, 'a large bucket waits for other large ones');
+  return Math.min(deps.everyMs, MINUTE_MS);
 }
 
 /** Up to when (ms) everything is accounted for and over: what is still open would have to be found again after a loss. */

@@ -6,6 +6,7 @@ import { ACCOUNT_MS, DIGEST_BYTES, digestOf } from './identity.ts';
 import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
 import type { Layout } from './layout.ts';
 import { keysOfRun } from './run-record.ts';
+import { run as runScript } from './scripts.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -149,18 +150,28 @@ export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' 
     write: async (resource: string, figures: LedgerFigures): Promise<void> => await writeLedger(redis, resource, figures),
     trim: async (resource: string, from: number, before: number): Promise<void> => await trimAccount(redis, resource, layout, from, before),
 
-    /** Resources whose bucket is to be swept by `now` (ms), the longest due first. */
-    due: async (now: number, limit: number): Promise<readonly string[]> =>
-      await redis.zrangebyscore(SWEEPS_KEY, '-inf', now, 'LIMIT', 0, limit),
+    /**
+     * Takes resources whose bucket is to be swept by `now` (ms) for this process, the longest due first: nobody else gets them before
+     * `until` (ms), and then anybody, unless `renew` or `schedule` says another time before.
+     */
+    claim: async (order: { readonly now: number; readonly until: number; readonly limit: number }): Promise<readonly string[]> => {
+      const reply = await runScript(redis, 'claim-sweeps', [SWEEPS_KEY], ['', '', order.now, order.until, order.limit]);
+      return Array.isArray(reply) ? reply.map(String) : [];
+    },
+
+    /** Keeps claimed resources until `until` (ms). */
+    renew: async (resources: readonly string[], until: number): Promise<void> => {
+      if (resources.length > 0) await redis.zadd(SWEEPS_KEY, 'XX', ...resources.flatMap((id) => [until, id]));
+    },
 
     /** Adds resources that are not on the list of sweeps yet: they are due at once. */
     enlist: async (resources: readonly string[]): Promise<void> => {
       if (resources.length > 0) await redis.zadd(SWEEPS_KEY, 'NX', ...resources.flatMap((id) => [0, id]));
     },
 
-    /** When a resource's bucket is swept next (ms). */
+    /** When a resource's bucket is swept next (ms), where it still is on the list: `allDue` may have come in between. */
     schedule: async (resource: string, at: number): Promise<void> => {
-      await redis.zadd(SWEEPS_KEY, at, resource);
+      await redis.zadd(SWEEPS_KEY, 'XX', at, resource);
     },
 
     /** The last epoch of the store for which a sweep found that all of the resource that can come back has come back; 0 before any. */
@@ -172,9 +183,10 @@ export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' 
       await redis.del(ledgerKey(resource));
     },
 
-    /** Every resource's bucket is to be swept now. */
-    allDue: async (): Promise<void> => {
+    /** The bucket of each of all resources is to be swept now, whoever had claimed it. */
+    allDue: async (resources: readonly string[]): Promise<void> => {
       await redis.del(SWEEPS_KEY);
+      if (resources.length > 0) await redis.zadd(SWEEPS_KEY, ...resources.flatMap((id) => [0, id]));
     },
   };
 }

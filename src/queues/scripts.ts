@@ -48,6 +48,7 @@ const KEY_COUNTS = {
   rate: 1,
   'note-delivery': 3,
   'rewrap-webhook': 1,
+  'claim-sweeps': 1,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

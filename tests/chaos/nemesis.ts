@@ -1,7 +1,7 @@
 // What goes wrong: each fault is done, noted with how much live work it met, and undone.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Queue } from 'bullmq';
-import { resourceKey, STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { resourceKey, STORE_KEY, SWEEPS_KEY, shardKeys } from '../../src/queues/keys.ts';
 import type { Dice } from './dice.ts';
 import { USUAL_NEWS } from './dyno-news.ts';
 import type { ProxyMode } from './fault-proxy.ts';
@@ -307,9 +307,10 @@ export async function loseCredentials({ world }: Arena): Promise<void> {
   await world.redis.del('af:lock:resources:');
 }
 
-/** Lets the locks of workers that died run out at once: the archive's takes half a minute, and nothing else waits for it. */
+/** Lets the locks and claims of workers that died run out at once: the archive's takes half a minute, and nothing else waits for it. */
 export async function freeLocks({ world }: Arena): Promise<void> {
-  for (const what of ['archive', 'sweep', 'sweep-buckets']) await world.redis.del(shardKeys(0).lock(what));
+  for (const what of ['archive', 'sweep']) await world.redis.del(shardKeys(0).lock(what));
+  for (const id of await world.redis.zrange(SWEEPS_KEY, '0', '-1')) await world.redis.zadd(SWEEPS_KEY, 'XX', 0, id);
 }
 
 /** Removes some parked or waiting jobs of tasks, as somebody with bull-board may; answers how many. */

@@ -28,7 +28,16 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
   const raised: string[] = [];
   const said: string[] = [];
 
-  const worker = (name: string, change: { hold?: Watch['hold']; store?: Partial<ObjectStore>; socket?: string } = {}) => {
+  const worker = (
+    name: string,
+    change: {
+      hold?: Watch['hold'];
+      store?: Partial<ObjectStore>;
+      socket?: string;
+      recovered?: (resource: string) => Promise<number>;
+      now?: () => number;
+    } = {},
+  ) => {
     const connection = connect({ socket: change.socket ?? redis.socket }, () => {});
     ends.push(() => connection.disconnect());
     const store = { ...cloud.store, ...change.store };
@@ -45,8 +54,8 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       layout: unchanged(1),
       watch: change.hold === undefined ? watch : { ...watch, hold: change.hold },
       clock: createSweeping({ redis: connection, shard: 0 }).clock,
-      recovered: () => Promise.resolve(0),
-      now: Date.now,
+      recovered: change.recovered ?? (() => Promise.resolve(0)),
+      now: change.now ?? Date.now,
       onRaised: async () => {
         raised.push(name);
         await Promise.resolve();
@@ -345,3 +354,27 @@ describe('when the last worker has ended and Redis started anew', () => {
     expect(await old.connection.hget(STORE_KEY, 'epoch')).toBe('1');
   });
 });
+
+it('what was lost may come back until its own bucket was swept, however long that takes', async () => {
+  const { redis, worker } = await start();
+  let passed = 0;
+  let swept = 0;
+  const one = worker('one', {
+    now: () => Date.now() + passed,
+    recovered: async (resource) => await Promise.resolve(resource === 'swept' ? swept : 0),
+  });
+  await until('it is sure', () => one.whole() !== undefined);
+  expect(await one.recovering('swept')).toBe(false);
+  await redis.wipe();
+  await until('the next epoch', async () => (await one.settled().catch(() => 0)) === 2, 30_000);
+  expect(await one.recovering('swept')).toBe(true);
+  // hours, as many large buckets one after the other take
+  passed = 12 * 3_600_000;
+  expect(await one.recovering('swept')).toBe(true);
+  swept = 2;
+  expect(await one.recovering('swept')).toBe(false);
+  expect(await one.recovering('not swept')).toBe(true);
+  // an event is kept for no longer
+  passed = 15 * 86_400_000;
+  expect(await one.recovering('not swept')).toBe(false);
+}, 60_000);
