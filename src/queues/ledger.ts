@@ -2,6 +2,7 @@
 // the sweep compares them with the bucket and notes here what it found; API, dashboard and metrics read it.
 import type { Redis } from 'ioredis';
 import type { LedgerView, UnaccountedVersion, VersionRef } from '../schema/ledger-view.ts';
+import { createDigestTable } from './digest-table.ts';
 import { ACCOUNT_MS, DIGEST_BYTES, digestOf } from './identity.ts';
 import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
 import type { Layout } from './layout.ts';
@@ -9,6 +10,8 @@ import { keysOfRun } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 
 const HOUR_MS = 3_600_000;
+/** Bytes of an account that are read at a time, whole digests: an event loop must not stand still for all of it. */
+const PART_BYTES = 65_536 * DIGEST_BYTES;
 
 /** What a comparison of a bucket with the decisions found. Times in milliseconds since 1970. */
 export interface LedgerFigures {
@@ -95,17 +98,20 @@ export async function openAccount(
   since: number,
 ): Promise<Account> {
   const [seconds] = await redis.time();
-  const digests = new Set<string>();
   const now = Number(seconds) * 1000;
   // nothing older is kept
-  const names = hourNames(resource, layout, Math.max(since, now - ACCOUNT_MS), now + HOUR_MS);
-  for (const text of (await Promise.all(names.map(async (ofShard) => await redis.mgetBuffer(...ofShard)))).flat()) {
-    if (text === null) continue;
-    for (let at = 0; at + DIGEST_BYTES <= text.length; at += DIGEST_BYTES) digests.add(text.toString('latin1', at, at + DIGEST_BYTES));
+  const names = hourNames(resource, layout, Math.max(since, now - ACCOUNT_MS), now + HOUR_MS).flat();
+  const lengths = await Promise.all(names.map(async (name) => await redis.strlen(name)));
+  const digests = createDigestTable(Math.floor(lengths.reduce((sum, length) => sum + length, 0) / DIGEST_BYTES));
+  for (const [i, name] of names.entries()) {
+    // what is appended from now on has no room, and is found when whoever looks compares again
+    const length = lengths[i] ?? 0;
+    for (let at = 0; at < length; at += PART_BYTES)
+      digests.add(await redis.getrangeBuffer(name, at, Math.min(at + PART_BYTES, length) - 1));
   }
   return {
     missing: async (versions) => {
-      const doubtful = versions.filter((version) => !digests.has(digestOf(version).toString('latin1')));
+      const doubtful = versions.filter((version) => !digests.has(digestOf(version)));
       if (doubtful.length === 0) return [];
       // one by one: the records are spread over shards, which may be on different nodes
       const found = await Promise.all(

@@ -1,6 +1,7 @@
 // Every decision leaves a trace by which the sweep finds its object version decided.
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { digestOf } from '../../src/queues/identity.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { openLayout, unchanged } from '../../src/queues/layout.ts';
 import { openAccount, readLedger, trimAccount, writeLedger } from '../../src/queues/ledger.ts';
@@ -140,6 +141,27 @@ it('keeps eight bytes of each decision in one string an hour, and forgets the ho
   await trimAccount(engine.redis, engine.resource, unchanged(1), (hour - 1) * HOUR_MS, (hour + 1) * HOUR_MS);
   expect(await missing([version])).toEqual([version]);
 });
+
+it('reads an account of millions of decisions in a few bytes for each', async () => {
+  const [seconds] = await engine.redis.time();
+  const resource = randomUUID();
+  const key = `${shardKeys(0).account(resource)}:${Math.floor(Number(seconds) / 3600)}`;
+  const version = { bucket: engine.bucket, key: 'in/one of many', versionId: randomUUID() };
+  const other = { ...version, versionId: randomUUID() };
+  const millions = 2;
+  for (let i = 0; i < millions; i += 1) await engine.redis.append(key, randomBytes(8_000_000));
+  await engine.redis.append(key, digestOf(version));
+  const held = () => {
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const before = held();
+  const account = await openAccount(engine.redis, resource, unchanged(1), 0);
+  const taken = held() - before;
+  expect(await account.missing([version, other])).toEqual([other]);
+  expect(taken / (millions * 1_000_000)).toBeLessThan(40);
+  await engine.redis.del(key);
+}, 60_000);
 
 it('shows what the last sweep found, and every decision counted', async () => {
   const resource = { id: engine.resource, bucket: engine.bucket };
