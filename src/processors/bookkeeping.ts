@@ -117,7 +117,10 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     marks,
     store,
     archiveBucket,
-    shards: deps.shards.length,
+    // asked anew each time: there may be shards that this process, which started before them, does not serve
+    get shards() {
+      return deps.layout.served();
+    },
     layout: deps.layout,
     watch,
     clock,

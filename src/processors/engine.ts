@@ -190,7 +190,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const books = startBookkeeping({
     ledger: createLedger({ redis, layout }),
     backup: createResourceBackup({ redis }),
-    epochs: createStoreEpoch({ redis, shards: options.shards }),
+    epochs: createStoreEpoch({ redis, shards: layout.served }),
     layout,
     // the cap per minute guards against loops of events; what the sweep finds was missed
     decide: async (event, tries) => await decideAtLast({ ...eventDeps(), runsPerMinute: 1_000_000_000 }, event, tries),

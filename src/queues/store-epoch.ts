@@ -35,7 +35,8 @@ const STARTS = 16;
 
 export type StoreEpoch = ReturnType<typeof createStoreEpoch>;
 
-export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
+/** `shards`: how many have, or may have, runs at the time of a call; their number may be raised while this process is at work. */
+export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
   const { redis } = deps;
   const keys = clusterOf(redis) === undefined ? [STORE_KEY] : [STORE_KEY, ...NODE_KEYS];
   const ask = async (count: 0 | 1): Promise<StoreState> =>
@@ -58,7 +59,7 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
 
     /** Frees locks that came back with an older Redis: whoever held them then has long let go of them, and does not know it. */
     free: async (locks: readonly string[]): Promise<void> => {
-      for (let shard = 0; shard < deps.shards; shard += 1) for (const what of locks) await redis.del(shardKeys(shard).lock(what));
+      for (let shard = 0; shard < deps.shards(); shard += 1) for (const what of locks) await redis.del(shardKeys(shard).lock(what));
     },
 
     /**
@@ -120,7 +121,7 @@ export function createStoreEpoch(deps: { redis: Redis; shards: number }) {
       const note = (at: number) => {
         if (oldest === undefined || at < oldest) oldest = at;
       };
-      for (let shard = 0; shard < deps.shards; shard += 1) {
+      for (let shard = 0; shard < deps.shards(); shard += 1) {
         const keys = shardKeys(shard);
         const look = (list: string) => redis.zrange(list, '0', String(OPEN_LOOK - 1));
         // a run goes from these lists to the other, and must not be missed in between

@@ -43,7 +43,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
     const store = { ...cloud.store, ...change.store };
     const watch = createWatch({ redis: connection, shard: 0 });
     const say = (_: unknown, text: string) => said.push(`${name}: ${text}`);
-    const epochs = createStoreEpoch({ redis: connection, shards: 1 });
+    const epochs = createStoreEpoch({ redis: connection, shards: () => 1 });
     const epoch = startEpoch({
       epochs,
       backup: createResourceBackup({ redis: connection }),
