@@ -65,8 +65,17 @@ export function createApi(access: { readonly url: string; readonly token: string
     rotateCredentials: async () => answered(await client.POST('/v1/credentials/rotate'), checks.requested),
     /** What was set aside last, newest first. */
     setAside: async (): Promise<readonly SetAside[]> => answered(await client.GET('/v1/ledger/quarantined'), checks.setAside).set_aside,
-    /** Compares the whole bucket with the decisions. */
-    audit: async (): Promise<LedgerAudit> => answered(await patient.POST('/v1/ledger/audit'), checks.audit),
+    /** Compares the whole bucket with the decisions, page by page; `onPage` hears what was found so far whenever there is more to come. */
+    audit: async (onPage: (soFar: LedgerAudit) => void = () => {}): Promise<LedgerAudit> => {
+      let sum: LedgerAudit | undefined;
+      for (;;) {
+        const body = sum === undefined || sum.next === null ? {} : { cursor: sum.next };
+        const page = answered(await patient.POST('/v1/ledger/audit', { body }), checks.audit);
+        sum = sum === undefined ? page : addedUp(sum, page);
+        if (sum.next === null) return sum;
+        onPage(sum);
+      }
+    },
     /** One page of what would run, or runs, after all. */
     backfill: async (body: BackfillOrder): Promise<BackfillPage> =>
       answered(await patient.POST('/v1/ledger/backfill', { body }), checks.backfill),
@@ -96,6 +105,20 @@ export function createApi(access: { readonly url: string; readonly token: string
         await new Promise((resolve) => setTimeout(resolve, STREAM_AGAIN_MS));
       }
     },
+  };
+}
+
+/** Two parts of one audit as one: the numbers of both, the watermark that stood last. */
+function addedUp(before: LedgerAudit, page: LedgerAudit): LedgerAudit {
+  const oldest = [before.oldest_unaccounted, page.oldest_unaccounted].filter((version) => version !== null);
+  return {
+    ...page,
+    in_scope: before.in_scope + page.in_scope,
+    accounted_for: before.accounted_for + page.accounted_for,
+    in_flight: before.in_flight + page.in_flight,
+    missing: before.missing + page.missing,
+    before_account: before.before_account + page.before_account,
+    oldest_unaccounted: oldest.toSorted((a, b) => Date.parse(a.saved_at) - Date.parse(b.saved_at))[0] ?? null,
   };
 }
 

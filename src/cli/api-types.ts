@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document 55GBOGaWXCQnXBX4, content bBPHQUvWkRq5sTX0. Do not edit.
+// Made by `npm run api-types`; document M8BO53vPuW1X-w_P, content 2ERJGzcuAhFpXTdq. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -554,6 +554,7 @@ export interface components {
       in_flight: number;
       in_scope: number;
       missing: number;
+      next: string | null;
       oldest_unaccounted: {
         key: string;
         saved_at: string;
@@ -1524,7 +1525,13 @@ export interface operations {
       path?: never;
       cookie?: never;
     };
-    requestBody?: never;
+    requestBody: {
+      content: {
+        'application/json': {
+          cursor?: string;
+        };
+      };
+    };
     responses: {
       200: {
         headers: {

@@ -18,7 +18,8 @@ export function registerLedgerCommands(program: Command, deps: { env: NodeJS.Pro
     .option('--app <dir>', "the app's folder")
     .option('--json', 'print JSON')
     .action(async (options: { app?: string; json?: true }) => {
-      const found = await (await openApi(options.app)).audit();
+      const api = await openApi(options.app);
+      const found = await api.audit(({ in_scope, missing }) => note(`so far ${in_scope} in scope, ${missing} missing …`));
       if (options.json) print(found);
       else for (const line of linesOf(found)) print(line);
       if (found.missing > 0 || found.watermark === null) process.exitCode = 1;

@@ -28,6 +28,7 @@ import { openFeed } from '../queues/feed.ts';
 import { readFileHistory } from '../queues/file-runs.ts';
 import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
 import { createLedger, readLedger } from '../queues/ledger.ts';
+import { createLocks } from '../queues/locks.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { createRateLimit } from '../queues/rate-limit.ts';
 import { replay } from '../queues/replay.ts';
@@ -176,10 +177,11 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     // the number of shards may have been raised since this process started
     list: (query) => listRuns(redis, Math.max(config.shards, layout.served()), query, () => performance.now()),
     account: {
-      audit: async (id) => {
+      audit: async (id, order, signal) => {
         if (config.archiveBucket === undefined) throw new Failure('conflict', 'Found no archive bucket, which keeps the watermarks.');
         const marks = createArchiveMarks({ store, bucket: config.archiveBucket });
-        return await auditBucket({ ledger: books, store, marks, lateMs: config.lateMs, now: Date.now }, await placeOf(id));
+        const deps = { ledger: books, store, marks, locks: createLocks({ redis }), lateMs: config.lateMs, now: Date.now };
+        return await auditBucket(deps, await placeOf(id), order, signal);
       },
       backfill: async (id, order) =>
         await backfillPage(

@@ -1,11 +1,11 @@
 // `/v1/ledger/…`: whether every version of the bucket has its decision now, and what could be run after all.
 import { Failure } from '../schema/failures.ts';
-import { BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
+import { AuditOrder, BackfillOrder, BackfillPage, LedgerAudit } from '../schema/ledger-view.ts';
 import { type ApiRoute, apiRoute } from './api-route.ts';
 
 export interface LedgerDeps {
-  /** Compares now, changes nothing. */
-  readonly audit: (resource: string) => Promise<LedgerAudit>;
+  /** Compares now, changes nothing. Ends when `signal` does. */
+  readonly audit: (resource: string, order: AuditOrder, signal: AbortSignal) => Promise<LedgerAudit>;
   readonly backfill: (resource: string, order: BackfillOrder) => Promise<BackfillPage>;
 }
 
@@ -18,13 +18,15 @@ export function ledgerRoutes(deps: LedgerDeps): readonly ApiRoute[] {
         id: 'auditLedger',
         tag: 'Ledger',
         summary: 'Compare the bucket with the decisions now',
-        description: 'Lists the whole bucket and changes nothing.',
+        description:
+          'Lists the bucket, up to 20,000 versions at a time, and changes nothing. `next` leads to the rest. One call per bucket at a time.',
+        body: AuditOrder,
         reply: LedgerAudit,
         retrieves: true,
         failures: ['s3_unavailable', 'conflict', 'not_found'],
         examples: [{ summary: 'An audit' }],
       },
-      async ({ resource }) => await deps.audit(resource),
+      async ({ c, resource, body }) => await deps.audit(resource, body, c.req.raw.signal),
     ),
     apiRoute(
       {

@@ -48,10 +48,16 @@ export type SetAside = Static<typeof SetAside>;
 export const SetAsideList = Type.Object({ set_aside: Type.Array(SetAside, { description: 'Newest first, 100 at most' }) });
 export type SetAsideList = Static<typeof SetAsideList>;
 
+export const AuditOrder = Type.Object(
+  { cursor: Type.Optional(Type.String({ description: '`next` of the page before' })) },
+  { additionalProperties: false },
+);
+export type AuditOrder = Static<typeof AuditOrder>;
+
 export const LedgerAudit = Type.Object({
   resource: Type.String(),
   bucket: Type.String(),
-  in_scope: Type.Integer({ description: 'Versions saved since an hour before the watermark' }),
+  in_scope: Type.Integer({ description: 'Versions saved since an hour before the watermark; of this page, like all numbers here' }),
   accounted_for: Type.Integer({ description: 'Those of them that have a decision' }),
   in_flight: Type.Integer({ description: 'Those without one that were saved so lately that their events may be on their way' }),
   missing: Type.Integer({ description: 'Those without one for longer' }),
@@ -59,6 +65,10 @@ export const LedgerAudit = Type.Object({
   before_account: Type.Integer({ description: 'Versions from before the account began' }),
   watermark: Type.Union([Type.Object({ at: Time, since: Time }), Type.Null()], { description: 'null: no account has begun' }),
   audited_at: Time,
+  next: Type.Union([Type.String(), Type.Null()], {
+    description:
+      'Where to go on, as `cursor`: a large bucket takes several pages, whose numbers are to be summed up; null: the bucket ends here',
+  }),
 });
 export type LedgerAudit = Static<typeof LedgerAudit>;
 

@@ -94,7 +94,7 @@ export const WALL: Readonly<Record<string, Row>> = {
   'PATCH /v1/resource': { ...own(200, 403), body: { paused: true } },
   'GET /v1/ledger': own(200),
   'GET /v1/ledger/quarantined': own(200),
-  'POST /v1/ledger/audit': own(200),
+  'POST /v1/ledger/audit': { ...own(200), body: {} },
   'POST /v1/ledger/backfill': { ...own(200, 403), body: { dry_run: true, prefix: 'in/' } },
   'GET /v1/tokens': own(200),
   // a token makes and revokes no tokens
