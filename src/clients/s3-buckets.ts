@@ -106,9 +106,14 @@ function writeCursor(key: string, versionId: string | undefined): string {
 }
 
 function readCursor(next: string): { key: string; versionId: string | undefined } {
-  const cursor: unknown = JSON.parse(next);
-  if (!Array.isArray(cursor) || typeof cursor[0] !== 'string') {
-    throw new Failure('request_invalid', `The cursor ${JSON.stringify(next)} is not one that versions() returned as next.`);
+  const wrong = (cause?: unknown) =>
+    new Failure('request_invalid', `The cursor ${JSON.stringify(next)} is not one that versions() returned as next.`, { cause });
+  let cursor: unknown;
+  try {
+    cursor = JSON.parse(next);
+  } catch (cause) {
+    throw wrong(cause);
   }
+  if (!Array.isArray(cursor) || typeof cursor[0] !== 'string') throw wrong();
   return { key: cursor[0], versionId: typeof cursor[1] === 'string' ? cursor[1] : undefined };
 }

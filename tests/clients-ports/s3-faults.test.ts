@@ -265,7 +265,7 @@ describe('buckets', () => {
 
   it('a cursor that is none of ours is refused', async () => {
     const { store } = await setup(() => undefined);
-    await expect(store.versions('b', { next: '7' })).rejects.toMatchObject({ code: 'request_invalid' });
+    for (const next of ['7', 'no JSON']) await expect(store.versions('b', { next })).rejects.toMatchObject({ code: 'request_invalid' });
   });
 });
 
