@@ -126,7 +126,10 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     clock,
     now,
     recovered: ledger.recovered,
-    onRaised: async () => await ledger.allDue((await resources.list()).map(({ id }) => id)),
+    onRaised: async () => {
+      await ledger.allDue();
+      await ledger.enlist((await resources.list()).map(({ id }) => id));
+    },
     resume: async () => {
       const jobs = deps.resourceJobs();
       try {

@@ -189,10 +189,9 @@ export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' 
       await redis.del(ledgerKey(resource));
     },
 
-    /** The bucket of each of all resources is to be swept now, whoever had claimed it. */
-    allDue: async (resources: readonly string[]): Promise<void> => {
+    /** Every resource's bucket is to be swept as soon as it is enlisted again, whoever had claimed it. */
+    allDue: async (): Promise<void> => {
       await redis.del(SWEEPS_KEY);
-      if (resources.length > 0) await redis.zadd(SWEEPS_KEY, ...resources.flatMap((id) => [0, id]));
     },
   };
 }
