@@ -45,7 +45,7 @@ async function start(count: number, done: (n: number) => boolean, text: ObjectSt
   const begin = () =>
     recover(
       {
-        epochs: createStoreEpoch({ redis, shards: 1 }),
+        epochs: createStoreEpoch({ redis, shards: () => 1 }),
         backup: createResourceBackup({ redis }),
         marks: createArchiveMarks({ store: cloud.store, bucket: ARCHIVE_BUCKET }),
         store,
