@@ -41,8 +41,9 @@ export function createAddonParts(deps: {
   });
   const access = { baseUrl: config.herokuApiUrl, userAgent: USER_AGENT };
   // tokens of add-ons and customers are of other accounts: what is left of one says nothing of the others
-  const listener = config.herokuToken === undefined ? undefined : deps.onRateLimit;
-  const heard = listener === undefined ? {} : { onRateLimit: listener };
+  const onRateLimit = (remaining: number, token: string) => {
+    if (token === config.herokuToken) deps.onRateLimit?.(remaining);
+  };
   return {
     resources,
     locks,
@@ -50,7 +51,7 @@ export function createAddonParts(deps: {
     customerOAuth,
     audit: createAudit({ redis }),
     jobs: createResourceJobs({ connection: redis, onError: deps.onError }),
-    platform: createDynoPlatform({ ...access, ...heard, token: (app) => tokens.ofApp(app), renew: tokens.ofApp, now }),
+    platform: createDynoPlatform({ ...access, onRateLimit, token: (app) => tokens.ofApp(app), renew: tokens.ofApp, now }),
     addons: createAddonPlatform({ ...access, token: (id) => tokens.ofAddon(id), renew: tokens.ofAddon }),
   };
 }

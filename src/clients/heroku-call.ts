@@ -23,8 +23,8 @@ export interface HerokuAccess {
   readonly userAgent: string;
   /** Gets another token when Heroku answered 401 to `used`; rejects when there is none. Without it a 401 is final. */
   readonly renew?: (app: string, used: string) => Promise<string>;
-  /** Gets the calls that are left in the account's bucket, whenever an answer tells. */
-  readonly onRateLimit?: (remaining: number) => void;
+  /** Gets the calls that are left in the bucket of the account whose token was used, whenever an answer tells. */
+  readonly onRateLimit?: (remaining: number, token: string) => void;
 }
 
 export interface HerokuCall {
@@ -39,10 +39,10 @@ export async function tokenFor(access: HerokuAccess, app: string): Promise<strin
   return typeof access.token === 'string' ? access.token : access.token(app);
 }
 
-/** Tells `onRateLimit` what an answer's headers say. */
-export function tellRateLimit(access: HerokuAccess, headers: IncomingMessage['headers']): void {
+/** Tells `onRateLimit` what the headers of an answer to a call with `token` say. */
+export function tellRateLimit(access: HerokuAccess, headers: IncomingMessage['headers'], token: string): void {
   const remaining = Number(headers['ratelimit-remaining']);
-  if (Number.isInteger(remaining)) access.onRateLimit?.(remaining);
+  if (Number.isInteger(remaining)) access.onRateLimit?.(remaining, token);
 }
 
 /**
@@ -92,7 +92,7 @@ async function sendWith(access: HerokuAccess, token: string, call: HerokuCall, s
     headers: { Authorization: `Bearer ${token}` },
     userAgent: access.userAgent,
     middleware: (response, next) => {
-      tellRateLimit(access, response.headers);
+      tellRateLimit(access, response.headers, token);
       // it joins the chunks as text: a character on the border of two would break
       response.setEncoding('utf8');
       // and it waits for an end that a broken answer never has

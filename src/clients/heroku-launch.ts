@@ -34,7 +34,7 @@ export function createLaunch(access: HerokuAccess & { readonly now: () => number
         sent.token = token;
         return post(access, token, app, order, signal, sent);
       });
-      tellRateLimit(access, response.headers);
+      tellRateLimit(access, response.headers, sent.token);
       const outcome = readOutcome(response, body, access.now());
       if (response.statusCode !== 401 || access.renew === undefined || outcome.outcome !== 'refused') return outcome;
       // this POST is over; the task's next one finds the new token

@@ -13,7 +13,9 @@ import type { Log } from '../schema/log.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
 import type { Allowances } from './allowance.ts';
 import type { CommandCheck } from './allowed-command.ts';
+import type { DynoLists } from './dyno-lists.ts';
 import type { OverdueDeps } from './overdue.ts';
+import type { OwnLimits } from './own-limits.ts';
 
 export interface TaskDeps extends OverdueDeps {
   readonly runs: Runs;
@@ -22,6 +24,10 @@ export interface TaskDeps extends OverdueDeps {
   readonly budget: Budget;
   readonly allowances: Allowances;
   readonly checkCommand: CommandCheck;
+  /** Where dynos of launches of unknown fate are looked for. */
+  readonly lists: DynoLists;
+  /** Resources whose customers' own accounts have no calls left. */
+  readonly ownLimits: OwnLimits;
   /** Wakes whoever hands out the launch budget. */
   readonly nudgeGrants: () => void;
   /** One per shard. */

@@ -1,31 +1,40 @@
-import type { Dyno, DynoPlatform } from '../clients/ports.ts';
+import type { Dyno } from '../clients/ports.ts';
 import { adoptDyno } from '../queues/dyno-news.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { TaskRef } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
 import { readMarker } from '../schema/command.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
-import { messageOf } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
+import type { DynoLists } from './dyno-lists.ts';
+
+/** Milliseconds between two lists of an app for a launch that may still appear. */
+const EARLY_AGE_MS = 2_000;
 
 /**
- * Looks for the dyno of a launch whose fate is unknown, by the marker at the end of its command, and adopts it.
- * `absent`: the list does not show it. `unseen`: the platform did not answer, so nothing is known yet.
+ * Looks for the dyno of a launch whose fate is unknown, by the marker at the end of its command, and adopts it. `overdue`: milliseconds since it should
+ * have appeared at the latest; negative before.
+ * `absent`: a list from after that moment does not show it. `refused`: Heroku does not give us the list, which may last. `unseen`: nothing is known yet.
  */
 export async function findDyno(
-  deps: { runs: Runs; resources: Resources; platform: DynoPlatform; failpoint: Failpoint; log: Log },
-  task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number },
-): Promise<'adopted' | 'absent' | 'unseen'> {
+  deps: { runs: Runs; resources: Resources; lists: DynoLists; failpoint: Failpoint; log: Log },
+  task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number; overdue: number },
+): Promise<'adopted' | 'absent' | 'refused' | 'unseen'> {
   const resource = await deps.resources.get(task.resource);
   if (resource === undefined) return 'absent';
-  let dynos: readonly Dyno[];
+  let dynos: readonly Dyno[] | undefined;
   try {
-    dynos = await deps.platform.list(resource.app);
+    const age = task.overdue < 0 ? EARLY_AGE_MS : task.overdue;
+    dynos = await deps.lists.of({ app: resource.app, resource: task.resource, age });
   } catch (error) {
     deps.log.warn({ taskId: task.ref.id, attempt: task.attempt, error: messageOf(error) }, 'dyno list not read');
-    return 'unseen';
+    if (!(error instanceof Failure)) return 'unseen';
+    // without its app there is no dyno
+    return error.code === 'not_found' ? 'absent' : error.code === 'heroku_refused' ? 'refused' : 'unseen';
   }
+  if (dynos === undefined) return 'unseen';
   const dyno = dynos.find(({ command }) => {
     const marker = readMarker(command);
     return marker !== undefined && marker.taskId === task.ref.id && marker.attempt === task.attempt;

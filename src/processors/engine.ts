@@ -28,6 +28,7 @@ import { createCommandCheck } from './allowed-command.ts';
 import { startBookkeeping } from './bookkeeping.ts';
 import { startBudgetAudit } from './budget-audit.ts';
 import { chargedPlatform } from './charged-platform.ts';
+import { createDynoLists } from './dyno-lists.ts';
 import type { EventDeps } from './event-deps.ts';
 import { createEventHandler, decideAtLast } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
@@ -35,6 +36,7 @@ import { startGranting } from './grant.ts';
 import { createJobWorkers } from './job-workers.ts';
 import { startLiveness } from './liveness.ts';
 import { observedPlatform, observedRuns } from './observed.ts';
+import { createOwnLimits } from './own-limits.ts';
 import { createPlanProcessor } from './plan.ts';
 import { createPlanLimits } from './plan-limits.ts';
 import { startPolling } from './poll.ts';
@@ -48,6 +50,8 @@ import { waitAtMost } from './wait-at-most.ts';
 const PROBE_DEADLINE_MS = 5_000;
 /** Milliseconds that a stop gives to the archive; what is left over the next process archives. */
 const ARCHIVE_LAST_MS = 2_000;
+/** Milliseconds of a stop's deadline that are kept for its last words, a quarter of it at most. */
+const LAST_WORDS_MS = 2_500;
 
 export interface EngineOptions {
   readonly redis: RedisAddress;
@@ -220,6 +224,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     platform,
     budget,
     allowances,
+    lists: createDynoLists({ list: (...call) => options.platform.list(...call), mayLook, monotonic: options.monotonic }),
+    ownLimits: createOwnLimits({ monotonic: options.monotonic }),
     checkCommand: createCommandCheck({ platform, now: options.monotonic }),
     nudgeGrants: granting.nudge,
     parkings,
@@ -281,12 +287,19 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     stop: async (deadline) => {
       const until = options.monotonic() + deadline;
       const left = () => Math.max(100, Math.ceil(until - options.monotonic()));
+      const toDrain = () => Math.max(100, left() - Math.min(LAST_WORDS_MS, deadline / 4));
       await waitAtMost(left(), liveness.stop());
       probe.disconnect();
-      await consumer.stop(left());
-      await Promise.all([granting.stop(), auditing.stop(), ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()])]);
-      // a worker's close waits for its activations; they are short, and what is left is run again by another worker
-      await waitAtMost(left(), jobs.close());
+      // Nothing new begins from here on, of any kind. A worker's close waits for its activations; they are short, and what is left is run again by another worker.
+      const begun = [
+        consumer.stop(toDrain()),
+        jobs.close(),
+        granting.stop(),
+        auditing.stop(),
+        ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()]),
+      ];
+      // the last word must be said in any case: without it the next worker takes what it finds for a loss
+      await waitAtMost(toDrain(), Promise.all(begun));
       await waitAtMost(left(), books.stop(Math.min(ARCHIVE_LAST_MS, left())));
       tasks.close();
       await waitAtMost(left(), budget.settle());

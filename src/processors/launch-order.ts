@@ -11,14 +11,19 @@ const TIDY_UP_S = 120;
 /** Seconds: the longest life of a one-off dyno, given to those that nobody waits for (heroku.md §2.2). */
 const LONGEST_LIFE_S = 86_400;
 
+/** Seconds after which the platform ends a dyno of the task. */
+export function timeToLiveOf(task: Pick<TaskPlan, 'no_output' | 'timeout'>): number {
+  return task.no_output ? LONGEST_LIFE_S : task.timeout + TIDY_UP_S;
+}
+
 /**
  * What a task's dyno is started with; undefined when its resource is gone. `endsEarly`: its credentials would end before the task's deadline,
- * so that it could not write its output: a rotation is overdue. `now`: Redis' time in ms.
+ * so that it could not write its output: a rotation is overdue. `byCustomer`: by the customer's own token. `now`: Redis' time in ms.
  */
 export async function launchOrder(
   launchable: ReturnType<Resources['launchable']>,
   task: { ref: TaskRef; task: TaskPlan; attempt: number; now: number; facts: RunFacts },
-): Promise<(LaunchOrder & { app: string; endsEarly: boolean }) | undefined> {
+): Promise<(LaunchOrder & { app: string; endsEarly: boolean; byCustomer: boolean }) | undefined> {
   const { ref, task: plan, attempt, facts } = task;
   const found = await launchable;
   if (found === undefined) return undefined;
@@ -45,10 +50,11 @@ export async function launchOrder(
   });
   return {
     app: resource.app,
+    byCustomer: resource.permission === 'customer',
     endsEarly: credentials !== undefined && credentials.expiresAt < deadline,
     command: withMarker(plan.cmd, ref.id, attempt),
     size: plan.machine,
-    timeToLive: plan.no_output ? LONGEST_LIFE_S : plan.timeout + TIDY_UP_S,
+    timeToLive: timeToLiveOf(plan),
     env: {
       ...plan.options,
       LD_S3_BUCKET: resource.bucket,

@@ -1,4 +1,5 @@
 // A launch's turn in the budget: asked for, given back, let go of.
+import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 
 /** Milliseconds until a launch is tried again that waits until Redis is known to be whole. */
@@ -6,15 +7,21 @@ export const UNSURE_MS = 250;
 
 /**
  * Asks the launch budget. A task that must wait is rung when its turn comes. Answers false, and asks nobody, while Redis may have lost
- * what was launched.
+ * what was launched, or while the budget's Redis takes nothing.
  */
 export async function ask(deps: TaskDeps, activation: Activation): Promise<boolean> {
   const { ref, resource } = activation;
   activation.whole = deps.whole();
   if (activation.whole === undefined) return false;
   const { account, concurrency } = await deps.allowances.of(resource);
-  activation.budget = await deps.budget.request({ account, resource, task: ref.id, concurrency });
-  return true;
+  try {
+    activation.budget = await deps.budget.request({ account, resource, task: ref.id, concurrency });
+    return true;
+  } catch (error) {
+    // in a cluster the budget is on another node than the record, and its trouble is not the task's, which it would poison
+    if (!isRedisOutage(error)) throw error;
+    return false;
+  }
 }
 
 /** A grant that the record did not turn into a launch is somebody else's. */

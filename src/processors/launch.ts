@@ -52,6 +52,9 @@ export async function launch(
   if (order === undefined) return await refuse('final', 0, 'The add-on is not installed any more.');
   if (order.endsEarly)
     return await refuse('heal', healAfter(deps), 'Its credentials would end before its deadline: they are not rotated yet.');
+  const held = deps.ownLimits.left(resource);
+  if (held > 0)
+    return await refuse('heal', Math.ceil(held) + healAfter(deps), 'The Heroku account whose token starts its dynos has no calls left.');
   if (commands === 'procfile') {
     const fault = await deps.checkCommand(order.app, task.cmd);
     if (fault?.wait === true) return await refuse('heal', healAfter(deps), fault.message);
@@ -89,7 +92,11 @@ export async function launch(
       const words = `${outcome.status} ${outcome.id}: ${outcome.message}`;
       deps.log.warn({ ...facts, status: outcome.status, id: outcome.id, heal: outcome.heal }, 'launch refused');
       const wait = outcome.retryAfter === undefined ? undefined : outcome.retryAfter * 1000;
-      if (outcome.status === TOO_MANY_REQUESTS) await deps.budget.observe(account, { waitMs: wait ?? THROTTLED_MS });
+      if (outcome.status === TOO_MANY_REQUESTS) {
+        // a customer's token is of the customer's account, of which nobody else's launches are made
+        if (order.byCustomer) deps.ownLimits.hold(resource, wait ?? THROTTLED_MS);
+        else await deps.budget.observe(account, { waitMs: wait ?? THROTTLED_MS });
+      }
       return await refuse(outcome.heal ? 'heal' : 'final', Math.ceil(wait ?? healAfter(deps)), words, true);
     }
     case 'unknown':

@@ -14,8 +14,18 @@ import { type Loop, startLoop } from './loop.ts';
 
 /** Dynos that one look of ordinary length covers; with more the looks become rarer, so that waiting stays cheap. */
 const DYNOS_PER_LOOK = 200;
-/** Dynos stopped in one turn. */
-const STOPS_PER_TURN = 50;
+/** Dynos to be stopped that one turn knows of, about 1 MB; and how many of one resource it stops, so that each resource has its turn. */
+const STOPS_KNOWN = 10_000;
+const STOPS_PER_RESOURCE = 50;
+/** Stops of one resource that are under way at the same time: one that is not answered keeps the next ones waiting for ten seconds. */
+const STOPS_AT_ONCE = 5;
+/**
+ * Milliseconds until a stop that Heroku refused is tried again, twice as long each time up to an hour, and after which it is given up: the longest life of a
+ * one-off dyno (heroku.md §2.2). The refusal may be about a token that is just being replaced.
+ */
+const REFUSED_MS = 30_000;
+const REFUSED_MOST_MS = 3_600_000;
+const LONGEST_LIFE_MS = 86_400_000;
 /** Dynos of one look whose fate is written at the same time. */
 const NOTES_AT_ONCE = 100;
 /** Resources that are worked on at the same time. */
@@ -46,6 +56,8 @@ export interface PollDeps {
 export function startPolling(deps: PollDeps): Loop {
   const nextLook = new Map<string, number>();
   const busy = new Map<string, Promise<void>>();
+  const refusals: Refusals = new Map();
+  const stopping = new AbortController();
   /** Each resource is worked on by itself: an app that fails or does not answer keeps nobody else's dynos waiting. */
   const apart = (what: 'look' | 'stop', resource: string, work: () => Promise<void>) => {
     const name = `${what}:${resource}`;
@@ -63,7 +75,7 @@ export function startPolling(deps: PollDeps): Loop {
       const size = await deps.watch.count(resource);
       const rest = size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK);
       nextLook.set(resource, deps.now() + ((await deps.watch.hooked(resource)) ? Math.max(rest, deps.hookedMs) : rest));
-      await look(deps, resource);
+      await look(deps, resource, stopping.signal);
     } finally {
       await release();
     }
@@ -74,8 +86,9 @@ export function startPolling(deps: PollDeps): Loop {
     log: deps.log,
     name: 'poll',
     turn: async (signal) => {
-      const stops = Map.groupBy(await deps.watch.toStop(STOPS_PER_TURN), ({ resource }) => resource);
-      for (const [resource, dynos] of stops) apart('stop', resource, () => stopDynos(deps, resource, dynos));
+      const due = (await deps.watch.toStop(STOPS_KNOWN)).filter(({ member }) => (refusals.get(member)?.next ?? 0) <= deps.now());
+      for (const [resource, dynos] of Map.groupBy(due, (one) => one.resource))
+        apart('stop', resource, () => stopDynos(deps, resource, dynos.slice(0, STOPS_PER_RESOURCE), refusals, stopping.signal));
       // who was looked at longest ago comes first, so that a small budget goes round
       const watched = (await deps.watch.resources()).toSorted((a, b) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0));
       for (const resource of watched) {
@@ -87,19 +100,22 @@ export function startPolling(deps: PollDeps): Loop {
   return {
     nudge: loop.nudge,
     stop: async () => {
+      stopping.abort();
       await loop.stop();
       await Promise.all(busy.values());
     },
   };
 }
 
-async function look(deps: PollDeps, resourceId: string): Promise<void> {
+async function look(deps: PollDeps, resourceId: string, signal: AbortSignal): Promise<void> {
   const resource = await deps.resources.get(resourceId);
   if (resource === undefined) return;
   // read before the list: a dyno that was launched after the list was made must not seem gone
   const watched = await deps.watch.of(resourceId);
   if (watched.length === 0) return;
-  const dynos = await deps.platform.list(resource.app);
+  // Redis' clock: it wrote until when a launch is looked for
+  const now = watched.some(({ until }) => until !== undefined) ? await deps.watch.clock() : 0;
+  const dynos = await deps.platform.list(resource.app, { signal });
   deps.failpoint('poll.looked');
   const byId = new Map(dynos.map((dyno) => [dyno.id, dyno]));
   const byMarker = new Map<string, Dyno>();
@@ -111,7 +127,7 @@ async function look(deps: PollDeps, resourceId: string): Promise<void> {
   for (let i = 0; i < watched.length; i += NOTES_AT_ONCE) {
     await Promise.all(
       watched.slice(i, i + NOTES_AT_ONCE).map(async (one) => {
-        if (one.dyno === undefined) await adopt(deps, resourceId, one, byMarker.get(`${one.ref.id}/${one.attempt}`));
+        if (one.dyno === undefined) await adopt(deps, resourceId, one, byMarker.get(`${one.ref.id}/${one.attempt}`), now);
         else if ((await noteDyno(deps.runs, resourceId, one, one.dyno.id, byId.get(one.dyno.id))) !== undefined)
           deps.failpoint('poll.noted');
       }),
@@ -119,32 +135,66 @@ async function look(deps: PollDeps, resourceId: string): Promise<void> {
   }
 }
 
-async function adopt(deps: PollDeps, resource: string, one: Watched, dyno: Dyno | undefined): Promise<void> {
+async function adopt(deps: PollDeps, resource: string, one: Watched, dyno: Dyno | undefined, now: number): Promise<void> {
   if (dyno === undefined) {
-    if (one.until !== undefined && deps.now() > one.until) await deps.watch.forget(resource, one);
+    if (one.until !== undefined && now > one.until) await deps.watch.forget(resource, one);
     return;
   }
   const result = await adoptDyno(deps.runs, resource, one, dyno);
   deps.log.info({ taskId: one.ref.id, attempt: one.attempt, dyno: dyno.name, dynoId: dyno.id, result }, 'found a dyno');
 }
 
+/** Stops that Heroku refused, by member: when the first was, and when the next is due. Milliseconds since 1970. */
+type Refusals = Map<string, { readonly since: number; readonly next: number }>;
+
 /** What cannot be stopped now stays on the list; `time_to_live` ends it at the latest. */
-async function stopDynos(deps: PollDeps, resourceId: string, dynos: readonly DynoToStop[]): Promise<void> {
+async function stopDynos(
+  deps: PollDeps,
+  resourceId: string,
+  dynos: readonly DynoToStop[],
+  refusals: Refusals,
+  signal: AbortSignal,
+): Promise<void> {
   const resource = await deps.resources.get(resourceId);
-  for (const { member, dyno } of dynos) {
-    deps.failpoint('stop.due');
-    try {
-      if (resource !== undefined) await deps.charged.stop(resource.app, dyno.id);
-      deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
-    } catch (error) {
-      deps.log.warn({ dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'dyno not stopped');
-      if ((error instanceof Failure && error.retry) || isRedisOutage(error)) {
-        await deps.watch.postponed(member, deps.now());
-        continue;
-      }
+  const left = [...dynos];
+  const work = async () => {
+    for (let one = left.shift(); one !== undefined && !signal.aborted; one = left.shift())
+      await stopDyno(deps, resource?.app, one, refusals, signal);
+  };
+  await Promise.all(Array.from({ length: STOPS_AT_ONCE }, work));
+}
+
+/** `app`: undefined for that of a resource that is gone; nothing is left to be stopped there. */
+async function stopDyno(
+  deps: PollDeps,
+  app: string | undefined,
+  { member, dyno }: DynoToStop,
+  refusals: Refusals,
+  signal: AbortSignal,
+): Promise<void> {
+  deps.failpoint('stop.due');
+  try {
+    if (app !== undefined) await deps.charged.stop(app, dyno.id, { signal });
+    deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
+  } catch (error) {
+    if (signal.aborted) return;
+    deps.log.warn({ dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'dyno not stopped');
+    const refused = error instanceof Failure && error.code === 'heroku_refused';
+    if (refused ? again(refusals, member, deps.now()) : (error instanceof Failure && error.retry) || isRedisOutage(error)) {
+      await deps.watch.postponed(member);
+      return;
     }
-    deps.failpoint('stop.stopped');
-    await deps.watch.stopped(member);
-    deps.failpoint('stop.noted');
   }
+  refusals.delete(member);
+  deps.failpoint('stop.stopped');
+  await deps.watch.stopped(member);
+  deps.failpoint('stop.noted');
+}
+
+/** Notes a refusal; answers whether the stop is to be tried again. */
+function again(refusals: Refusals, member: string, now: number): boolean {
+  const since = refusals.get(member)?.since ?? now;
+  if (now - since > LONGEST_LIFE_MS) return false;
+  refusals.set(member, { since, next: now + Math.min(Math.max(REFUSED_MS, now - since), REFUSED_MOST_MS) });
+  return true;
 }

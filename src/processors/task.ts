@@ -9,11 +9,22 @@ import { Failure } from '../schema/failures.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 import { findDyno } from './adopt.ts';
 import { LAUNCH_DEADLINE_MS, launch, NOT_AFTER_MS, prepare } from './launch.ts';
+import { timeToLiveOf } from './launch-order.ts';
 import { ask, giveBack, release, UNSURE_MS } from './launch-turn.ts';
 import { lookOnceMore } from './overdue.ts';
 
-/** Milliseconds until the dyno list, which did not answer, is asked again for a launch of unknown fate. */
+/**
+ * Milliseconds until a dyno list that did not come is asked for again for a launch of unknown fate: a quarter of the time that has passed since the launch,
+ * within these two.
+ */
 const UNSEEN_MS = 2_000;
+const UNSEEN_MOST_MS = 60_000;
+/**
+ * Milliseconds after which such a launch counts as lost although no list came. Where Heroku does not answer, the longest life of a one-off dyno
+ * (heroku.md §2.2): an outage is nobody's fault. Where it refuses, which may last for ever: as long as the dyno itself may live, an hour at most.
+ */
+const UNSEEN_ENDS_MS = 86_400_000;
+const REFUSED_ENDS_MS = 3_600_000;
 
 /** Milliseconds that a clock may be ahead of Redis' without being wrong; a busy process hears Redis' answers as late as that. */
 const WRONG_CLOCK_MS = 1_000;
@@ -120,10 +131,15 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         deps.failpoint('task.due');
         break;
       case 'adopt': {
-        const found = await findDyno(deps, { ref, task, resource, attempt: decision.attempt });
+        const found = await findDyno(deps, { ref, task, resource, attempt: decision.attempt, overdue: -decision.ms });
         if (found === 'adopted') break;
-        if (found === 'unseen') return await park(deps, activation, { ...decision, ms: UNSEEN_MS }, false);
-        if (decision.detail !== 'last') return await park(deps, activation, decision, false);
+        const since = adoptAfter - decision.ms;
+        const most = found === 'refused' ? Math.min(timeToLiveOf(task) * 1000, REFUSED_ENDS_MS) : UNSEEN_ENDS_MS;
+        if (found !== 'absent' && since < adoptAfter + most) {
+          const ms = Math.min(Math.max(UNSEEN_MS, since / 4), UNSEEN_MOST_MS);
+          return await park(deps, activation, { ...decision, ms: Math.ceil(ms) }, false);
+        }
+        if (found === 'absent' && decision.detail !== 'last') return await park(deps, activation, decision, false);
         await deps.runs.refused({
           ref,
           resource,

@@ -1,5 +1,6 @@
 // The dynos that tasks wait for, and those that are to be stopped: written by the transitions, worked off by the poller.
 import type { Redis } from 'ioredis';
+import { redisTime } from './due.ts';
 import { type ShardKeys, shardKeys } from './keys.ts';
 import { type Hold, holdLock } from './locks.ts';
 import { refOf, type TaskRef } from './run-record.ts';
@@ -82,10 +83,13 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
       await redis.zrem(keys.stops, member);
     },
 
-    /** What cannot be stopped now goes behind all others. `at`: milliseconds since 1970. */
-    postponed: async (member: string, at: number): Promise<void> => {
-      await redis.zadd(keys.stops, 'XX', at, member);
+    /** What cannot be stopped now goes behind all others. */
+    postponed: async (member: string): Promise<void> => {
+      await redis.zadd(keys.stops, 'XX', await redisTime(redis), member);
     },
+
+    /** Milliseconds since 1970 by Redis' clock, as `until` of a watched launch is. */
+    clock: async (): Promise<number> => await redisTime(redis),
 
     /** Gives up a launch that never appeared. */
     forget: async (resource: string, { ref, attempt }: Watched): Promise<void> => {

@@ -19,7 +19,7 @@ it('is heard where all calls are of one account, that of a token of our own', as
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   const redis = connect({ socket: server.socket }, () => {});
   const sealer = createSealer(Buffer.alloc(32, 7));
-  const heardWith = async (env: Record<string, string>): Promise<readonly number[]> => {
+  const heardWith = async (env: Record<string, string>, permission: 'static' | 'customer' = 'static'): Promise<readonly number[]> => {
     const config = readConfig({
       AUTOFILES_MODE: 'test',
       AUTOFILES_REDIS_SOCKET: server.socket,
@@ -36,8 +36,10 @@ it('is heard where all calls are of one account, that of a token of our own', as
         bucket: 'ld-private-r1',
         region: 'us-east-1',
         plan: 'basic',
-        permission: 'static',
+        permission,
       });
+      const customer = { access: 'the-customers-own', refresh: 'x', expiresAt: Date.now() + 3_600_000 };
+      if (permission === 'customer') await parts.resources.change('r1', { secrets: { customer } });
       await parts.platform.list('app').catch(() => []);
       return heard;
     } finally {
@@ -46,6 +48,8 @@ it('is heard where all calls are of one account, that of a token of our own', as
   };
   try {
     expect(await heardWith({ AUTOFILES_HEROKU_TOKEN: 'HRKU-own' })).toEqual([17]);
+    // a call by a customer's token tells of the customer's account
+    expect(await heardWith({ AUTOFILES_HEROKU_TOKEN: 'HRKU-own' }, 'customer')).toEqual([]);
   } finally {
     redis.disconnect();
     heroku.close();

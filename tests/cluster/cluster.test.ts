@@ -76,6 +76,39 @@ describe('a Redis Cluster', () => {
     }
   });
 
+  it('poisons no task while the node of the launch budget takes no writes', async () => {
+    const engine = await startTestEngine(servers, scripts);
+    const cluster = clusterOf(engine.redis);
+    const master = async (key: string) => {
+      for (const node of cluster?.nodes('master') ?? [])
+        if (
+          await node.get(key).then(
+            () => true,
+            () => false,
+          )
+        )
+          return node;
+      throw new Error(`no node has ${key}`);
+    };
+    const budgets = await master('{afb}:x');
+    expect(budgets.options.port, 'the records are on another node').not.toBe((await master('{af0}:x')).options.port);
+    try {
+      await budgets.config('SET', 'min-replicas-to-write', '9');
+      const runId = engine.upload([t('ok')]);
+      const begun = await until('its activations', async () => {
+        const count = Number(await engine.redis.hget(shardKeys(0).run(runId), 'c:0.0'));
+        const job = await engine.redis.hget(`${shardKeys(0).live.split(':')[0]}:task:${runId}.0.0`, 'ats');
+        return Number(job) > 8 ? { count } : undefined;
+      });
+      expect(begun.count).toBeLessThanOrEqual(2);
+      await budgets.config('SET', 'min-replicas-to-write', '0');
+      await expectSound(engine, runId, 'succeeded');
+    } finally {
+      await budgets.config('SET', 'min-replicas-to-write', '0');
+      await engine.stop();
+    }
+  }, 60_000);
+
   it('carries every kind of run, spread over its nodes', async () => {
     const engine = await startTestEngine(servers, scripts, { shards: SHARDS });
     try {

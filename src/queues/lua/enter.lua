@@ -182,8 +182,7 @@ if phase == 'intent' then
   local lost = tonumber(since) + tonumber(ARGV[13])
   redis.call('HSET', KEYS[5], '?' .. id .. '/' .. attempt, id .. '|' .. attempt .. '|' .. ARGV[12] .. '|' .. ARGV[6])
   redis.call('SADD', KEYS[6], ARGV[17])
-  if now >= lost then return reply('adopt', 0, 'last') end
-  return reply('adopt', lost - now)
+  return reply('adopt', lost - now, now >= lost and 'last' or '')
 end
 
 -- 8. The launch budget goes first: a task that it made wait is rung when its turn comes.

@@ -1,0 +1,264 @@
+// What one tenant's app does not answer, or refuses, keeps nobody else's launches and stops waiting, and ends.
+import { afterEach, describe, expect, it } from 'vitest';
+import type { DynoPlatform, LaunchOutcome } from '../../src/clients/ports.ts';
+import { createDynoLists } from '../../src/processors/dyno-lists.ts';
+import type { EngineOptions } from '../../src/processors/engine.ts';
+import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { Failure } from '../../src/schema/failures.ts';
+import { startRedis } from '../support/redis-server.ts';
+import type { Script } from '../support/scripted-cloud.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+const keys = shardKeys(0);
+const task = (cmd: string, more: Record<string, unknown> = {}) => ({ cmd, timeout: 600, retries: 0, ...more });
+const group = (n: number, cmd: string) => ({ parallel: Array.from({ length: n }, () => task(cmd)) });
+const unknown: LaunchOutcome = { outcome: 'unknown', cause: 'HTTP 503' };
+/** Makes launches of unknown fate count as lost 400 ms after their intent, where the list says so. */
+const SOON_LOST = { adoptMarginMs: -10_600 };
+const log = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** An engine with two tenants, of whom A is in trouble: what `change` says of the platform. */
+async function start(
+  change: (platform: DynoPlatform, appOfA: () => string) => Partial<DynoPlatform>,
+  overrides: Partial<EngineOptions> = {},
+) {
+  const server = await startRedis();
+  ends.push(server.stop);
+  let late: Parameters<Script>[0] | undefined;
+  const engine = await startTestEngine(
+    server,
+    {
+      live: (dyno) => dyno.accept('up'),
+      ok: async (dyno) => {
+        await dyno.output(5);
+        return dyno.accept('up');
+      },
+      unknown: (dyno) => {
+        if (dyno.post.attempt > 1) return dyno.accept('up');
+        late = dyno;
+        return unknown;
+      },
+      throttled: () => ({ outcome: 'refused', heal: true, status: 429, id: 'rate_limit', message: 'no calls left' }),
+    },
+    overrides,
+  );
+  ends.push(async () => await engine.stop());
+  const [a, b] = [await engine.otherResource(), await engine.otherResource()];
+  Object.assign(
+    engine.cloud.platform,
+    change({ ...engine.cloud.platform }, () => a.app),
+  );
+  const uploadTo = (one: typeof a, ...run: unknown[]) => engine.upload(run, undefined, one.bucket);
+  const postsOf = (one: typeof a) => engine.cloud.posts.filter(({ order }) => order.env['LD_S3_BUCKET'] === one.bucket);
+  return { server, engine, a, b, uploadTo, postsOf, appears: () => late?.accept('up') };
+}
+
+describe('a dyno list that does not come', () => {
+  it('takes nothing of the budget beyond the share of looks, however many launches wait for it', async () => {
+    let lists = 0;
+    const { engine, a, b, uploadTo } = await start(
+      (platform, appOfA) => ({
+        list: async (app, options) => {
+          if (app !== appOfA()) return await platform.list(app, options);
+          lists += 1;
+          throw new Failure('heroku_unavailable', 'GET dynos: HTTP 503.');
+        },
+      }),
+      { ...SOON_LOST, launchesPerHour: 36_000, pollMs: 3_600_000 },
+    );
+    uploadTo(a, group(20, 'unknown'));
+    await until('looks for them', () => lists >= 5);
+    const budget = createBudget({ redis: engine.redis, perHour: 36_000, log });
+    const { calls, polls } = await budget.state(ADDON_ACCOUNT);
+    expect(calls).toBe(0);
+    expect(polls).toBe(lists);
+    expect((await engine.ended(uploadTo(b, task('ok')))).state).toBe('succeeded');
+  });
+
+  it('is waited for while Heroku does not answer, and no longer than the dyno may live where Heroku refuses it', async () => {
+    let code: 'heroku_unavailable' | 'heroku_refused' = 'heroku_unavailable';
+    let lists = 0;
+    const { engine, a, uploadTo } = await start(
+      () => ({
+        list: async () => {
+          lists += 1;
+          return await Promise.reject(new Failure(code, 'GET dynos'));
+        },
+      }),
+      { ...SOON_LOST, pollMs: 3_600_000 },
+    );
+    const run = uploadTo(a, task('unknown'));
+    await until('a list', () => lists > 0);
+    // as if an hour had passed since its launch
+    const field = (await engine.redis.hget(keys.run(run), 'i:0.0')) ?? '';
+    await engine.redis.hset(
+      keys.run(run),
+      'i:0.0',
+      field.replace(/\|(\d+)/, (_, at: string) => `|${Number(at) - 3_600_000}`),
+    );
+    const ring = async () => {
+      const before = lists;
+      await until('another list', async () => {
+        await engine.runs.ring(run, ['0.0']);
+        return lists > before;
+      });
+    };
+    await ring();
+    expect((await engine.show(run))?.state).toBe('running');
+    code = 'heroku_refused';
+    await ring();
+    expect(await engine.ended(run)).toMatchObject({ state: 'failed', error: { code: 'launch_unknown' } });
+  });
+
+  it('of an app that is gone shows no dyno', async () => {
+    const { engine, a, uploadTo } = await start(
+      () => ({ list: async () => await Promise.reject(new Failure('not_found', 'GET dynos: HTTP 404')) }),
+      SOON_LOST,
+    );
+    expect(await engine.ended(uploadTo(a, task('unknown')))).toMatchObject({ state: 'failed', error: { code: 'launch_unknown' } });
+  });
+
+  it('is asked for once for all who look, and again for who needs one from later on', async () => {
+    let now = 0;
+    let allowed = true;
+    const answers: PromiseWithResolvers<readonly []>[] = [];
+    const lists = createDynoLists({
+      list: async () => {
+        const answer = Promise.withResolvers<readonly []>();
+        answers.push(answer);
+        return await answer.promise;
+      },
+      mayLook: async () => await Promise.resolve(allowed),
+      monotonic: () => now,
+    });
+    const of = (age: number) => lists.of({ app: 'app', resource: 'r', age });
+    const first = [of(0), of(0), of(500)];
+    await until('the list', () => answers.length > 0);
+    answers[0]?.resolve([]);
+    expect(await Promise.all(first)).toEqual([[], [], []]);
+    now = 1_000;
+    expect(await of(1_000)).toEqual([]);
+    expect(answers).toHaveLength(1);
+    allowed = false;
+    expect(await of(999)).toBeUndefined();
+    allowed = true;
+    const later = of(999);
+    await until('the second list', () => answers.length === 2);
+    answers[1]?.reject(new Failure('heroku_unavailable', 'HTTP 503'));
+    await expect(later).rejects.toThrow('HTTP 503');
+  });
+});
+
+describe('a customer’s own account without calls', () => {
+  it('holds its resource back, and nobody else’s launches', async () => {
+    const { engine, a, b, uploadTo, postsOf } = await start(() => ({}));
+    await engine.resources.change(a.id, { set: { permission: 'customer' } });
+    const held = uploadTo(a, task('throttled'));
+    await until('its refusal', async () => (await engine.show(held))?.history.some(({ what }) => what === 'refused'));
+    // the next one is not even asked for
+    const next = uploadTo(a, task('ok'));
+    await until('why it waits', async () =>
+      (await engine.show(next))?.history.some(({ what, detail }) => what === 'refused' && detail.includes('no calls left')),
+    );
+    expect(postsOf(a)).toHaveLength(1);
+    expect((await engine.ended(uploadTo(b, task('ok')))).state).toBe('succeeded');
+    expect(await engine.redis.hget('{afb}:budget:addon', 'blocked')).toBeNull();
+  });
+});
+
+describe('stops', () => {
+  it('of many dynos that are not answered keep nobody else’s waiting', async () => {
+    const { engine, a, b, uploadTo } = await start((platform, appOfA) => ({
+      stop: async (app, id, options = {}) => {
+        if (app !== appOfA()) return await platform.stop(app, id, options);
+        // until it is given up
+        await new Promise((_, reject) => options.signal?.addEventListener('abort', () => reject(new Error('aborted'))));
+      },
+    }));
+    const [many, one] = [uploadTo(a, group(200, 'live')), uploadTo(b, task('live'))];
+    await until(
+      'all launched',
+      async () => (await engine.redis.hlen(keys.watch(a.id))) === 200 && (await engine.redis.hlen(keys.watch(b.id))) === 1,
+    );
+    await engine.runs.cancel(many, 'test');
+    await until('all due', async () => (await engine.redis.zcard(keys.stops)) === 200);
+    await engine.runs.cancel(one, 'test');
+    await until('the stop of the one', () => engine.cloud.stopped.length === 1);
+  }, 60_000);
+
+  it('that Heroku refused are tried again', async () => {
+    let refused = 0;
+    let ahead = 0;
+    const { engine, a, uploadTo } = await start(
+      (platform) => ({
+        stop: async (...call) => {
+          if (ahead > 0) return await platform.stop(...call);
+          refused += 1;
+          throw new Failure('heroku_refused', 'POST stop: HTTP 401 unauthorized');
+        },
+      }),
+      { now: () => Date.now() + ahead },
+    );
+    const run = uploadTo(a, task('live'));
+    await until('its launch', async () => (await engine.redis.hlen(keys.watch(a.id))) === 1);
+    await engine.runs.cancel(run, 'test');
+    await until('a refusal', () => refused > 0);
+    expect((await engine.ended(run)).state).toBe('cancelled');
+    // the token is a new one when the next try is due
+    ahead = 60_000;
+    await until('the stop', () => engine.cloud.stopped.length === 1);
+    await until('the end of the list', async () => (await engine.redis.zcard(keys.stops)) === 0);
+    expect(refused).toBe(1);
+  });
+
+  it('do not keep a worker from ending within its deadline, with its last word', async () => {
+    const { engine, a, uploadTo } = await start(() => ({ stop: () => new Promise(() => {}) }));
+    const run = uploadTo(a, group(10, 'live'));
+    await until('its launches', async () => (await engine.redis.hlen(keys.watch(a.id))) === 10);
+    await engine.runs.cancel(run, 'test');
+    await until('stops', async () => (await engine.redis.zcard(keys.stops)) === 10);
+    const said = () => engine.cloud.objects.get('autofiles-archive/store.json')?.body;
+    const before = said();
+    await engine.stop();
+    ends.pop();
+    expect(said()).not.toBe(before);
+  }, 30_000);
+});
+
+it('a dyno that appears after its attempt was given up is stopped also by a worker whose clock is ahead', async () => {
+  let ahead = 0;
+  const { engine, a, uploadTo, appears } = await start(() => ({}), { ...SOON_LOST, now: () => Date.now() + ahead });
+  const run = uploadTo(a, task('unknown', { retries: 1, backoff: { type: 'fixed', delay: 0.05 } }));
+  await until('the second attempt', () => engine.cloud.postsOf(run).length === 2);
+  ahead = 120_000;
+  await until('a look at the list after that', async () => {
+    const before = engine.cloud.lists;
+    await until('a list', () => engine.cloud.lists > before + 1);
+    return true;
+  });
+  appears();
+  await until('the stop of the first', () => engine.cloud.stopped.length === 1);
+  expect(engine.cloud.dynos.size).toBe(1);
+});
+
+it('a task that has asked for its launch and did not write yet that it waits keeps its place', async () => {
+  const { engine, a, uploadTo } = await start(() => ({}));
+  const budget = createBudget({ redis: engine.redis, perHour: 1_000_000_000, log });
+  await budget.pause(ADDON_ACCOUNT, a.id);
+  const run = uploadTo(a, task('ok'));
+  await until('it waits', async () => (await engine.redis.hget(keys.run(run), 'p:0.0')) === 'throttle');
+  const ref = { id: `${run}.0.0`, runId: run, step: 0, index: 0 };
+  await engine.redis.hdel(keys.run(run), 'p:0.0');
+  expect((await engine.runs.launchesOf([ref])).get(ref.id)).toBe('waits');
+  await engine.redis.hset(keys.run(run), { 'p:0.0': 'backoff', 'dl:0.0': Date.now() + 60_000 });
+  expect((await engine.runs.launchesOf([ref])).get(ref.id)).toBeUndefined();
+  await engine.redis.hset(keys.run(run), 'dl:0.0', Date.now() - 1_000);
+  expect((await engine.runs.launchesOf([ref])).get(ref.id)).toBe('waits');
+});
