@@ -206,6 +206,17 @@ function viewOf(run: model.ModelRun) {
   };
 }
 
+/** Where two views differ, and what stands there: `tasks.0.attempt is 1, expected 2`. */
+function differences(stands: object, meant: object, at = ''): string[] {
+  const other: Readonly<Record<string, unknown>> = { ...meant };
+  return Object.entries(stands).flatMap(([name, value]: [string, unknown]) => {
+    const expected = other[name];
+    if (value === expected) return [];
+    if (value instanceof Object && expected instanceof Object) return differences(value, expected, `${at}${name}.`);
+    return [`${at}${name} is ${String(value)}, expected ${String(expected)}`];
+  });
+}
+
 /** What brings a run to its second step, so that this is looked at as often as the first. */
 const TO_SECOND_STEP: readonly Op[] = [
   { op: 'plan' },
@@ -254,7 +265,7 @@ const BEGINNINGS: Readonly<Record<string, readonly Op[]>> = {
 export async function compareWithModel(
   redis: Redis,
   sequences: number,
-  how: { shrink: boolean } = { shrink: true },
+  how: { shrink: boolean; seed?: number } = { shrink: true },
 ): Promise<Readonly<Record<string, number>>> {
   const runs = createRuns({ redis });
   const ends: Record<string, number> = {};
@@ -265,11 +276,12 @@ export async function compareWithModel(
       for (const [n, one] of [...(BEGINNINGS[from] ?? []), ...ops].entries()) {
         const [said, expected] = await apply(side, one);
         strictEqual(said, expected, `step ${n}: ${JSON.stringify(one)} answers ${said}, expected ${expected}`);
-        deepStrictEqual(await recordOf(side), viewOf(side.expected), `after step ${n}: ${JSON.stringify(one)}`);
+        const [stands, meant] = [await recordOf(side), viewOf(side.expected)];
+        deepStrictEqual(stands, meant, `after step ${n}: ${JSON.stringify(one)} ${differences(stands, meant).join(', ')}`);
       }
       ends[side.expected.state] = (ends[side.expected.state] ?? 0) + 1;
     }),
-    { numRuns: sequences, endOnFailure: !how.shrink },
+    { numRuns: sequences, endOnFailure: !how.shrink, ...(how.seed === undefined ? {} : { seed: how.seed }) },
   );
   return ends;
 }

@@ -1,11 +1,13 @@
 // `npm run seeded-bugs [-- --only TEXT]`: plants each bug in a copy of the house and runs the test that must notice it. Writes
-// docs/reports/seeded-bugs.md; `--only` names bugs or the tests that notice them. Exit status 1 when a bug goes unnoticed, or a test is red without one.
+// docs/reports/seeded-bugs.md; `--only` names bugs or the tests that notice them. Exit status 1 when a bug goes
+// unnoticed, a test is red for another reason than the bug, or red without one.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { pageTable } from '../chaos/page-table.ts';
 import { MODEL, SEEDED_BUGS, type SeededBug } from './bugs.ts';
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, report: { type: 'boolean', default: true } }, allowNegative: true });
@@ -31,24 +33,42 @@ for (const name of [
 }
 symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
 
-/** Runs one test file in the copy: its verdict, and the first words of a failure. */
+/** Runs one test file in the copy: its verdict, and the names of the tests that failed with the first line of each failure. */
 function run(file: string): { red: boolean; words: string } {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
+  const results = join(copy, 'results.json');
+  rmSync(results, { force: true });
   const args =
     file === MODEL
       ? ['--disable-warning=ExperimentalWarning', MODEL]
       : [
-          vitest,
-          'run',
-          file,
-          '--bail=1',
-          '--no-color',
+          ...[vitest, 'run', file, '--bail=1', '--reporter=json', `--outputFile=${results}`],
           ...(file.startsWith('tests/faults/') ? ['--config', 'vitest.faults.config.ts'] : []),
         ];
   const done = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: TEST_MS });
+  if (done.signal !== null) return { red: true, words: 'hung' };
   const said = `${done.stdout}\n${done.stderr}`.trim();
-  const words = file === MODEL ? (said.split('\n')[0] ?? '') : (/(?:AssertionError|Error): (.*)/.exec(said)?.[1] ?? 'red');
-  return { red: done.status !== 0, words: done.signal === null ? words : 'hung' };
+  const words = file === MODEL ? (said.split('\n')[0] ?? '') : failuresIn(results);
+  return { red: done.status !== 0, words };
+}
+
+/** What vitest reports of the tests that failed; empty when it could not run them. */
+function failuresIn(results: string): string {
+  if (!existsSync(results)) return '';
+  const report: {
+    testResults: { message: string; assertionResults: { status: string; fullName: string; failureMessages: string[] }[] }[];
+  } = JSON.parse(readFileSync(results, 'utf8'));
+  const failed = report.testResults.flatMap(({ assertionResults }) => assertionResults.filter(({ status }) => status === 'failed'));
+  const said = failed.map(({ fullName, failureMessages }) => `${fullName.trim()}: ${failureMessages[0]?.split('\n')[0]}`);
+  return (said.length > 0 ? said : report.testResults.map(({ message }) => message.split('\n')[0] ?? '')).join('; ');
+}
+
+const CAUGHT = 'caught';
+
+function verdictOf({ says }: SeededBug, red: boolean, words: string): string {
+  if (!red) return '**unnoticed**';
+  const meant = says === 'hung' ? words === says : says.test(words);
+  return meant ? CAUGHT : '**red for another reason**';
 }
 
 function plant(bug: SeededBug): () => void {
@@ -65,8 +85,10 @@ function plant(bug: SeededBug): () => void {
 const bugs = SEEDED_BUGS.filter(
   ({ name, caughtBy }) => values.only === undefined || name.includes(values.only) || caughtBy.includes(values.only),
 );
-const rows: string[] = [];
-let unnoticed = 0;
+/** Characters of a failure that are shown in a row. */
+const SHOWN = 160;
+const rows = [['bug', 'file', 'verdict', 'test', 'what it said']];
+const verdicts: string[] = [];
 try {
   // what is red by itself notices everything
   for (const file of new Set(bugs.map(({ caughtBy }) => caughtBy))) {
@@ -77,27 +99,29 @@ try {
     const remove = plant(bug);
     const { red, words } = run(bug.caughtBy);
     remove();
-    if (!red) unnoticed += 1;
-    const row = `| ${bug.name} | \`src/${bug.file}\` | ${red ? 'caught' : '**unnoticed**'} | \`${bug.caughtBy}\` | ${red ? words.replaceAll('|', '\\|').slice(0, 110) : ''} |`;
-    console.log(row);
+    const verdict = verdictOf(bug, red, words);
+    verdicts.push(verdict);
+    const row = [bug.name, `\`src/${bug.file}\``, verdict, `\`${bug.caughtBy}\``, words.slice(0, SHOWN)];
+    console.log(row.join(' | '));
+    if (verdict !== CAUGHT) console.error(`${bug.name}: expected ${bug.says}, found ${words}`);
     rows.push(row);
   }
 } finally {
   rmSync(copy, { recursive: true, force: true });
 }
+const caught = `${verdicts.filter((verdict) => verdict === CAUGHT).length} of ${verdicts.length} caught`;
 if (values.report && values.only === undefined) {
   const page = [
     '# Seeded bugs',
     '',
-    'What the tests are worth: each line is a bug that was planted in a copy of the engine, and the test that went red for it.',
-    `\`npm run seeded-bugs\`, ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.versions.node}: ${rows.length - unnoticed} of ${rows.length} caught.`,
+    'What the tests are worth: each line is a bug that was planted in a copy of the engine, the test that went red for it, and what that test said: a test that is red',
+    'for another reason than the bug has not caught it.',
+    `\`npm run seeded-bugs\`, ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.versions.node}: ${caught}.`,
     '',
-    '| bug | file | verdict | test | first words |',
-    '| --- | --- | --- | --- | --- |',
-    ...rows,
+    pageTable(rows),
     '',
   ];
   writeFileSync(join(root, 'docs', 'reports', 'seeded-bugs.md'), page.join('\n'));
 }
-console.log(`${rows.length - unnoticed} of ${rows.length} caught`);
-process.exitCode = unnoticed === 0 ? 0 : 1;
+console.log(caught);
+process.exitCode = verdicts.every((verdict) => verdict === CAUGHT) ? 0 : 1;
