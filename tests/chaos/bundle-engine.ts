@@ -1,15 +1,12 @@
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /**
  * Puts the engine with all its packages into a few files, the way a release may be shipped: a process that dies every few seconds starts in half
  * the time. Answers with its main.mjs. Same sources, same Lua scripts. `root`: the checkout.
  */
-export async function bundleEngine(folder: string, root = ROOT): Promise<string> {
+export async function bundleEngine(folder: string, root: string): Promise<string> {
   const dir = join(folder, 'src', 'cli');
   await build({
     configFile: false,

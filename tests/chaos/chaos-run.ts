@@ -9,7 +9,7 @@ import type { Evidence } from './checker/evidence.ts';
 import { collect, leftoversOf } from './collect.ts';
 import { createDice, seedOf } from './dice.ts';
 import { createFrontDoor } from './front-door.ts';
-import { type Arena, FAULTS, freeLocks, kill, loseCredentials, RECOVERY_MS, rearm, removeJobs } from './nemesis.ts';
+import { type Arena, FAULTS, freeLocks, kill, loseCredentials, RECOVERY_MS, rearm, removeJobs, slowStore } from './nemesis.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
 import type { Slot } from './workers.ts';
 import { createWorkload, type Workload } from './workload.ts';
@@ -33,6 +33,8 @@ const CALM_MS = 600_000;
 const MOST_MS = 900_000;
 /** Milliseconds between two things that the tenants are led to do, so that a failpoint that was not reached is. */
 const LEAD_MS = 1_500;
+/** Milliseconds for which S3 is slow in a run of all failpoints. */
+const SLOW_MS = 5_000;
 /** Milliseconds that a machine may take to start the first workers. */
 const BOOT_MS = 120_000;
 /** Milliseconds that this process may be late itself; a machine that is too busy for it proves nothing about deadlines. */
@@ -49,6 +51,8 @@ export interface ChaosOptions {
   readonly kills: number | undefined;
   /** Every failpoint once instead of random faults. */
   readonly ci: boolean;
+  /** Milliseconds that an engine may take at most for what is left to reach, and then for what is left to do; undefined: many times what one needs. */
+  readonly patience: number | undefined;
   /** The main.ts of workers and of the web process. */
   readonly main: string;
   readonly webMain: string;
@@ -74,8 +78,10 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     webMain: options.webMain,
     earlierMain: options.earlier?.main,
     slots: 4,
-    onWorkerEnd: (slot, how) => {
+    onWorkerEnd: (slot, how, served) => {
       const byFault = arena.killing.delete(slot.name);
+      const cause = byFault ? 'killed' : causeOf(slot, how, arena.stopping);
+      world.ledger.note({ kind: 'exit', worker: slot.name, how, served, ...(cause === undefined ? {} : { cause }) });
       // one that died otherwise was killed by a fault that notes it itself
       if (calm || byFault || how !== 'SIGKILL' || slot.passed === undefined || slot.failpoint.endsWith('SIGSTOP')) return;
       // one that met no work is reached once more
@@ -89,6 +95,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     dice,
     live: () => live,
     killing: new Set(),
+    stopping: new Set(),
     spared: new Set(),
     points: (slot) => toReach.filter((point) => !slot.earlier || options.earlier?.failpoints.includes(point)),
     note: (fault, detail, from, until, kills = 0) => {
@@ -140,7 +147,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
   try {
     await until('work to break', () => live >= FIRST_LIVE, BOOT_MS);
     const faults = options.ci
-      ? await reachAll({ arena, workload, points: toReach, reached, say })
+      ? await reachAll({ arena, workload, points: toReach, reached, say, most: options.patience ?? MOST_MS })
       : await breakThings(arena, options, () => killed, say);
     calm = true;
     stop.abort();
@@ -151,14 +158,12 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     );
     await calmDown(arena);
     await visiting;
-    await quiet(world, say);
+    const patience = options.patience ?? CALM_MS;
+    await quiet(world, say, patience);
     await Promise.all([workload.epilogue(), door.epilogue()]);
-    const { drained, unaccounted } = await quiet(world, say);
+    const { drained, unaccounted } = await quiet(world, say, patience);
     // what is read now must not move any more
-    for (const slot of [...world.slots, world.web]) {
-      slot.signal('SIGKILL');
-      await slot.gone();
-    }
+    for (const slot of [...world.slots, world.web]) await endNow(arena, slot);
     return await collect(world, {
       seed,
       faults,
@@ -255,14 +260,18 @@ async function reachAll(deps: {
   points: readonly string[];
   reached: ReadonlySet<string>;
   say: (line: string) => void;
+  /** Milliseconds. */
+  most: number;
 }): Promise<readonly string[]> {
   const { arena, workload, points, reached, say } = deps;
   const { world } = arena;
   await world.setEvents({ duplicate: 0.1 });
+  // messages come back while files cannot be read
+  const slow = slowStore(arena, SLOW_MS);
   const left = () => points.filter((point) => !reached.has(point));
   const rotation = points.filter((point) => point.startsWith('rotate.'));
   const some = (...names: readonly string[]) => left().some((point) => names.some((name) => point.startsWith(name)));
-  const end = Date.now() + MOST_MS;
+  const end = Date.now() + deps.most;
   let told = Date.now();
   let led = 0;
   let news: Promise<void> | undefined;
@@ -273,9 +282,7 @@ async function reachAll(deps: {
     const rotating = some('rotate.');
     const victims = rotating ? world.slots : others;
     if (!rotating && spared !== undefined && (spared.child === undefined || spared.failpoint !== '')) {
-      if (spared.child !== undefined) arena.killing.add(spared.name);
-      spared.signal('SIGKILL');
-      await spared.gone();
+      await endNow(arena, spared);
       spared.start();
     }
     for (const slot of victims) {
@@ -288,9 +295,7 @@ async function reachAll(deps: {
       if (slot.child !== undefined) {
         // what it waits for may have been somebody else's last
         if (pointsOf(slot).some((point) => !reached.has(point))) continue;
-        arena.killing.add(slot.name);
-        slot.signal('SIGKILL');
-        await slot.gone();
+        await endNow(arena, slot);
       }
       slot.start({ failpoint: armed.map((point) => `${point}:1`).join(',') });
     }
@@ -313,10 +318,10 @@ async function reachAll(deps: {
     }
     await pause(100);
   }
-  await news;
+  await Promise.all([news, slow]);
   world.platform.favourUnknown(false);
   say(`${reached.size} of ${points.length} failpoints killed a worker`);
-  return [...points.map((point) => `F2 ${point}`), 'F13'];
+  return [...points.map((point) => `F2 ${point}`), 'F11', 'F13'];
 }
 
 /** Half of the points, of every part of the way one. */
@@ -325,7 +330,8 @@ const everyOther = (points: readonly string[]) => (points.length < 4 ? points : 
 const pointsOf = (slot: Slot): readonly string[] => slot.failpoint.split(',').flatMap((one) => one.split(':')[0] || []);
 
 /** Everything works again: fresh workers and nothing in their way; of an earlier version alone where there is one: it was rolled back. */
-async function calmDown({ world, note }: Arena): Promise<void> {
+async function calmDown(arena: Arena): Promise<void> {
+  const { world, note } = arena;
   const mixed = world.slots.some(({ earlier }) => earlier);
   world.tap.set(NO_STORE_FAULTS);
   world.platform.behave();
@@ -333,8 +339,7 @@ async function calmDown({ world, note }: Arena): Promise<void> {
   world.front.set('pass');
   for (const slot of [...world.slots, world.web]) {
     for (const proxy of [slot.redis, slot.store, slot.heroku]) proxy.set('pass');
-    slot.signal('SIGKILL');
-    await slot.gone();
+    await endNow(arena, slot);
     if (slot !== world.web && mixed && !slot.earlier) continue;
     slot.start();
   }
@@ -342,17 +347,33 @@ async function calmDown({ world, note }: Arena): Promise<void> {
   await world.setEvents({});
 }
 
+/** Kills whatever runs there, as part of the harness: no fault, and nobody's death. */
+async function endNow({ killing }: Arena, slot: Slot): Promise<void> {
+  if (slot.child === undefined) return;
+  killing.add(slot.name);
+  slot.signal('SIGKILL');
+  await slot.gone();
+}
+
+/** What ended a process that no fault has killed; undefined: it ended by itself. */
+function causeOf(slot: Slot, how: string, stopping: ReadonlySet<string>): string | undefined {
+  if (how === 'SIGKILL' && slot.passed !== undefined && !slot.failpoint.endsWith('SIGSTOP')) return `failpoint ${slot.passed}`;
+  if (stopping.has(slot.name)) return 'told to stop';
+  if (slot.little && (how === 'SIGABRT' || how === '134')) return 'little memory';
+  return undefined;
+}
+
 /** Waits until nothing is left to do; answers whether the queue was empty then, and what had no decision. */
-async function quiet(world: World, say: (line: string) => void): Promise<Pick<Evidence, 'drained' | 'unaccounted'>> {
+async function quiet(world: World, say: (line: string) => void, most: number): Promise<Pick<Evidence, 'drained' | 'unaccounted'>> {
   const since = Date.now();
-  const end = since + CALM_MS;
+  const end = since + most;
   for (;;) {
     const drained = await world.clients.queue.drained(world.queueUrl);
     const unaccounted = await unaccountedOf(world, since);
     const left = [...(await leftoversOf(world)), ...unaccounted];
     if (drained && left.length === 0) return { drained, unaccounted };
     if (Date.now() > end) {
-      say(`not quiet after ${CALM_MS / 1000} s: ${left.slice(0, 5).join('; ')}`);
+      say(`not quiet after ${most / 1000} s: ${left.slice(0, 5).join('; ')}`);
       return { drained, unaccounted };
     }
     await pause(500);

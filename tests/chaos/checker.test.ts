@@ -16,6 +16,7 @@ type Mutable<T> = T extends readonly [unknown, ...unknown[]]
       ? { -readonly [K in keyof T]: Mutable<T[K]> }
       : T;
 type Draft = Mutable<Evidence>;
+type Planted = Draft['ledger'][number];
 
 const A = 'ld-private-a';
 const T0 = 1_800_000_000_000;
@@ -138,6 +139,22 @@ function sound(): Draft {
     ],
     { 'p:0.0': 'skipped' },
   );
+  // nobody was told of its upload, nor of its output
+  const swept = runOf(
+    'r0-swept',
+    'v4',
+    { run: [{ cmd: 'ok', timeout: 2 }] },
+    [
+      [T0 + 9_000, 'accepted', '', 0, ''],
+      [T0 + 9_030, 'intent', '0.0', 1, ''],
+      [T0 + 9_060, 'launched', '0.0', 1, 'run.9'],
+      [T0 + 11_070, 'output', '0.0', 1, output('out/r0-swept.0.0', 's1')],
+      [T0 + 11_080, 'succeeded', '0.0', 1, ''],
+      [T0 + 11_090, 'succeeded', '', 0, ''],
+    ],
+    { 'p:0.0': 'succeeded' },
+  );
+  const told = swept.ledger.filter(({ kind }) => kind === 'put' || kind === 'upload');
   // sixteen runs in a row, each started by an output of the one before
   const chain = Array.from({ length: 17 }, (_, n) => {
     const id = `r0-chain${n}`;
@@ -196,10 +213,32 @@ function sound(): Draft {
     ];
   };
   const evidence: Evidence = {
-    settings: { seed: 1, adoptAfter: 12_000, notAfter: 1_000, launchesPerHour: 18_000, faults: ['F1', 'F6'], secrets: ['secret 1'] },
-    runs: [good.run, bad.run, stopped.run, ...chain.map(({ run }) => run)],
+    settings: {
+      seed: 1,
+      adoptAfter: 12_000,
+      notAfter: 1_000,
+      grace: 500,
+      launchesPerHour: 36_000,
+      faults: ['F1', 'F6'],
+      secrets: ['secret 1'],
+    },
+    runs: [good.run, bad.run, stopped.run, swept.run, ...chain.map(({ run }) => run)],
     ledger: [
       ...[good, bad, stopped, ...chain].flatMap(({ ledger }) => ledger),
+      ...told.map((entry): LedgerEntry => (entry.kind === 'put' ? { ...entry, silent: true } : entry)),
+      post('r0-swept.0.0', 1, T0 + 9_040, 'accepted', 'd9'),
+      {
+        kind: 'put',
+        t: T0 + 10_800,
+        began: T0 + 10_799,
+        bucket: A,
+        key: 'out/r0-swept.0.0',
+        version: 's1',
+        taskId: 'r0-swept.0.0',
+        silent: true,
+      },
+      { kind: 'call', t: T0 + 50, app: 'app-a', what: 'list' },
+      { kind: 'exit', t: T0 + 5, worker: 'worker-1', how: 'SIGKILL', served: true, cause: 'killed' },
       post('r0-good.0.0', 1, T0 + 35, 'accepted', 'd1'),
       ...out('r0-good.0.0', 'o1', T0 + 45),
       life('d1', 'up', T0 + 40),
@@ -229,6 +268,8 @@ function sound(): Draft {
       { kind: 'put', t: T0 + 99, began: T0 + 98, bucket: 'ld-private-b', key: 'out/x', version: 'f1', taskId: 'r0-good.0.0' },
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'q', version: 'q1' },
       { kind: 'upload', t: T0, bucket: A, key: 'q', version: 'q1', expect: 'quarantine', shape: 'test' },
+      { kind: 'put', t: T0, began: T0, bucket: A, key: 'in/before', version: 'b1', run: true },
+      { kind: 'upload', t: T0, bucket: A, key: 'in/before', version: 'b1', expect: 'never', shape: 'test' },
       { kind: 'garbage', t: T0, body: 'no json' },
       { kind: 'access', t: T0 + 45, bucket: A, own: true, allowed: true },
       { kind: 'access', t: T0 + 98, bucket: A, own: false, allowed: false },
@@ -305,6 +346,28 @@ const ledgerIn = <K extends LedgerEntry['kind']>(draft: Draft, kind: K, which: (
   if (found === undefined) throw new Error(`no such ${kind}`);
   return found as Mutable<Extract<LedgerEntry, { kind: K }>>;
 };
+
+const faultAt = (t: number, until: number, fault: string): Planted => ({
+  kind: 'fault',
+  t,
+  until,
+  fault,
+  live: 1,
+  kills: 1,
+  detail: 'planted',
+});
+const outputAt = (task: string, t: number): Planted => ({
+  kind: 'put',
+  t,
+  began: t - 1,
+  bucket: A,
+  key: `out/${task}`,
+  version: `planted ${t}`,
+  taskId: task,
+  silent: true,
+});
+const ledgerCall = (t: number): Planted => ({ kind: 'post', t, task: `t${t}`, attempt: 1, app: 'app-a', answer: 'accepted' });
+const seenOf = (draft: Draft, id: string) => check(draft).find((finding) => finding.id === id)?.exercised;
 
 /** How each invariant is broken. */
 const plants: Record<string, (draft: Draft) => void> = {
@@ -470,6 +533,38 @@ describe('the checker', () => {
     });
   });
 
+  it('excuses by a busy machine, and counts what it excused', () => {
+    const busy: Planted = { kind: 'lag', t: T0 + 1_000, until: T0 + 2_000 };
+    const draft = sound();
+    draft.ledger.push(outputAt('r0-good.1.0', T0 + 1_150), busy);
+    expect(verdicts(draft)['CAUSE']).not.toBe('violated');
+    expect(seenOf(draft, 'CAUSE')).toMatchObject({ 'exited without output on a busy machine': 1, 'exited without output': 0 });
+    const other = sound();
+    other.ledger.push(outputAt('r0-bad.0.0', T0 + 800), busy);
+    expect(verdicts(other)['I16']).not.toBe('violated');
+    expect(seenOf(other, 'I16')).toMatchObject({ 'timed out while nobody could look': 1 });
+  });
+
+  it('excuses a look at S3 by S3, a success by a log that is gone, and a worker that gives up by a Redis that is away', () => {
+    const draft = sound();
+    draft.ledger.push(outputAt('r0-bad.0.0', T0 + 800), faultAt(T0 + 900, T0 + 2_000, 'F11'));
+    expect(seenOf(draft, 'I16')).toMatchObject({ 'timed out while nobody could look': 1 });
+    expect(verdicts(draft)['I16']).not.toBe('violated');
+    const dyno = ledgerIn(draft, 'dyno', ({ dyno: id }) => id === 'd3');
+    Object.assign(dyno, { what: 'ended', status: 1, t: T0 - 110_000 });
+    expect(seenOf(draft, 'I15')).toMatchObject({ 'succeeded when the log was gone': 1 });
+    expect(verdicts(draft)['I15']).not.toBe('violated');
+    draft.ledger.push({ kind: 'exit', t: T0 + 500, worker: 'worker-2', how: '1', served: true }, faultAt(T0 + 400, T0 + 500, 'F5'));
+    expect(verdicts(draft)['I18']).toBe('held');
+    expect(seenOf(draft, 'I18')).toMatchObject({ 'processes that gave up while their ways were broken': 1 });
+  });
+
+  it('lets as many launches be as the budget gives in that time', () => {
+    const draft = sound();
+    for (let n = 0; n < 100; n += 1) draft.ledger.push(ledgerCall(T0 + 300_000 + 100 * n));
+    expect(verdicts(draft)['I20']).toBe('held');
+  });
+
   it('looks at the launches of resources that are gone, and at nothing that was done after they went', () => {
     const draft = sound();
     const guest = ledgerIn(draft, 'post', ({ app }) => app === 'app-g');
@@ -512,7 +607,9 @@ describe('the checker', () => {
     [
       'I1',
       'a run that an output was to start is lost',
-      (draft: Draft) => draft.runs.splice(draft.runs.indexOf(runIn(draft, 'r0-chain16')), 1),
+      (draft: Draft) => {
+        draft.runs.splice(draft.runs.indexOf(runIn(draft, 'r0-chain16')), 1);
+      },
     ],
     [
       'I3',
@@ -536,6 +633,129 @@ describe('the checker', () => {
         ledgerIn(draft, 'post', ({ task, attempt }) => task === 'r0-good.1.0' && attempt === 2).dyno = 'd4';
         draft.ledger.push({ kind: 'dyno', t: T0 + 2_970, dyno: 'd4', what: 'up' });
         draft.ledger.push({ kind: 'fault', t: T0 + 14_900, until: T0 + 15_000, fault: 'F1', live: 1, kills: 1, detail: 'another one' });
+      },
+    ],
+    [
+      'I1',
+      'an upload that nobody was told of is not found',
+      (draft: Draft) => {
+        draft.runs.splice(draft.runs.indexOf(runIn(draft, 'r0-swept')), 1);
+      },
+    ],
+    [
+      'I1',
+      'what was saved before the account of its bucket runs by itself',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-stop');
+        draft.runs.push({ ...run, id: 'r0-before', record: { ...run.record, key: 'in/before', version: 'b1' } });
+      },
+    ],
+    [
+      'CAUSE',
+      'a dyno is said to have ended without output as soon as it ended',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-good', 'exited', '1.0')[0] = T0 + 1_450;
+      },
+    ],
+    [
+      'I18',
+      'an output is there and nobody looks at it for a minute',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-good', 'output', '1.0')[0] = T0 - 60_000;
+      },
+    ],
+    [
+      'I15',
+      'a task without output succeeds by a dyno that was never up, although a worker was killed just then',
+      (draft: Draft) => {
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd3').what = 'ended';
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd3').status = 1;
+        draft.ledger.push(faultAt(T0 + 1_000, T0 + 2_000, 'F1'));
+      },
+    ],
+    [
+      'I15',
+      'a dyno is called crashed that was up',
+      (draft: Draft) => draft.ledger.push({ kind: 'dyno', t: T0 + 45, dyno: 'd7', what: 'up' }),
+    ],
+    [
+      'I15',
+      'a dyno is called crashed that has not ended',
+      (draft: Draft) => {
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd7').t = T0 + 90;
+      },
+    ],
+    [
+      'I15',
+      'a dyno is called crashed with a status that it did not end with',
+      (draft: Draft) => {
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd7').status = 3;
+      },
+    ],
+    [
+      'I15',
+      'a crash is retried that was none',
+      (draft: Draft) => {
+        const retry = entryIn(draft, 'r0-good', 'retry', '1.0');
+        retry[4] = 'dyno_crashed: exited 1 before it was up';
+      },
+    ],
+    [
+      'CAUSE',
+      'a dyno is said to have ended without output that had written one, although a worker was killed just then',
+      (draft: Draft) => {
+        draft.ledger.push(outputAt('r0-good.1.0', T0 + 1_150), faultAt(T0 + 1_100, T0 + 2_000, 'F1'));
+      },
+    ],
+    [
+      'CAUSE',
+      'a task is called poisoned that two deaths held up',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-bad', 'failed', '0.0')[4] = 'poisoned: 5 activations in a row got nowhere';
+        draft.ledger.push(faultAt(T0 + 900, T0 + 1_000, 'F1'), faultAt(T0 + 950, T0 + 1_000, 'F2'));
+      },
+    ],
+    [
+      'I16',
+      'a task times out although its output lay at its place, and workers were killed just then',
+      (draft: Draft) => {
+        draft.ledger.push(outputAt('r0-bad.0.0', T0 + 800), faultAt(T0 + 900, T0 + 2_000, 'F2 task.due'));
+      },
+    ],
+    [
+      'I18',
+      'nothing but uploads comes after a fault',
+      (draft: Draft) => {
+        ledgerIn(draft, 'fault', ({ live }) => live === 3).until = T0 + 50_000;
+        draft.runs.push({ ...runIn(draft, 'r0-stop'), id: 'r0-later', history: [[T0 + 55_000, 'accepted', '', 0, '']] });
+      },
+    ],
+    [
+      'I18',
+      'a worker ends that nobody killed',
+      (draft: Draft) => draft.ledger.push({ kind: 'exit', t: T0 + 500, worker: 'worker-2', how: '1', served: true }),
+    ],
+    [
+      'I18',
+      'a worker crashes, although Redis was killed just then',
+      (draft: Draft) =>
+        draft.ledger.push(
+          { kind: 'exit', t: T0 + 500, worker: 'worker-2', how: 'SIGSEGV', served: true },
+          faultAt(T0 + 400, T0 + 500, 'F5'),
+        ),
+    ],
+    [
+      'I20',
+      'what is saved up is launched twice at once',
+      (draft: Draft) => {
+        for (let n = 0; n < 40; n += 1) draft.ledger.push(ledgerCall(T0 + 300_000 + 20 * n));
+      },
+    ],
+    [
+      'I20',
+      'dyno lists are looked at for more than their share',
+      (draft: Draft) => {
+        for (let n = 0; n < 40; n += 1) draft.ledger.push({ kind: 'call', t: T0 + 300_000 + 250 * n, app: 'app-a', what: 'list' });
       },
     ],
     [

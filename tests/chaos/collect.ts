@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { auditKey, resourceKey } from '../../src/queues/keys.ts';
 import type { Evidence, RunEvidence } from './checker/evidence.ts';
-import { ADOPT_MARGIN_MS, LAUNCHES_PER_HOUR, type World } from './world.ts';
+import { ADOPT_MARGIN_MS, GRACE_MS, LAUNCHES_PER_HOUR, type World } from './world.ts';
 
 /** Milliseconds that the engine lets pass between intent and POST, and for the POST itself (src/processors/task.ts). */
 const NOT_AFTER_MS = 1_000;
@@ -48,6 +48,7 @@ export async function collect(
       seed: told.seed,
       adoptAfter: NOT_AFTER_MS + LAUNCH_DEADLINE_MS + ADOPT_MARGIN_MS,
       notAfter: NOT_AFTER_MS,
+      grace: GRACE_MS,
       launchesPerHour: LAUNCHES_PER_HOUR,
       faults: told.faults,
       ...(told.earlier === undefined ? {} : { earlier: told.earlier }),

@@ -96,6 +96,12 @@ const LIVES: Readonly<Record<string, (life: Life, words: readonly string[]) => P
   /** The exit status does not matter once the output is there. */
   sloppy: (life) => outputAfter(life, 60, 3),
   elsewhere: (life) => outputAfter(life, 60, 0, `results/${life.dyno.task}`),
+  /** Its output is there a moment before a timeout of 2 s, and nobody is told of it; it goes on and does not end. */
+  last_moment: (life) => {
+    life.later(20, life.up);
+    life.later(1_700, () => void life.output(proofOf(life), { lost: '1' }));
+    life.later(12_000, () => life.end(0));
+  },
   lost_event: (life) => outputAfter(life, 60, 0, proofOf(life), { lost: '1' }),
   twice: (life) => {
     for (const ms of [40, 400, 1_500]) life.later(ms, () => void life.output(proofOf(life)));
@@ -283,6 +289,8 @@ export async function startDynoPlatform(deps: {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const text = Buffer.concat(chunks).toString();
+    const called = whatIsCalled(request.method ?? '', path);
+    if (called !== undefined) ledger.note({ kind: 'call', app: path[1] ?? '', what: called });
     const told = heroku.answer(request.method ?? '', `/${path.join('/')}`, text);
     if (told !== undefined) return answer(response, told.status, told.body);
     const body = text === '' ? {} : JSON.parse(text);
@@ -340,6 +348,15 @@ export async function startDynoPlatform(deps: {
       await closed;
     },
   };
+}
+
+/** Which call of an app's this is; undefined for a launch, which is noted with its answer, and for what is no call of an app. */
+function whatIsCalled(method: string, [kind, , what, , actions]: readonly string[]): 'list' | 'stop' | 'log' | 'other' | undefined {
+  if (kind !== 'apps') return undefined;
+  if (what === 'log-sessions') return 'log';
+  if (what !== 'dynos') return 'other';
+  if (actions === 'actions') return 'stop';
+  return method === 'POST' ? undefined : 'list';
 }
 
 interface LaunchBody {

@@ -1,6 +1,8 @@
 // `npm run chaos -- --minutes N --seed S`: real workers under faults, and a verdict on every invariant. The last line is
 // JSON; the exit status is 0 only when nothing is violated and nothing vacuous. `--ci`: a worker dies once at every failpoint.
 // `--before COMMIT`: half of the workers are of an earlier version. `--bundle`: workers start from a bundle of their sources.
+// `--engine DIR`: the checkout whose engine is looked at; this one unless given. `--patience SECONDS`: how long an engine may take that may
+// never come to its end.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -19,11 +21,12 @@ const { values: options } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     ci: { type: 'boolean', default: false },
     kills: { type: 'string' },
+    patience: { type: 'string' },
     before: { type: 'string' },
     bundle: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     report: { type: 'string' },
-    engine: { type: 'string', default: fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url)) },
+    engine: { type: 'string', default: fileURLToPath(new URL('../..', import.meta.url)) },
   },
 });
 
@@ -36,6 +39,7 @@ if (!Number.isSafeInteger(seed) || !(minutes > 0) || (kills !== undefined && !(k
   );
 }
 
+const root = resolve(options.engine);
 const folder = await mkdtemp(join(tmpdir(), 'af-chaos-'));
 const began = Date.now();
 const earlier = options.before === undefined ? undefined : await checkOutEarlier(options.before, folder);
@@ -45,6 +49,7 @@ const evidence = await runChaos({
   minutes,
   kills,
   ci: options.ci,
+  patience: options.patience === undefined ? undefined : Number(options.patience) * 1_000,
   earlier:
     earlier === undefined
       ? undefined
@@ -52,8 +57,8 @@ const evidence = await runChaos({
           ...earlier,
           main: options.bundle ? await bundleEngine(join(folder, 'engine-before'), earlier.root) : join(earlier.root, 'src/cli/main.ts'),
         },
-  webMain: resolve(options.engine),
-  main: options.bundle ? await bundleEngine(join(folder, 'engine')) : resolve(options.engine),
+  webMain: join(root, 'src/cli/main.ts'),
+  main: options.bundle ? await bundleEngine(join(folder, 'engine'), root) : join(root, 'src/cli/main.ts'),
   say: (line) => console.error(line),
 });
 earlier?.remove();

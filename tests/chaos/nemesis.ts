@@ -21,6 +21,8 @@ export interface Arena {
   live(): number;
   /** Names of workers that a fault is killing: their death is noted by the fault. */
   readonly killing: Set<string>;
+  /** Names of workers that were told to stop. */
+  readonly stopping: Set<string>;
   /** Names of workers that no fault may touch. */
   readonly spared: Set<string>;
   /** The failpoints that a worker knows. */
@@ -68,8 +70,10 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       if (slot === undefined) return;
       const from = Date.now();
       const bomb = slot.failpoint !== '';
+      arena.stopping.add(slot.name);
       slot.signal('SIGTERM');
       const how = await slot.gone();
+      arena.stopping.delete(slot.name);
       arena.note('F4', `SIGTERM: ended with ${how}${bomb ? ' (armed)' : ''} in ${Date.now() - from} ms`, from, Date.now() + 1_000);
     },
   ],
@@ -296,6 +300,15 @@ async function bad(arena: Arena, fault: string, proxy: Slot['redis'], what: stri
     proxy.set('pass');
   }
   arena.note(fault, `${what}: ${typeof mode === 'object' ? `${mode.delayMs} ms late` : mode}`, from, Date.now() + RECOVERY_MS);
+}
+
+/** S3 refuses one read of three for so many milliseconds. */
+export async function slowStore({ world, note }: Arena, ms: number): Promise<void> {
+  const from = Date.now();
+  world.tap.set({ ...NO_STORE_FAULTS, slowDown: 0.3 });
+  await pause(ms);
+  world.tap.set(NO_STORE_FAULTS);
+  note('F11', 'store: slow', from, Date.now() + RECOVERY_MS);
 }
 
 /** Takes the credentials of all resources away, and whoever rotates off its post. */

@@ -1,6 +1,7 @@
 import { cpus, release, totalmem } from 'node:os';
 import type { Evidence } from './checker/evidence.ts';
 import { type Finding, verdictOf } from './checker/verdict.ts';
+import { pageTable } from './page-table.ts';
 
 /** Witnesses shown of one violated invariant. */
 const WITNESSES = 3;
@@ -49,15 +50,17 @@ export function reportOf(run: {
     '',
     `**${summary['held']} held, ${summary['violated']} violated, ${summary['vacuous']} vacuous; ${summary['kills']} kills, ${summary['runs']} runs** (${[...states].map(([state, runs]) => `${runs.length} ${state}`).join(', ')}).`,
     '',
-    '| invariant | verdict | promise | seen |',
-    '| --- | --- | --- | --- |',
-    ...findings.map((finding) => `| ${finding.id} | ${verdictOf(finding)} | ${finding.promise} | ${countsOf(finding)} |`),
+    pageTable([
+      ['invariant', 'verdict', 'promise', 'seen'],
+      ...findings.map((finding) => [finding.id, verdictOf(finding), finding.promise, countsOf(finding)]),
+    ]),
     '',
-    '| fault | times | met live work | processes killed |',
-    '| --- | --- | --- | --- |',
-    ...[...faults]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([fault, { times, met, kills }]) => `| ${fault} | ${times} | ${met} | ${kills} |`),
+    pageTable([
+      ['fault', 'times', 'met live work', 'processes killed'],
+      ...[...faults]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([fault, { times, met, kills }]) => [fault, ...[times, met, kills].map(String)]),
+    ]),
     '',
   ].join('\n');
 }

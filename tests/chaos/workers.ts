@@ -18,6 +18,8 @@ export interface Slot {
   readonly child: ChildProcess | undefined;
   /** The failpoints it was started with. */
   readonly failpoint: string;
+  /** Whether it was started with little memory. */
+  readonly little: boolean;
   /** The failpoint that it said it passed; undefined while it has not. */
   readonly passed: string | undefined;
   /** Whether a process runs and has said that it works. */
@@ -54,8 +56,8 @@ export async function openSlot(deps: {
   onOutput: (text: string) => void;
   /** Told when a process says that it works. */
   onReady: (slot: Slot) => void;
-  /** Told when a process ended, with the signal or status. */
-  onEnd: (slot: Slot, how: string) => void;
+  /** Told when a process ended, with the signal or status, and whether it had said that it works. */
+  onEnd: (slot: Slot, how: string, served: boolean) => void;
 }): Promise<Slot & { close(): Promise<void> }> {
   const socket = join(deps.folder, `${deps.name}.sock`);
   const [redis, store, heroku] = await Promise.all([
@@ -75,6 +77,7 @@ export async function openSlot(deps: {
   };
   let child: ChildProcess | undefined;
   let failpoint = '';
+  let little = false;
   let passed: string | undefined;
   let readyAt: number | undefined;
   let port: number | undefined;
@@ -92,6 +95,9 @@ export async function openSlot(deps: {
     get failpoint() {
       return failpoint;
     },
+    get little() {
+      return little;
+    },
     get passed() {
       return passed;
     },
@@ -106,6 +112,8 @@ export async function openSlot(deps: {
     },
     start: (how: StartOptions = {}) => {
       failpoint = how.failpoint ?? '';
+      little = how.node !== undefined;
+      let served = false;
       passed = undefined;
       readyAt = undefined;
       const skewed = how.skewMs === undefined ? [] : ['--import', SKEW];
@@ -119,6 +127,7 @@ export async function openSlot(deps: {
       );
       child = next;
       next.once('message', (message) => {
+        served = true;
         readyAt = Date.now();
         port = Number(Object(message).port) || undefined;
         deps.onReady(slot);
@@ -137,7 +146,7 @@ export async function openSlot(deps: {
           readyAt = undefined;
         }
         const how = String(signal ?? status);
-        deps.onEnd(slot, how);
+        deps.onEnd(slot, how, served);
         return how;
       });
     },

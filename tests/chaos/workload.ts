@@ -31,8 +31,16 @@ const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[
   'crashing with retries': [1, () => [task('crash', { no_output: true, retries: 1, backoff: soon }), task('ok')]],
   refused: [2, () => [group(task('refuse'), task('ok')), task('ok')]],
   'one chance': [3, () => [task('ok', { retries: 0 }), group(task('ok', { retries: 0 }), task('early', { retries: 0 }))]],
+  // nobody is told of the output: the one look at the deadline finds it
+  'losing the event at the deadline': [
+    2,
+    () => [task('last_moment', { timeout: 2, retries: 2, backoff: soon }), task('last_moment', { timeout: 2, retries: 2, backoff: soon })],
+  ],
   'losing events': [2, () => [task('lost_event'), task('ok')]],
 };
+
+/** Tasks that want to be launched at the same moment. */
+const CROWD = 40;
 
 /** Milliseconds that the first run to be cancelled may take to be accepted; a message of a killed receiver comes back after 30 s. */
 const ACCEPT_MS = 40_000;
@@ -129,6 +137,11 @@ export function createWorkload(world: World, seed: number): Workload {
       world.ledger.note({ kind: 'garbage', body });
       await world.send(body);
     },
+    // nobody is told of the upload: the sweep finds it
+    async () => {
+      const document = JSON.stringify({ run: [task('ok')] });
+      await put(a.bucket, `in/${randomUUID()}`, document, { ld_run: 'true', lost: '1' }, 'run', 'lost event');
+    },
     // an event that comes again long after
     async () => {
       if (old.length > 0) await world.send(dice.pick(old));
@@ -154,6 +167,9 @@ export function createWorkload(world: World, seed: number): Workload {
       await startAndCancel();
       // what was done of these while all was broken may have come to nothing: an invariant that met none of its kind is not proven
       for (const oddity of oddities) await oddity();
+      await start('losing the event at the deadline', SHAPES['losing the event at the deadline']?.[1](dice) ?? []);
+      // more than the budget of some seconds, at once
+      await start('crowd', [group(...Array.from({ length: CROWD }, () => task('ok')))], a);
       for (const tenant of [a, b]) await start('timing out', [task('silent', { timeout: 1, retries: 1, backoff: soon })], tenant);
       for (const event of old.slice(0, 3)) await world.send(event);
     },

@@ -1,37 +1,35 @@
 // `npm run seeded-bugs [-- --only TEXT]`: plants each bug in a copy of the house and runs the test that must notice it. Writes
 // docs/reports/seeded-bugs.md; `--only` names bugs or the tests that notice them. Exit status 1 when a bug goes
-// unnoticed, a test is red for another reason than the bug, or red without one.
+// unnoticed, a test is red for another reason than the bug, or red without one. `--chaos [--seed S]`: see chaos.ts.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { pageTable } from '../chaos/page-table.ts';
 import { MODEL, SEEDED_BUGS, type SeededBug } from './bugs.ts';
+import { seedThroughChaos } from './chaos.ts';
+import { copyHouse } from './house-copy.ts';
 
-const { values } = parseArgs({ options: { only: { type: 'string' }, report: { type: 'boolean', default: true } }, allowNegative: true });
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    chaos: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '58' },
+    report: { type: 'boolean', default: true },
+  },
+  allowNegative: true,
+});
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Milliseconds that one test file may take; one that hangs on a bug has noticed it. */
 const TEST_MS = 300_000;
 
-const copy = mkdtempSync(join(tmpdir(), 'af-seeded-'));
-for (const name of [
-  'src',
-  'tests',
-  'bench',
-  'docs',
-  'examples',
-  'package.json',
-  'tsconfig.json',
-  'vitest.config.ts',
-  'vitest.faults.config.ts',
-  'biome.json',
-  'lint',
-]) {
-  cpSync(join(root, name), join(copy, name), { recursive: true });
+if (values.chaos) {
+  process.exit(seedThroughChaos(root, { only: values.only, seed: values.seed, report: values.report }) ? 0 : 1);
 }
-symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'));
+const house = copyHouse(root);
+const copy = house.folder;
 
 /** Runs one test file in the copy: its verdict, and the names of the tests that failed with the first line of each failure. */
 function run(file: string): { red: boolean; words: string } {
@@ -71,17 +69,6 @@ function verdictOf({ says }: SeededBug, red: boolean, words: string): string {
   return meant ? CAUGHT : '**red for another reason**';
 }
 
-function plant(bug: SeededBug): () => void {
-  const path = join(copy, 'src', bug.file);
-  const before = readFileSync(path, 'utf8');
-  if (before.split(bug.from).length !== 2) throw new Error(`${bug.name}: expected ${JSON.stringify(bug.from)} once in src/${bug.file}`);
-  writeFileSync(
-    path,
-    before.replace(bug.from, () => bug.to),
-  );
-  return () => writeFileSync(path, before);
-}
-
 const bugs = SEEDED_BUGS.filter(
   ({ name, caughtBy }) => values.only === undefined || name.includes(values.only) || caughtBy.includes(values.only),
 );
@@ -96,7 +83,7 @@ try {
     if (red) throw new Error(`${file} is red without any bug: ${words}`);
   }
   for (const bug of bugs) {
-    const remove = plant(bug);
+    const remove = house.plant(bug);
     const { red, words } = run(bug.caughtBy);
     remove();
     const verdict = verdictOf(bug, red, words);
@@ -107,7 +94,7 @@ try {
     rows.push(row);
   }
 } finally {
-  rmSync(copy, { recursive: true, force: true });
+  house.remove();
 }
 const caught = `${verdicts.filter((verdict) => verdict === CAUGHT).length} of ${verdicts.length} caught`;
 if (values.report && values.only === undefined) {

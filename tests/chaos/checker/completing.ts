@@ -9,7 +9,16 @@ const VERDICT_MS = 6_000;
 /** The same when the machine was too busy for its processes. */
 const BUSY_VERDICT_MS = 60_000;
 
-const troubled = (file: CaseFile, from: number, to: number) => file.faulty(from, to) || file.busy(from, to);
+/** Milliseconds after which the platform may have forgotten the log of a dyno that ended; it keeps them for two minutes. */
+const LOG_KEPT_MS = 100_000;
+
+/** Faults that leave S3, Redis and the worker that looks at them in working order: they are no excuse for not finding what lies there. */
+const HARMLESS = ['F1', 'F2', 'F4', 'F13', 'F14', 'F18'];
+
+/** Milliseconds before a verdict in which what held the task up is looked for, and how many things must have. */
+const POISONED_MS = 120_000;
+const POISONED_BY = 3;
+
 const tasksOf = (file: CaseFile): readonly TaskFile[] => file.runs.flatMap((run) => run.tasks);
 const dynosOf = (file: CaseFile, task: TaskFile, attempt: number) =>
   task.attempts
@@ -119,21 +128,29 @@ export function withoutOutput(file: CaseFile): Finding {
   ]);
   for (const task of tasksOf(file)) {
     if (!task.plan.noOutput || task.end === undefined) continue;
-    const [at, what, , attempt, detail] = task.end;
+    const [at, what, , attempt] = task.end;
+    if (what !== 'succeeded') continue;
     const lives = dynosOf(file, task, attempt);
-    if (what === 'succeeded')
-      i.holds(
-        'succeeded',
-        // where the log cannot be read, a dyno that is gone without a sign of a crash counts as up (DESIGN §4)
-        lives.some((life) => life.up !== undefined || life.status === 0 || troubled(file, (life.ended ?? at) - 1_000, at)),
-        () => `${task.id} succeeded, its dynos: ${JSON.stringify(lives)}`,
+    const well = lives.some((life) => (life.up ?? Number.POSITIVE_INFINITY) <= at || (life.status === 0 && (life.ended ?? at) <= at));
+    // a dyno that is gone without a sign of a crash counts as up (DESIGN §4); of one whose log can still be read there is a sign
+    const forgotten = lives.some((life) => at - (life.ended ?? at) > LOG_KEPT_MS);
+    if (!well && forgotten) i.saw('succeeded when the log was gone');
+    else i.holds('succeeded', well, () => `${task.id} succeeded, its dynos: ${JSON.stringify(lives)}`);
+  }
+  for (const task of tasksOf(file)) {
+    for (const [t, , , attempt, detail] of closings(task, 'dyno_crashed')) {
+      const lives = dynosOf(file, task, attempt);
+      const status = /exited (\d+)/.exec(detail)?.[1];
+      const crashed = lives.some(
+        (life) =>
+          life.ended !== undefined &&
+          life.ended <= t &&
+          life.up === undefined &&
+          life.status !== 0 &&
+          (status === undefined || String(life.status) === status),
       );
-    if (what === 'failed' && detail.startsWith('dyno_crashed'))
-      i.holds(
-        'failed',
-        lives.some((life) => life.up === undefined && life.status !== 0),
-        () => `${task.id} crashed, its dynos: ${JSON.stringify(lives)}`,
-      );
+      i.holds('failed', task.plan.noOutput && crashed, () => `${task.id}/${attempt}: ${detail}; its dynos: ${JSON.stringify(lives)}`);
+    }
   }
   return i.done();
 }
@@ -147,8 +164,16 @@ export function honestTimeout(file: CaseFile): Finding {
   const i = look('I16', 'timed out: never early, within 6 s, and never while the output lay at its place', [
     'timeouts',
     'timeouts while nothing was broken',
+    'outputs found at the deadline',
   ]);
+  const away = (from: number, to: number) =>
+    file.busy(from, to) ||
+    file.faults.some(({ t, until, fault }) => t <= to && until >= from && !HARMLESS.includes(fault.split(' ')[0] ?? ''));
   for (const task of tasksOf(file)) {
+    const output = task.entries.find(([, what]) => what === 'output');
+    const begun = task.entries.find(([, what, , of]) => of === output?.[3] && (what === 'launched' || what === 'adopted'))?.[0];
+    const atDeadline = output !== undefined && begun !== undefined && output[0] >= begun + task.plan.timeout * 1000;
+    if (atDeadline && atItsPlace(file, task, output[0])?.silent) i.saw('outputs found at the deadline');
     for (const [t, , , attempt] of closings(task, 'timed_out')) {
       const launched = task.entries.find(([, what, , of]) => of === attempt && (what === 'launched' || what === 'adopted'))?.[0];
       if (launched === undefined) {
@@ -157,23 +182,29 @@ export function honestTimeout(file: CaseFile): Finding {
       }
       const deadline = launched + task.plan.timeout * 1000;
       i.holds('timeouts', t >= deadline, () => `${task.id}/${attempt} timed out ${deadline - t} ms early`);
+      // before the verdict somebody looks there, unless S3 does not answer or the worker cannot ask it
+      const there = task.plan.noOutput ? undefined : atItsPlace(file, task, deadline);
+      if (there !== undefined && away(deadline - 1_000, t)) i.saw('timed out while nobody could look');
+      else if (there !== undefined)
+        i.wrong(`${task.id}/${attempt} timed out although its output lay there ${deadline - there.t} ms before`);
       if (file.faulty(deadline - 1_000, deadline + VERDICT_MS)) continue;
       const bound = file.busy(deadline, t) ? BUSY_VERDICT_MS : VERDICT_MS;
       i.holds('timeouts while nothing was broken', t <= deadline + bound, () => `${task.id}/${attempt} timed out ${t - deadline} ms late`);
-      const own = task.run.record['bucket'];
-      const there = file
-        .of('put')
-        .find((put) => put.bucket === own && put.key === `out/${task.id}` && put.taskId === task.id && put.t < deadline);
-      if (there !== undefined && !task.plan.noOutput)
-        i.wrong(`${task.id}/${attempt} timed out although its output lay there ${deadline - there.t} ms before`);
     }
   }
   return i.done();
 }
 
+/** The task's output where a look at the end would find it, written before then (ms). */
+function atItsPlace(file: CaseFile, task: TaskFile, before: number) {
+  const own = task.run.record['bucket'];
+  return file.of('put').find((put) => put.bucket === own && put.key === `out/${task.id}` && put.taskId === task.id && put.t < before);
+}
+
 export function failuresHaveCauses(file: CaseFile): Finding {
   const i = look('CAUSE', 'every failed attempt has its cause outside the engine', [
     'exited without output',
+    'graces',
     'refused',
     'timed out',
     'launch unknown',
@@ -189,13 +220,21 @@ export function failuresHaveCauses(file: CaseFile): Finding {
         .filter((put) => put.bucket === task.run.record['bucket'] && put.taskId === task.id && put.key === `out/${task.id}`);
       if (code === 'exited_without_output') {
         const ended = lives.map((life) => life.ended ?? Number.POSITIVE_INFINITY);
-        const honest =
-          ended.some((end) => end <= t) && !proof.some((put) => ended.some((end) => put.t <= end) && !troubled(file, put.t, t));
+        const honest = ended.some((end) => end <= t) && !proof.some((put) => ended.some((end) => put.t <= end));
+        // an event that is on its way comes within the grace, and what it tells of wins
+        const exited = task.entries.find(([, what, , of]) => what === 'exited' && of === attempt)?.[0] ?? t;
         i.holds(
-          'exited without output',
-          honest,
-          () => `${task.id}/${attempt}: ${detail}; dynos ${JSON.stringify(lives)}, outputs ${JSON.stringify(proof)}`,
+          'graces',
+          t - exited >= file.evidence.settings.grace,
+          () => `${task.id}/${attempt}: ${detail}, ${t - exited} ms after it was seen to end`,
         );
+        if (!honest && proof.some((put) => file.busy(put.t, t))) i.saw('exited without output on a busy machine');
+        else
+          i.holds(
+            'exited without output',
+            honest,
+            () => `${task.id}/${attempt}: ${detail}; dynos ${JSON.stringify(lives)}, outputs ${JSON.stringify(proof)}`,
+          );
       } else if (code === 'launch_refused') {
         i.holds(
           'refused',
@@ -206,8 +245,10 @@ export function failuresHaveCauses(file: CaseFile): Finding {
         // a worker that died between intent and answer, or a launch whose answer was lost; I7 looks at whether it was looked for
         i.saw('launch unknown');
       } else if (code === 'timed_out') i.saw('timed out');
-      // five activations in a row that got nowhere: worth a look, but not a lie when something was broken all the while
-      else if (code === 'poisoned' && troubled(file, t - 10_000, t)) i.saw('poisoned under faults');
+      // five activations in a row that got nowhere: worth a look, but not a lie when so much broke since the task last got anywhere
+      else if (code === 'poisoned' && heldUp(file, task, t) >= POISONED_BY) i.saw('poisoned under faults');
+      else if (code === 'poisoned' && file.busy(t - POISONED_MS, t)) i.saw('poisoned on a busy machine');
+      // I15 looks at those
       else if (code !== 'dyno_crashed') i.wrong(`${task.id}/${attempt}: ${what} for ${detail}`);
     }
   }
@@ -216,4 +257,10 @@ export function failuresHaveCauses(file: CaseFile): Finding {
     if (!file.of('cancel').some((cancel) => cancel.run === run.id)) i.wrong(`${run.id} is cancelled and nobody asked for it`);
   }
   return i.done();
+}
+
+/** How much broke between the last entry of a task before t and t. */
+function heldUp(file: CaseFile, task: TaskFile, t: number): number {
+  const since = Math.max(t - POISONED_MS, task.entries.findLast(([at]) => at < t)?.[0] ?? 0);
+  return file.faults.filter((fault) => fault.t <= t && fault.until >= since).length;
 }

@@ -37,6 +37,13 @@ export type LedgerEntry =
       answer: 'accepted' | 'refused' | 'healing' | 'unknown';
       dyno?: string;
     }
+  /** Any other call of the platform for an app. */
+  | { kind: 'call'; t: number; app: string; what: 'list' | 'stop' | 'log' | 'other' }
+  /**
+   * A process ended, with a signal or a status. `served`: it had said that it works. `cause`: who or what ended it, as the nemesis knows;
+   * absent: it ended by itself.
+   */
+  | { kind: 'exit'; t: number; worker: string; how: string; served: boolean; cause?: string }
   | { kind: 'dyno'; t: number; dyno: string; what: 'up' | 'ended' | 'stopped'; status?: number }
   /** A dyno wrote with the credentials that it was given, into its `own` bucket or into another one. */
   | { kind: 'access'; t: number; bucket: string; own: boolean; allowed: boolean }
@@ -63,7 +70,8 @@ export type LedgerEntry =
   /** Something was broken from `t` to `until`. `live`: runs that had not ended then. */
   | { kind: 'fault'; t: number; until: number; fault: string; live: number; kills: number; detail: string };
 
-export type Expectation = 'run' | 'reject' | 'ignore' | 'quarantine';
+/** `never`: it was saved before there was anybody to run it, and nothing older runs by itself. */
+export type Expectation = 'run' | 'reject' | 'ignore' | 'quarantine' | 'never';
 
 export interface Evidence {
   readonly settings: {
@@ -71,6 +79,8 @@ export interface Evidence {
     /** Milliseconds after the intent at which an unanswered launch may be called lost at the earliest. */
     readonly adoptAfter: number;
     readonly notAfter: number;
+    /** Milliseconds between the end of a dyno and the verdict that it left no output at least. */
+    readonly grace: number;
     /** Calls of the platform that the account may make in an hour. */
     readonly launchesPerHour: number;
     /** Faults that were to be injected. */

@@ -6,6 +6,11 @@ import { type Finding, look } from './verdict.ts';
 const RESUME_MS = 30_000;
 /** The same on a machine that was too busy for its processes. */
 const BUSY_RESUME_MS = 180_000;
+/** What a worker does; what the driver or an upload does to a run is none of it. */
+const WORK = ['launched', 'adopted', 'output', 'succeeded', 'failed', 'retry'];
+/** Faults by which a worker may find that it can do nothing any more, and end itself, within so many milliseconds. */
+const WAYS = ['F3', 'F5', 'F6', 'F7', 'F8', 'F9', 'F11', 'F12', 'F15', 'F16'];
+const GIVES_UP_MS = 90_000;
 
 export function everyRunEnds(file: CaseFile): Finding {
   const i = look('I17', 'every run ends', ['runs']);
@@ -24,17 +29,48 @@ export function everyRunEnds(file: CaseFile): Finding {
 }
 
 export function workResumes(file: CaseFile): Finding {
-  const i = look('I18', 'after every fault work goes on within 30 s', ['faults with live work']);
+  const i = look('I18', 'after every fault work goes on within 30 s, and no process ends by itself', [
+    'faults with live work',
+    'outputs',
+    'processes that were ended',
+  ]);
   const { calm } = file.evidence.phases;
-  const moments = file.runs.flatMap((run) => run.history.map(([t]) => t)).sort((a, b) => a - b);
+  const moments = file.runs
+    .flatMap((run) => run.history.filter(([, what, task]) => task !== '' && WORK.includes(what)).map(([t]) => t))
+    .sort((a, b) => a - b);
   for (const fault of file.faults) {
     if (fault.live === 0 || fault.until > calm) continue;
     const next = moments.find((t) => t > fault.until);
     i.holds(
       'faults with live work',
       next !== undefined && next - fault.until <= (file.busy(fault.until, next) ? BUSY_RESUME_MS : RESUME_MS),
-      () => `after ${fault.fault} (${fault.detail}) nothing happened for ${next === undefined ? 'ever' : `${next - fault.until} ms`}`,
+      () => `after ${fault.fault} (${fault.detail}) no task got on for ${next === undefined ? 'ever' : `${next - fault.until} ms`}`,
     );
+  }
+  const redisAway = (from: number, to: number) =>
+    file.lost(from, to) || file.faults.some(({ t, until, fault }) => t <= to && until >= from && WAYS.includes(fault));
+  for (const task of file.runs.flatMap(({ tasks }) => tasks)) {
+    const [output, success] = ['output', 'succeeded'].map((wanted) => task.entries.find(([, what]) => what === wanted)?.[0]);
+    if (output === undefined || success === undefined) continue;
+    const due = output + task.plan.waitFor * 1_000;
+    const late = success - due;
+    if (late > RESUME_MS && redisAway(due, success)) i.saw('outputs that waited while Redis was away');
+    else
+      i.holds(
+        'outputs',
+        late <= (file.busy(due, success) ? BUSY_RESUME_MS : RESUME_MS),
+        () => `${task.id} had its output for ${late} ms before it succeeded`,
+      );
+  }
+  for (const { t, worker, how, served, cause } of file.of('exit')) {
+    const mine = ({ fault, detail }: { fault: string; detail: string }) =>
+      WAYS.includes(fault) && (detail.includes(worker) || !/worker-|web/.test(detail));
+    const broken = file.faults.some((fault) => fault.t <= t && fault.until >= t - GIVES_UP_MS && mine(fault));
+    if (cause !== undefined) i.saw('processes that were ended');
+    // a status: it found that it can do nothing, and said so
+    else if (/^\d+$/.test(how) && broken) i.saw('processes that gave up while their ways were broken');
+    else if (/^\d+$/.test(how) && file.busy(t - GIVES_UP_MS, t)) i.saw('processes that gave up on a busy machine');
+    else i.wrong(`${worker} ended with ${how}${served ? '' : ' before it worked'}, and nobody had ended it`);
   }
   return i.done();
 }
