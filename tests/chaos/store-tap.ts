@@ -103,6 +103,8 @@ export async function startStoreTap(deps: {
     if (target === 'DeleteMessageBatch' || target === 'DeleteMessage') noteDeletes(target, body, began);
     const isPut = request.method === 'PUT' && object !== undefined;
     if (isPut) await held?.promise;
+    // its event is on its way before its answer is
+    if (isPut && header(request.headers, 'x-amz-meta-lost') !== undefined) silent.add(placeOf(object));
     const asking = forward(request, body, isPut ? new AbortController().signal : gone.signal);
     if (isPut) {
       putting.add(asking);
@@ -134,7 +136,6 @@ export async function startStoreTap(deps: {
     const [taskId, run, code] = [meta('ld_task_id'), meta('ld_run'), meta('ld_code')];
     const id = { bucket: object.bucket, key: object.key, version };
     const lost = meta('lost') !== undefined;
-    if (lost) silent.add(`${object.key}#${version}`);
     ledger.note({
       kind: 'put',
       ...id,
@@ -153,7 +154,7 @@ export async function startStoreTap(deps: {
     for (const message of parsed.Messages ?? []) {
       const records = recordsOf(message.Body);
       // an event that is lost on its way: S3 promises none, and at least one in a while is
-      if (records.some(({ key, version }) => silent.has(`${key}#${version}`))) {
+      if (records.some((record) => silent.has(placeOf(record)))) {
         await deps.discard(message.ReceiptHandle);
         continue;
       }
@@ -249,6 +250,9 @@ function objectOf(url: string): ObjectId | undefined {
   if (bucket === undefined || bucket === '' || bucket.startsWith('_') || key === '') return undefined;
   return { bucket, key, version: searchParams.get('versionId') ?? '' };
 }
+
+/** Where events are lost, of every version. */
+const placeOf = ({ bucket, key }: { bucket: string; key: string }) => JSON.stringify([bucket, key]);
 
 /** The same answer with the first entry refused: what was deleted will be deleted again. */
 function oneFailed(answer: Answer): Answer {

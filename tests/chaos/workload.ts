@@ -40,7 +40,7 @@ const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[
 };
 
 /** Tasks that want to be launched at the same moment. */
-const CROWD = 40;
+const CROWD = 60;
 
 /** Milliseconds that the first run to be cancelled may take to be accepted; a message of a killed receiver comes back after 30 s. */
 const ACCEPT_MS = 40_000;

@@ -43,8 +43,8 @@ export const PAPERS = {
 /** Settings that make faults noticed soon; the margin of a lost launch is added to what the engine waits anyway. */
 export const ADOPT_MARGIN_MS = 1_000;
 export const GRACE_MS = 500;
-/** Calls of the Platform API an hour: five a second, so that launches wait for their turn, and would be too many if they did not. */
-export const LAUNCHES_PER_HOUR = 18_000;
+/** Calls of the Platform API an hour: eight a second, so that launches wait for their turn, and would be too many if they did not. */
+export const LAUNCHES_PER_HOUR = 28_800;
 const QUICK = {
   AUTOFILES_LOCK_MS: '3000',
   AUTOFILES_POLL_MS: '100',
