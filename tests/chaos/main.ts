@@ -2,7 +2,7 @@
 // JSON; the exit status is 0 only when nothing is violated and nothing vacuous. `--ci`: a worker dies once at every failpoint.
 // `--before COMMIT`: half of the workers are of an earlier version. `--bundle`: workers start from a bundle of their sources.
 // `--engine DIR`: the checkout whose engine is looked at; this one unless given. `--patience SECONDS`: how long an engine may take that may
-// never come to its end.
+// never come to its end. `--findings FILE`: the verdicts with all witnesses as JSON.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -26,6 +26,7 @@ const { values: options } = parseArgs({
     bundle: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     report: { type: 'string' },
+    findings: { type: 'string' },
     engine: { type: 'string', default: fileURLToPath(new URL('../..', import.meta.url)) },
   },
 });
@@ -72,6 +73,7 @@ const summary = {
   runs: evidence.runs.length,
 };
 console.log(tableOf(findings));
+if (options.findings !== undefined) await writeFile(options.findings, JSON.stringify(findings));
 if (options.report !== undefined)
   await writeFile(
     options.report,

@@ -17,6 +17,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     chaos: { type: 'boolean', default: false },
     seed: { type: 'string', default: '58' },
+    jobs: { type: 'string', default: '1' },
     report: { type: 'boolean', default: true },
   },
   allowNegative: true,
@@ -26,7 +27,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const TEST_MS = 300_000;
 
 if (values.chaos) {
-  process.exit(seedThroughChaos(root, { only: values.only, seed: values.seed, report: values.report }) ? 0 : 1);
+  const { only, seed, report } = values;
+  process.exit((await seedThroughChaos(root, { only, seed, jobs: Number(values.jobs), report })) ? 0 : 1);
 }
 const house = copyHouse(root);
 const copy = house.folder;
