@@ -61,6 +61,15 @@ export function identity({ bucket, key, version }: ObjectId): string {
   return JSON.stringify([bucket, key, version]);
 }
 
+/** The tasks of all runs. */
+export const tasksOf = (file: CaseFile): readonly TaskFile[] => file.runs.flatMap((run) => run.tasks);
+
+/** What became of the dynos of one attempt. */
+export const dynosOf = (file: CaseFile, task: TaskFile, attempt: number) =>
+  task.attempts
+    .filter(({ n }) => n === attempt)
+    .flatMap(({ posts }) => posts.flatMap(({ dyno }) => (dyno === undefined ? [] : [file.dynos.get(dyno) ?? {}])));
+
 /** Arranges the evidence. */
 export function openCase(evidence: Evidence): CaseFile {
   const byKind = Map.groupBy(evidence.ledger, ({ kind }) => kind);

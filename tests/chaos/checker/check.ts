@@ -10,12 +10,13 @@ import {
   poisonSetAside,
 } from './acceptance.ts';
 import { credentialWall, freshEnough } from './access.ts';
+import { budgetKept } from './budget.ts';
 import { openCase } from './case-file.ts';
-import { endedOnce, failuresHaveCauses, groupEndsTogether, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
+import { failuresHaveCauses } from './causes.ts';
+import { endedOnce, groupEndsTogether, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
 import type { Evidence } from './evidence.ts';
 import { deadAfterRemoval, everyRouteGuarded, installedOnce, newsProven, signOnsProven } from './front-door.ts';
 import {
-  budgetKept,
   noOldFence,
   noStepEarly,
   nothingAfterTheEnd,
