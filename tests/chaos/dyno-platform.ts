@@ -277,7 +277,7 @@ export async function startDynoPlatform(deps: {
           return answer(response, 201, shown(dyno));
         }
         note('unknown', dyno.id);
-        if (fate === 'error after it') return answer(response, 500, { message: 'Internal server error.' });
+        if (fate === 'error after it') return answer(response, 500, { id: 'internal_server_error', message: 'Internal server error.' });
         if (fate === 'reset after it') response.destroy();
         // never answered: the caller's deadline ends it
       }

@@ -39,6 +39,10 @@ const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[
   'losing events': [2, () => [task('lost_event'), task('ok')]],
 };
 
+/** Runs that fail one after the other, and milliseconds that each has. */
+const ALONE = 3;
+const ALONE_MS = 1_500;
+
 /** Tasks that want to be launched at the same moment. */
 const CROWD = 60;
 
@@ -164,6 +168,11 @@ export function createWorkload(world: World, seed: number): Workload {
       await startAndCancel();
     },
     epilogue: async () => {
+      // one after the other while the queue is empty: nothing but the grace keeps back the word that they left no output
+      for (let n = 0; n < ALONE; n += 1) {
+        await start('failing alone', [task('fail', { retries: 0 })], a);
+        await pause(ALONE_MS);
+      }
       await startAndCancel();
       // what was done of these while all was broken may have come to nothing: an invariant that met none of its kind is not proven
       for (const oddity of oddities) await oddity();

@@ -1,7 +1,8 @@
-// `npm run seeded-bugs [-- --only TEXT]`: plants each bug in a copy of the house and runs the test that must notice it. Writes
+// `npm run seeded-bugs [-- --only TEXT] [--jobs N]`: plants each bug in a copy of the house and runs the test that must notice it. Writes
 // docs/reports/seeded-bugs.md; `--only` names bugs or the tests that notice them. Exit status 1 when a bug goes
 // unnoticed, a test is red for another reason than the bug, or red without one. `--chaos [--seed S]`: see chaos.ts.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -30,13 +31,13 @@ if (values.chaos) {
   const { only, seed, report } = values;
   process.exit((await seedThroughChaos(root, { only, seed, jobs: Number(values.jobs), report })) ? 0 : 1);
 }
-const house = copyHouse(root);
-const copy = house.folder;
 
-/** Runs one test file in the copy: its verdict, and the names of the tests that failed with the first line of each failure. */
-function run(file: string): { red: boolean; words: string } {
+type House = ReturnType<typeof copyHouse>;
+
+/** Runs one test file in a copy: its verdict, and the names of the tests that failed with the first line of each failure. */
+async function run({ folder }: House, file: string): Promise<{ red: boolean; words: string }> {
   const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  const results = join(copy, 'results.json');
+  const results = join(folder, 'results.json');
   rmSync(results, { force: true });
   const args =
     file === MODEL
@@ -45,11 +46,15 @@ function run(file: string): { red: boolean; words: string } {
           ...[vitest, 'run', file, '--bail=1', '--reporter=json', `--outputFile=${results}`],
           ...(file.startsWith('tests/faults/') ? ['--config', 'vitest.faults.config.ts'] : []),
         ];
-  const done = spawnSync(process.execPath, args, { cwd: copy, encoding: 'utf8', timeout: TEST_MS });
-  if (done.signal !== null) return { red: true, words: 'hung' };
-  const said = `${done.stdout}\n${done.stderr}`.trim();
-  const words = file === MODEL ? (said.split('\n')[0] ?? '') : failuresIn(results);
-  return { red: done.status !== 0, words };
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], timeout: TEST_MS });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (data: Buffer) => {
+      said += data;
+    });
+  const [status, signal] = await once(child, 'close');
+  if (signal !== null) return { red: true, words: 'hung' };
+  return { red: status !== 0, words: file === MODEL ? (said.trim().split('\n')[0] ?? '') : failuresIn(results) };
 }
 
 /** What vitest reports of the tests that failed; empty when it could not run them. */
@@ -76,28 +81,37 @@ const bugs = SEEDED_BUGS.filter(
 );
 /** Characters of a failure that are shown in a row. */
 const SHOWN = 160;
-const rows = [['bug', 'file', 'verdict', 'test', 'what it said']];
-const verdicts: string[] = [];
-try {
+const rows = new Map<SeededBug, readonly string[]>();
+
+/** Runs a test file without any bug, and then with each that it must notice. */
+async function tryAll(house: House, file: string): Promise<void> {
   // what is red by itself notices everything
-  for (const file of new Set(bugs.map(({ caughtBy }) => caughtBy))) {
-    const { red, words } = run(file);
-    if (red) throw new Error(`${file} is red without any bug: ${words}`);
-  }
-  for (const bug of bugs) {
+  const sound = await run(house, file);
+  if (sound.red) throw new Error(`${file} is red without any bug: ${sound.words}`);
+  for (const bug of bugs.filter(({ caughtBy }) => caughtBy === file)) {
     const remove = house.plant(bug);
-    const { red, words } = run(bug.caughtBy);
+    const { red, words } = await run(house, file);
     remove();
     const verdict = verdictOf(bug, red, words);
-    verdicts.push(verdict);
-    const row = [bug.name, `\`src/${bug.file}\``, verdict, `\`${bug.caughtBy}\``, words.slice(0, SHOWN)];
+    const row = [bug.name, `\`src/${bug.file}\``, verdict, `\`${file}\``, words.slice(0, SHOWN)];
     console.log(row.join(' | '));
     if (verdict !== CAUGHT) console.error(`${bug.name}: expected ${bug.says}, found ${words}`);
-    rows.push(row);
+    rows.set(bug, row);
   }
-} finally {
-  house.remove();
 }
+
+const files = [...new Set(bugs.map(({ caughtBy }) => caughtBy))];
+await Promise.all(
+  Array.from({ length: Number(values.jobs) }, async () => {
+    const house = copyHouse(root);
+    try {
+      for (let file = files.shift(); file !== undefined; file = files.shift()) await tryAll(house, file);
+    } finally {
+      house.remove();
+    }
+  }),
+);
+const verdicts = bugs.map((bug) => rows.get(bug)?.[2]);
 const caught = `${verdicts.filter((verdict) => verdict === CAUGHT).length} of ${verdicts.length} caught`;
 if (values.report && values.only === undefined) {
   const page = [
@@ -107,7 +121,7 @@ if (values.report && values.only === undefined) {
     'for another reason than the bug has not caught it.',
     `\`npm run seeded-bugs\`, ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.versions.node}: ${caught}.`,
     '',
-    pageTable(rows),
+    pageTable([['bug', 'file', 'verdict', 'test', 'what it said'], ...bugs.map((bug) => rows.get(bug) ?? [])]),
     '',
   ];
   writeFileSync(join(root, 'docs', 'reports', 'seeded-bugs.md'), page.join('\n'));
