@@ -658,6 +658,11 @@ describe('the checker', () => {
       },
     ],
     [
+      'CAUSE',
+      'an output is looked for as soon as its dyno ended',
+      (draft: Draft) => draft.ledger.push({ kind: 'look', t: T0 + 1_350, bucket: A, key: 'out/r0-good.1.0' }),
+    ],
+    [
       'I18',
       'an output is there and nobody looks at it for a minute',
       (draft: Draft) => {

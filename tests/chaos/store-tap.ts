@@ -97,6 +97,8 @@ export async function startStoreTap(deps: {
     const target = String(request.headers['x-amz-target'] ?? '').split('.')[1];
     const active = breakable ? faults : NO_STORE_FAULTS;
     const object = target === undefined ? objectOf(request.url ?? '') : undefined;
+    if (object !== undefined && request.method === 'HEAD' && object.version === '' && object.key.startsWith('out/'))
+      ledger.note({ kind: 'look', t: began, bucket: object.bucket, key: object.key });
     if (active.down) return fail(response, 503, 'ServiceUnavailable');
     const reads = object !== undefined && (request.method === 'HEAD' || request.method === 'GET');
     if (reads && dice.chance(active.slowDown)) return fail(response, 503, 'SlowDown');

@@ -27,7 +27,7 @@ const DANGEROUS: readonly Dangerous[] = [
   { bug: 'fence skipped', breaks: 'I6', says: /was launched \d+ times/ },
   { bug: '5xx taken for a refusal', breaks: 'CAUSE', says: /launch_refused: 5\d\d/ },
   { bug: 'completed twice', breaks: 'I12', says: /has two first outputs/ },
-  { bug: 'exit treated as failure without grace', breaks: 'CAUSE', says: /ms after it was seen to end/ },
+  { bug: 'exit treated as failure without grace', breaks: 'CAUSE', says: /looked for \d+ ms after it was seen to end/ },
   { bug: 'sweep without watermark', breaks: 'I1', says: /in\/before led to 1 runs/ },
   {
     bug: 'park in two calls',

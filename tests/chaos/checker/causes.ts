@@ -57,6 +57,17 @@ export function failuresHaveCauses(file: CaseFile): Finding {
       else if (code !== 'dyno_crashed') i.wrong(`${task.id}/${attempt}: ${what} for ${detail}`);
     }
   }
+  const looks = Map.groupBy(file.of('look'), ({ bucket, key }) => JSON.stringify([bucket, key]));
+  for (const task of tasksOf(file)) {
+    for (const [exited, what, , attempt] of task.entries) {
+      if (what !== 'exited' || task.plan.noOutput) continue;
+      const launched = task.entries.find(([, was, , of]) => of === attempt && (was === 'launched' || was === 'adopted'))?.[0] ?? exited;
+      const due = Math.min(exited + file.evidence.settings.grace, launched + task.plan.timeout * 1_000);
+      const first = looks.get(JSON.stringify([task.run.record['bucket'], `out/${task.id}`]))?.find(({ t }) => t >= exited);
+      if (first !== undefined)
+        i.holds('graces', first.t >= due, () => `${task.id}/${attempt} was looked for ${first.t - exited} ms after it was seen to end`);
+    }
+  }
   for (const run of file.runs) {
     if (run.state !== 'cancelled') continue;
     if (!file.of('cancel').some((cancel) => cancel.run === run.id)) i.wrong(`${run.id} is cancelled and nobody asked for it`);

@@ -24,6 +24,8 @@ export type LedgerEntry =
   | (ObjectId & { kind: 'put'; t: number; began: number; taskId?: string; run?: boolean; code?: string; silent?: boolean })
   /** What the driver put and expects of it. `document`: the workflow as it was written. */
   | (ObjectId & { kind: 'upload'; t: number; expect: Expectation; document?: string; shape: string })
+  /** Somebody asked whether an output lies at its place. */
+  | { kind: 'look'; t: number; bucket: string; key: string }
   | { kind: 'receive'; t: number; message: string; count: number; records: readonly ObjectId[] }
   | { kind: 'delete'; t: number; message: string; ok: boolean }
   | { kind: 'garbage'; t: number; body: string }
