@@ -114,7 +114,7 @@ export async function startStoreTap(deps: {
     }
     const answer = await asking;
     let changed = answer;
-    if (target === 'ReceiveMessage') changed = await noteReceive(answer, request);
+    if (target === 'ReceiveMessage') changed = await noteReceive(answer);
     if (isPut && answer.status === 200) notePut(request, object, answer, began, body);
     const bucket = request.method === 'PUT' && answer.status === 200 ? /^\/([^/?]+)\/?$/.exec(request.url ?? '')?.[1] : undefined;
     if (bucket !== undefined) ledger.note({ kind: 'bucket', bucket });
@@ -149,7 +149,7 @@ export async function startStoreTap(deps: {
     });
   };
 
-  const noteReceive = async (answer: Answer, request: IncomingMessage): Promise<Answer> => {
+  const noteReceive = async (answer: Answer): Promise<Answer> => {
     if (answer.status !== 200) return answer;
     const parsed = JSON.parse(answer.body.toString()) as { Messages?: SqsMessage[] };
     const kept: SqsMessage[] = [];
@@ -169,7 +169,7 @@ export async function startStoreTap(deps: {
       });
       kept.push(message);
     }
-    if (kept.length === (parsed.Messages ?? []).length || request.destroyed) return answer;
+    if (kept.length === (parsed.Messages ?? []).length) return answer;
     return { ...answer, body: Buffer.from(JSON.stringify({ ...parsed, Messages: kept })) };
   };
 

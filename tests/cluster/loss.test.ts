@@ -56,7 +56,8 @@ it('is noticed although the node with the epoch lost nothing: no attempt is laun
   const victim = shards.find(({ apart }) => apart)?.shard;
   if (victim === undefined) throw new Error('all shards are on one node');
   const open = Array.from({ length: 24 }, () => engine.upload([task('held'), task('ok')]));
-  expect(open.some((runId) => parseRunId(runId)?.shard === victim)).toBe(true);
+  // chance may leave it without any
+  while (!open.some((runId) => parseRunId(runId)?.shard === victim)) open.push(engine.upload([task('held'), task('ok')]));
   await until('their launches', () => open.every((runId) => engine.cloud.postsOf(runId).length === 1));
 
   await servers.emptyNodeOf(shardKeys(victim).live);
