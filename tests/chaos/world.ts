@@ -204,6 +204,7 @@ export async function startWorld(deps: {
     const { versionId: version } = await clients.store.put(bucket, key, body, { metadata: { ld_run: 'true' } });
     ledger.note({ kind: 'upload', bucket, key, version, expect: 'never', document: body, shape: 'before its account' });
   };
+  const { url: queueUrl } = await clients.queue.create(QUEUE);
   await saveBefore(tenants[1]?.bucket ?? '');
   // by the engine under test, not by ours: what it does wrong here is to be seen, too
   const provision = async ({ id, app, bucket, plan }: (typeof tenants)[number]) => {
