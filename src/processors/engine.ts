@@ -224,7 +224,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     platform,
     budget,
     allowances,
-    lists: createDynoLists({ list: (...call) => options.platform.list(...call), mayLook, monotonic: options.monotonic }),
+    lists: createDynoLists({
+      list: (...call) => options.platform.list(...call),
+      mayLook,
+      charge: () => budget.charge(ADDON_ACCOUNT),
+      monotonic: options.monotonic,
+    }),
     ownLimits: createOwnLimits({ monotonic: options.monotonic }),
     checkCommand: createCommandCheck({ platform, now: options.monotonic }),
     nudgeGrants: granting.nudge,

@@ -74,7 +74,7 @@ describe('a dyno list that does not come', () => {
       { ...SOON_LOST, launchesPerHour: 36_000, pollMs: 3_600_000 },
     );
     uploadTo(a, group(20, 'unknown'));
-    await until('looks for them', () => lists >= 5);
+    await until('looks for them', () => lists >= 3);
     const budget = createBudget({ redis: engine.redis, perHour: 36_000, log });
     const { calls, polls } = await budget.state(ADDON_ACCOUNT);
     expect(calls).toBe(0);
@@ -136,6 +136,7 @@ describe('a dyno list that does not come', () => {
         return await answer.promise;
       },
       mayLook: async () => await Promise.resolve(allowed),
+      charge: async () => await Promise.resolve(),
       monotonic: () => now,
     });
     const of = (age: number) => lists.of({ app: 'app', resource: 'r', age });
@@ -153,6 +154,50 @@ describe('a dyno list that does not come', () => {
     await until('the second list', () => answers.length === 2);
     answers[1]?.reject(new Failure('heroku_unavailable', 'HTTP 503'));
     await expect(later).rejects.toThrow('HTTP 503');
+  });
+});
+
+describe('the share of looks', () => {
+  /** A platform that answers as `list` does, where looks at others use up their share. */
+  const usedUp = (list: () => Promise<readonly []>) => {
+    const seen = { now: 0, lists: 0, charged: 0 };
+    const lists = createDynoLists({
+      list: async () => {
+        seen.lists += 1;
+        return await list();
+      },
+      mayLook: async () => await Promise.resolve(false),
+      charge: async () => {
+        seen.charged += 1;
+        await Promise.resolve();
+      },
+      monotonic: () => seen.now,
+    });
+    return { seen, of: (age: number) => lists.of({ app: 'app', resource: 'r', age }) };
+  };
+
+  it('keeps nobody from a list for ever, also where looks at others use it up', async () => {
+    const { seen, of } = usedUp(async () => await Promise.resolve([]));
+    expect(await of(29_999)).toBeUndefined();
+    expect(await of(30_000)).toEqual([]);
+    expect(seen).toMatchObject({ lists: 1, charged: 1 });
+    // that one serves all who have waited since
+    seen.now = 20_000;
+    expect(await of(30_000)).toEqual([]);
+    expect(seen).toMatchObject({ lists: 1, charged: 1 });
+  });
+
+  it('is not gone past by an app whose list never comes: it is asked for ever more rarely', async () => {
+    const { seen, of } = usedUp(async () => await Promise.reject(new Failure('heroku_unavailable', 'HTTP 503')));
+    const HOUR_S = 3_600;
+    for (let second = 0; second < HOUR_S; second += 1) {
+      seen.now = second * 1_000;
+      await expect(of(60_000)).rejects.toThrow('HTTP 503');
+    }
+    expect(seen.lists).toBe(seen.charged);
+    // 1.5 + 3 + 6 + … + 192 s, then one in five minutes
+    expect(seen.lists).toBeLessThan(25);
+    expect(seen.lists).toBeGreaterThan(15);
   });
 });
 
