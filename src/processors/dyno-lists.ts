@@ -8,7 +8,7 @@ const LIST_DEADLINE_MS = 5_000;
 const KEPT_MS = 600_000;
 /** Milliseconds until a list that did not come is asked for again, twice as long each time, and at most. */
 const FAILED_MS = 1_500;
-const FAILED_MOST_MS = 300_000;
+const FAILED_MOST_MS = 60_000;
 /** Milliseconds: whoever needs a list from so long ago, or later, gets one although the share of looks is used up. It may be for good, by looks at others. */
 const FORCED_MS = 30_000;
 
@@ -33,6 +33,15 @@ export function createDynoLists(deps: {
 }) {
   const lists = new Map<string, Listed>();
   return {
+    /** The same list as `list`, for the looks of this process at whole apps: what they see serves those who look for one dyno, too. */
+    seen: async (...call: Parameters<DynoPlatform['list']>): Promise<readonly Dyno[]> => {
+      const begun = deps.monotonic();
+      const dynos = await deps.list(...call);
+      const [app] = call;
+      if ((lists.get(app)?.begun ?? 0) <= begun) lists.set(app, { begun, dynos: Promise.resolve(dynos), failures: 0 });
+      return dynos;
+    },
+
     /**
      * The dynos of an app by a list that began at most `age` ms ago; undefined: the budget allows no look now. Rejects as the platform's list does, or did a
      * moment ago.

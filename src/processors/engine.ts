@@ -136,6 +136,12 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     if (remaining <= budget.burst) budget.observe(ADDON_ACCOUNT, { remaining }).catch(onError);
   });
   const mayLook = async (resource: string) => await budget.mayPoll((await allowances.of(resource)).account);
+  const lists = createDynoLists({
+    list: (...call) => options.platform.list(...call),
+    mayLook,
+    charge: () => budget.charge(ADDON_ACCOUNT),
+    monotonic: options.monotonic,
+  });
   const granting = startGranting({ budget, runs, failpoint, log });
 
   const loops = shards.map((shard) => {
@@ -147,7 +153,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
       polling: startPolling({
         runs,
         resources,
-        platform: options.platform,
+        platform: { ...options.platform, list: lists.seen },
         charged: platform,
         mayLook,
         watch,
@@ -224,12 +230,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     platform,
     budget,
     allowances,
-    lists: createDynoLists({
-      list: (...call) => options.platform.list(...call),
-      mayLook,
-      charge: () => budget.charge(ADDON_ACCOUNT),
-      monotonic: options.monotonic,
-    }),
+    lists,
     ownLimits: createOwnLimits({ monotonic: options.monotonic }),
     checkCommand: createCommandCheck({ platform, now: options.monotonic }),
     nudgeGrants: granting.nudge,

@@ -173,7 +173,7 @@ describe('the share of looks', () => {
       },
       monotonic: () => seen.now,
     });
-    return { seen, of: (age: number) => lists.of({ app: 'app', resource: 'r', age }) };
+    return { seen, of: (age: number) => lists.of({ app: 'app', resource: 'r', age }), look: () => lists.seen('app') };
   };
 
   it('keeps nobody from a list for ever, also where looks at others use it up', async () => {
@@ -187,6 +187,16 @@ describe('the share of looks', () => {
     expect(seen).toMatchObject({ lists: 1, charged: 1 });
   });
 
+  it('is not needed for what a look at the whole app has seen', async () => {
+    const { seen, of, look } = usedUp(async () => await Promise.resolve([]));
+    seen.now = 1_000;
+    await look();
+    seen.now = 3_000;
+    expect(await of(1_999)).toBeUndefined();
+    expect(await of(2_000)).toEqual([]);
+    expect(seen).toMatchObject({ lists: 1, charged: 0 });
+  });
+
   it('is not gone past by an app whose list never comes: it is asked for ever more rarely', async () => {
     const { seen, of } = usedUp(async () => await Promise.reject(new Failure('heroku_unavailable', 'HTTP 503')));
     const HOUR_S = 3_600;
@@ -195,9 +205,9 @@ describe('the share of looks', () => {
       await expect(of(60_000)).rejects.toThrow('HTTP 503');
     }
     expect(seen.lists).toBe(seen.charged);
-    // 1.5 + 3 + 6 + … + 192 s, then one in five minutes
-    expect(seen.lists).toBeLessThan(25);
-    expect(seen.lists).toBeGreaterThan(15);
+    // 1.5 + 3 + 6 + … + 48 s, then one in a minute
+    expect(seen.lists).toBeLessThan(70);
+    expect(seen.lists).toBeGreaterThan(50);
   });
 });
 
