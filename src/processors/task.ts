@@ -18,7 +18,7 @@ import { lookOnceMore } from './overdue.ts';
  * within these two.
  */
 const UNSEEN_MS = 2_000;
-const UNSEEN_MOST_MS = 60_000;
+const UNSEEN_MOST_MS = 15_000;
 /**
  * Milliseconds after which such a launch counts as lost although no list came. Where Heroku does not answer, the longest life of a one-off dyno
  * (heroku.md §2.2): an outage is nobody's fault. Where it refuses, which may last for ever: as long as the dyno itself may live, an hour at most.
