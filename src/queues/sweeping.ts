@@ -7,6 +7,8 @@ import { run as runScript } from './scripts.ts';
 
 /** Milliseconds that a timer may be overdue by Redis' clock before the sweep rings it; workers come first. */
 const OVERDUE_MS = 2_000;
+/** Milliseconds after which a launch of unknown fate is overdue to be looked for; it counts as lost after 41 s at the earliest (launch.ts). */
+const LOST_MS = 60_000;
 /** Fields of records that one look reads at most: about 2 ms of Redis. */
 const FIELDS = 4_000;
 /** Seconds that the place of a sweep is kept; it is left several times a minute. */
@@ -47,7 +49,7 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
      * Answers how many there are, how many it looked at (as many as one script should), and those in which something is the matter.
      */
     look: async (until: number, rank: number): Promise<{ scope: number; looked: number; found: readonly Finding[] }> => {
-      const reply = await runScript(redis, 'inspect', [keys.live], ['', '', until, rank, OVERDUE_MS, FIELDS]);
+      const reply = await runScript(redis, 'inspect', [keys.live], ['', '', until, rank, OVERDUE_MS, FIELDS, LOST_MS]);
       if (!Array.isArray(reply)) throw new Failure('internal', `inspect answered ${String(reply)}, expected a list.`);
       const [scope, looked, ...found] = reply;
       return { scope: Number(scope), looked: Number(looked), found: found.map(findingOf) };

@@ -2,6 +2,7 @@
 // one do, delays a run and never ends or doubles it.
 import { Queue } from 'bullmq';
 import { describe, expect, it } from 'vitest';
+import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { QUEUES, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
@@ -16,6 +17,7 @@ const scripts: Record<string, Script> = {
     return dyno.accept();
   },
   silent: (dyno) => dyno.accept(),
+  unknown: () => ({ outcome: 'unknown', cause: 'reset' }),
   /** Runs until it is told to end, and then without output. */
   dies: (dyno) => {
     ending.set(dyno.post.taskId, () => dyno.exit(0, 1));
@@ -183,5 +185,75 @@ describe.concurrent('the sweep', () => {
       await engine.redis.hset(shardKeys(0).run(runId), { 'o:1.0': field, 'o:1.1': field });
       await expectWhole(engine, runId, 4);
     });
+  });
+});
+
+describe('a clock that was ahead, of a worker that is gone', () => {
+  const HOUR_MS = 3_600_000;
+  /** As if the job had been parked by it: BullMQ's scores are milliseconds times 4,096. */
+  const farAhead = (engine: TestEngine, key: string, id: string) => engine.redis.zadd(key, 'XX', (Date.now() + HOUR_MS) * 4_096, id);
+
+  it('leaves no launch of unknown fate unlooked for', async () => {
+    await setup(async ({ engine }) => {
+      const runId = engine.upload([t('unknown')]);
+      await parked(engine, `${runId}.0.0`);
+      await until('its place far ahead', async () => {
+        await farAhead(engine, shardKeys(0).delayed, `${runId}.0.0`);
+        // as if it had been launched two minutes ago
+        const since = (await engine.redis.hget(shardKeys(0).run(runId), 'i:0.0')) ?? '';
+        await engine.redis.hset(shardKeys(0).run(runId), 'i:0.0', since.replace(/\|\d+/, `|${Date.now() - 120_000}`));
+        return true;
+      });
+      const run = await engine.ended(runId);
+      expect([run.state, run.error?.code]).toEqual(['failed', 'launch_unknown']);
+    });
+  });
+
+  it('keeps no run from ending whose tasks have settled', async () => {
+    await setup(async ({ engine, finish }) => {
+      const runId = engine.upload([t('silent')]);
+      await launched(engine, `${runId}.0.0`);
+      await finish.pause();
+      engine.cloud.put('out', 'x', { ld_task_id: `${runId}.0.0` });
+      const job = await until('the root job', async () => (await finish.getJob(runId)) ?? undefined);
+      await until('its turn', async () => (await job.getState()) === 'waiting');
+      const place = shardKeys(0).live.replace(/:live$/, ':finish');
+      const moved = await engine.redis
+        .multi()
+        .lrem(`${place}:paused`, 0, runId)
+        .lrem(`${place}:wait`, 0, runId)
+        .zadd(`${place}:delayed`, (Date.now() + HOUR_MS) * 4_096, runId)
+        .exec();
+      expect(moved?.slice(0, 2).map(([, count]) => count)).toContain(1);
+      expect(await job.getState()).toBe('delayed');
+      await finish.resume();
+      expect((await engine.ended(runId)).state).toBe('succeeded');
+    });
+  });
+});
+
+it('after several losses of Redis the dynos of all epochs that were forgotten are looked for', async () => {
+  await setup(async ({ engine }) => {
+    const budget = createBudget({ redis: engine.redis, perHour: 1_000_000_000, log: { debug() {}, info() {}, warn() {}, error() {} } });
+    await budget.pause(ADDON_ACCOUNT, engine.resource);
+    const runs = [engine.upload([t('silent')]), engine.upload([t('silent')])] as const;
+    const [again, cancelled] = runs;
+    const keys = shardKeys(0);
+    for (const runId of runs) {
+      await until('it waits', async () => (await engine.redis.hget(keys.run(runId), 'p:0.0')) === 'throttle');
+      // the fourth loss; what was launched in the second and third epoch is forgotten
+      await engine.redis.hset(keys.run(runId), 'redo', 4);
+    }
+    const forgotten = async (runId: string) =>
+      (await engine.redis.hkeys(keys.watch(engine.resource)))
+        .flatMap((field) => (field.startsWith(`?${runId}.0.0/`) ? [Number(field.split('/')[1])] : []))
+        .sort((a, b) => a - b);
+    await engine.runs.cancel(cancelled, 'test');
+    await engine.ended(cancelled);
+    expect(await forgotten(cancelled)).toEqual([1, 2, 101, 102, 201, 202, 301, 302]);
+    await budget.resume(ADDON_ACCOUNT, engine.resource);
+    await until('its launch', () => engine.cloud.postsOf(again).length === 1);
+    expect(engine.cloud.postsOf(again)[0]?.attempt).toBe(301);
+    expect(await forgotten(again)).toEqual([1, 101, 102, 201, 202]);
   });
 });

@@ -69,6 +69,14 @@ local function watch_forgotten(from, to)
   redis.call('SADD', KEYS[6], ARGV[17])
 end
 
+-- The same for what was launched in the epochs after the attempt's own, up to this one, and forgotten with them: the first two attempts of each of
+-- the last ten.
+local function watch_epochs(last)
+  for epoch = math.max(math.floor((attempt - 1) / 100) + 2, last - 9), last do
+    watch_forgotten((epoch - 1) * 100 + 1, (epoch - 1) * 100 + 2)
+  end
+end
+
 -- A dyno is stopped only when its attempt is closed as failed, timed out, superseded or cancelled.
 local function stop_dyno()
   if dyno and not death then redis.call('ZADD', KEYS[7], now, ARGV[17] .. '|' .. dyno) end
@@ -77,7 +85,10 @@ end
 local function settle(as, code, detail)
   if phase == 'backoff' then list_retrying(-1) end
   unwatch(as ~= 'succeeded' and phase == 'intent')
-  if as ~= 'succeeded' then watch_forgotten(dyno and attempt + 1 or attempt, attempt + 1) end
+  if as ~= 'succeeded' then
+    watch_forgotten(dyno and attempt + 1 or attempt, attempt + 1)
+    watch_epochs(tonumber(v[17] or '0'))
+  end
   redis.call('HSET', run, 'p:' .. t, as)
   redis.call('HINCRBY', run, 'd' .. s, 1)
   redis.call('HDEL', run, 'g:' .. t, 'x:' .. t, 'c:' .. t, 'dl:' .. t, 'r:' .. t, 'q:' .. t)
@@ -211,6 +222,7 @@ if v[17] then
   local first = (tonumber(v[17]) - 1) * 100 + 1
   if attempt < first then
     watch_forgotten(attempt, attempt)
+    watch_epochs(tonumber(v[17]) - 1)
     attempt = first
   end
 end

@@ -3,7 +3,8 @@
 -- of each run that needs somebody: id, state ('' when its record is gone), resource, seconds that it may take when it has taken
 -- longer (0: it has not), tasks that should move, tasks that wait for the launch budget, tasks that should move and
 -- have no job any more, 1 when all tasks have settled, 1 when the root job exists.
--- KEYS: live   ARGV: (unused), (unused), accepted before (ms), rank, milliseconds that a timer may be overdue, fields at most
+-- KEYS: live   ARGV: (unused), (unused), accepted before (ms), rank, milliseconds that a timer may be overdue, fields at most,
+-- milliseconds after which a launch of unknown fate is looked for by whoever is rung
 local p = string.match(KEYS[1], '^{[^}]*}')
 local late, most = tonumber(ARGV[5]), tonumber(ARGV[6])
 local scope = redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[3])
@@ -30,11 +31,14 @@ local function inspect(id)
         if phase == 'throttle' then throttled[#throttled + 1] = t end
         local new = phase == 'new'
         local deadline = r['dl:' .. t]
+        -- it has no deadline in the record, and who parked it may have done so by a clock that was ahead
+        local intent = phase == 'intent' and tonumber(string.match(r['i:' .. t] or '', '|(%d+)'))
         local moves = r.cancel
           or (r['o:' .. t] and phase ~= 'cool')
           or (r.failing and released and (new or phase == 'throttle' or phase == 'backoff'))
           or (new and s > 0 and ((i > 0 and released) or (i == 0 and begun)))
           or (deadline and now - tonumber(deadline) > late)
+          or (intent and now - intent > tonumber(ARGV[7]))
         if moves then due[#due + 1] = t end
         -- nothing but the task's own job has to move it: it may wait in a queue, but must not be missing there
         local turn = begun and (new or phase == 'throttle' or phase == 'intent' or (phase == 'await' and r['x:' .. t]))
@@ -47,6 +51,11 @@ local function inspect(id)
   local timeout = tonumber(r.timeout or '0')
   local expired = (timeout > 0 and not r.cancel and now - tonumber(r.at) > timeout) and timeout / 1000 or 0
   local root = open > 0 and 1 or redis.call('EXISTS', p .. ':finish:' .. id)
+  if open == 0 and root == 1 then
+    -- its retry comes a second after a failure; one that is farther off was put there by a clock that was ahead
+    local score = redis.call('ZSCORE', p .. ':finish:delayed', id)
+    if score and tonumber(score) / 4096 > now + late then wake(p .. ':finish:delayed', p .. ':finish:marker', id) end
+  end
   if state ~= 'accepted' and expired == 0 and #due + #throttled + #lost == 0 and root == 1 then return nil end
   return { id, state, r.resource or '', expired, due, throttled, lost, open == 0 and 1 or 0, root }
 end
