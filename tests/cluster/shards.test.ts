@@ -26,7 +26,8 @@ describe('the number of shards', () => {
     let layout: Layout = await openLayout({ redis: first.redis, wanted: 1, margin });
     /** All processes are replaced by ones with another number, over the same bucket. */
     const change = async (wanted: number) => {
-      layout = await openLayout({ redis: first.redis, wanted, margin });
+      // what was saved up to now was so by a clock that is ahead: the change is for what comes after that
+      layout = await openLayout({ redis: first.redis, wanted, margin: margin + first.cloud.ahead });
       await first.replaceEngine({ shards: layout.served(), layout });
       // what is saved from now on is what the change concerns
       first.cloud.ahead += 5_000;
