@@ -90,8 +90,8 @@ export async function exportBucket(deps: {
     }
   };
 
+  const running = new Set<Promise<void>>();
   try {
-    const running = new Set<Promise<void>>();
     for await (const file of reader.files(bucket, deps.prefix, signal)) {
       const work = one(file).finally(() => running.delete(work));
       running.add(work);
@@ -102,6 +102,8 @@ export async function exportBucket(deps: {
     await manifest.sync();
     await rm(join(folder, PARTS), { recursive: true, force: true });
   } finally {
+    // one that is broken off takes its part away, which the next export may be writing by then
+    await Promise.allSettled(running);
     await manifest.close();
   }
   return { fetched, kept, bytes, failed };
