@@ -9,7 +9,7 @@ import type { TaskPlan } from '../schema/workflow.ts';
 /** Seconds that a dyno may outlive its task's deadline before the platform ends it. */
 const TIDY_UP_S = 120;
 /** Seconds: the longest life of a one-off dyno, given to those that nobody waits for (heroku.md §2.2). */
-const LONGEST_LIFE_S = 86_400;
+export const LONGEST_LIFE_S = 86_400;
 
 /** Seconds after which the platform ends a dyno of the task. */
 export function timeToLiveOf(task: Pick<TaskPlan, 'no_output' | 'timeout'>): number {

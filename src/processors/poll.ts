@@ -10,6 +10,7 @@ import { readMarker } from '../schema/command.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import { LONGEST_LIFE_S } from './launch-order.ts';
 import { type Loop, startLoop } from './loop.ts';
 
 /** Dynos that one look of ordinary length covers; with more the looks become rarer, so that waiting stays cheap. */
@@ -20,12 +21,11 @@ const STOPS_PER_RESOURCE = 50;
 /** Stops of one resource that are under way at the same time: one that is not answered keeps the next ones waiting for ten seconds. */
 const STOPS_AT_ONCE = 5;
 /**
- * Milliseconds until a stop that Heroku refused is tried again, twice as long each time up to an hour, and after which it is given up: the longest life of a
- * one-off dyno (heroku.md §2.2). The refusal may be about a token that is just being replaced.
+ * Milliseconds until a stop that Heroku refused is tried again, twice as long each time up to an hour; it is given up after the longest life of a
+ * one-off dyno. The refusal may be about a token that is just being replaced.
  */
 const REFUSED_MS = 30_000;
 const REFUSED_MOST_MS = 3_600_000;
-const LONGEST_LIFE_MS = 86_400_000;
 /** Dynos of one look whose fate is written at the same time. */
 const NOTES_AT_ONCE = 100;
 /** Resources that are worked on at the same time. */
@@ -194,7 +194,7 @@ async function stopDyno(
 /** Notes a refusal; answers whether the stop is to be tried again. */
 function again(refusals: Refusals, member: string, now: number): boolean {
   const since = refusals.get(member)?.since ?? now;
-  if (now - since > LONGEST_LIFE_MS) return false;
+  if (now - since > LONGEST_LIFE_S * 1000) return false;
   refusals.set(member, { since, next: now + Math.min(Math.max(REFUSED_MS, now - since), REFUSED_MOST_MS) });
   return true;
 }

@@ -9,7 +9,7 @@ import { Failure } from '../schema/failures.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 import { findDyno } from './adopt.ts';
 import { LAUNCH_DEADLINE_MS, launch, NOT_AFTER_MS, prepare } from './launch.ts';
-import { timeToLiveOf } from './launch-order.ts';
+import { LONGEST_LIFE_S, timeToLiveOf } from './launch-order.ts';
 import { ask, giveBack, release, UNSURE_MS } from './launch-turn.ts';
 import { lookOnceMore } from './overdue.ts';
 
@@ -20,10 +20,10 @@ import { lookOnceMore } from './overdue.ts';
 const UNSEEN_MS = 2_000;
 const UNSEEN_MOST_MS = 15_000;
 /**
- * Milliseconds after which such a launch counts as lost although no list came. Where Heroku does not answer, the longest life of a one-off dyno
- * (heroku.md §2.2): an outage is nobody's fault. Where it refuses, which may last for ever: as long as the dyno itself may live, an hour at most.
+ * Milliseconds after which such a launch counts as lost although no list came. Where Heroku does not answer, the longest life of a one-off dyno:
+ * an outage is nobody's fault. Where it refuses, which may last for ever: as long as the dyno itself may live, an hour at most.
  */
-const UNSEEN_ENDS_MS = 86_400_000;
+const UNSEEN_ENDS_MS = LONGEST_LIFE_S * 1000;
 const REFUSED_ENDS_MS = 3_600_000;
 
 /** Milliseconds that a clock may be ahead of Redis' without being wrong; a busy process hears Redis' answers as late as that. */
