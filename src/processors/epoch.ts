@@ -8,7 +8,7 @@ import { Failure, messageOf } from '../schema/failures.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { type RecoveryDeps, recover, restoreRun } from './recovery.ts';
 import { sharedCall } from './shared-call.ts';
-import { beatsOf, below, hasTurnedBack, highestOf, serverOf, startedAnew, vouchedFor } from './signs-of-loss.ts';
+import { beatsOf, below, hasTurnedBack, highestOf, type Sight, serverOf, sightOf, startedAnew, vouchedFor } from './signs-of-loss.ts';
 
 /** Milliseconds between two beats: a loss that takes less than that from Redis may not be noticed as one. */
 const BEAT_MS = 250;
@@ -71,8 +71,7 @@ export interface EpochDeps extends RecoveryDeps {
 
 /** Beats until stopped. */
 export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } {
-  /** The highest beats seen, by place. */
-  let highest: readonly number[] = [];
+  let seen: Sight | undefined;
   let current: { epoch: number; since: number; server: string | undefined } | undefined;
   let witnessed = Number.NEGATIVE_INFINITY;
   /** The starts of Redis, by place, that were found whole last. */
@@ -87,9 +86,9 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   const read = async () => await (fresh() ? deps.epochs.peek() : deps.epochs.beat());
 
   /**
-   * `seen`: what this process saw before it was alone. undefined: another process is at it, or may be about to.
+   * `before`: what this process found before it was alone. undefined: another process is at it, or may be about to.
    */
-  const check = async (seen: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
+  const check = async (before: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
     const hold = await deps.watch.hold('epoch', ALONE_MS);
     if (hold === undefined) return undefined;
     try {
@@ -97,7 +96,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       // asked after the witness was read: what was seen before may be older than a witness of another process, or than the
       // recovery that it has just made
       const found = await read();
-      const behind = turnedBack && found.epoch === seen.epoch;
+      const behind = turnedBack && found.epoch === before.epoch;
       if (witness === undefined) {
         if (found.epoch === undefined) await deps.epochs.raise(1, beatsOf(found), found.since);
         await note(found.epoch ?? 1, found.since, beatsOf(found), serverOf(found));
@@ -150,7 +149,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const goesOn = witness.recovering === true && (found.epoch ?? 0) < witness.epoch;
     const epoch = goesOn ? witness.epoch : Math.max(witness.epoch, found.epoch ?? 0) + 1;
     const server = serverOf(found);
-    const expected = highestOf(beatsOf(witness), highest);
+    const expected = highestOf(beatsOf(witness), seen?.beats ?? []);
     const beats = highestOf(expected, beatsOf(found)).map((beat) => beat + AHEAD);
     const since = await deps.clock();
     deps.log.error({ epoch, found: beatsOf(found), expected, goesOn }, 'Redis has lost data');
@@ -168,21 +167,20 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     await deps.onRaised();
   };
 
-  /** What stands while Redis has just been started anew: nobody counts past what others saw before they had the time to tell. */
-  const settlingState = async (): Promise<StoreState | undefined> => {
-    if (fresh()) return undefined;
-    const found = await deps.epochs.peek();
-    return startedAnew(found, known).some(({ seconds }) => seconds < SETTLE_S) ? found : undefined;
-  };
+  /** Whether Redis has just been started anew: nobody counts past what others saw before they had the time to tell. */
+  const isSettling = (found: StoreState) => startedAnew(found, known).some(({ seconds }) => seconds < SETTLE_S);
 
   const look = async (): Promise<void> => {
     const breaks = deps.epochs.breaks();
-    const young = breaks === wholeAfter ? undefined : await settlingState();
-    const found = young ?? (await read());
-    const settling = young !== undefined;
+    const peeked = breaks === wholeAfter || fresh() ? undefined : await deps.epochs.peek();
+    const counts = !fresh() && (peeked === undefined || !isSettling(peeked));
+    const found = peeked !== undefined && !counts ? peeked : await read();
+    const turnedBack = hasTurnedBack(found, seen, counts);
+    // who waits sees what others count meanwhile, and can tell when that is lost
+    if (!turnedBack) seen = sightOf(found, seen);
+    // what breaks off is sent again: even one that was sure of Redis may have counted at another start of it
+    if (isSettling(found) && !turnedBack && found.epoch !== undefined) return;
     const restarted = startedAnew(found, known).length > 0;
-    const turnedBack = hasTurnedBack(found, { known, beats: highest, counted: !settling });
-    if (settling && !turnedBack && found.epoch !== undefined) return;
     // a process that found Redis whole never yet knows nothing: for it, all may be lost
     const doubtful = found.epoch === undefined || turnedBack || restarted || fresh();
     let state: StoreState | undefined = found;
@@ -201,7 +199,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;
     // whoever began the epoch has put back what was lost of the layout
     if (current !== undefined && state.epoch !== current.epoch) await deps.layout.refresh();
-    highest = highestOf(highest, beatsOf(state));
+    seen = sightOf(state, seen);
     current = { epoch: state.epoch, since: state.since, server: serverOf(state) };
     known = state.places.map(({ start }) => start);
     wholeAfter = breaks;

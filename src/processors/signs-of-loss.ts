@@ -34,22 +34,29 @@ export function startedAnew({ places }: StoreState, known: readonly string[] | u
   return places.filter(({ start }, i) => start !== '' && known?.[i] !== undefined && start !== known[i]);
 }
 
+/** What a process saw of Redis last, by place: the count, and the start of the server at which it was counted on. */
+export interface Sight {
+  readonly starts: readonly string[];
+  readonly beats: readonly number[];
+}
+
+/** What is known of Redis after `found`, which is no less than was seen `before`. */
+export function sightOf(found: StoreState, before: Sight | undefined): Sight {
+  // a start at which nobody has counted yet is in no list: it would be missing there later as one that was lost
+  return { starts: found.places.map(({ starts }) => starts.at(-1)?.start ?? ''), beats: highestOf(before?.beats ?? [], beatsOf(found)) };
+}
+
 /**
- * Whether Redis has less than this process saw of it: `beats`, at the starts `known`. That is so as well where a start since then was found with
- * less, and others have counted past it. `counted`: this process has just counted on. One that is fresh saw nothing.
+ * Whether Redis has less than this process saw of it. That is so as well where a start since then was found with less, and others have counted
+ * past it. `counted`: this process has just counted on. One that saw nothing yet cannot tell.
  */
-export function hasTurnedBack(
-  found: StoreState,
-  seen: { readonly known: readonly string[] | undefined; readonly beats: readonly number[]; readonly counted: boolean },
-): boolean {
-  const anew = startedAnew(found, seen.known);
-  return (
-    seen.known !== undefined &&
-    found.places.some((place, i) => {
-      const before = seen.beats[i] ?? 0;
-      if (seen.counted ? place.beat <= before : place.beat < before) return true;
-      const since = place.starts.slice(place.starts.findIndex(({ start }) => start === seen.known?.[i]) + 1);
-      return anew.includes(place) && since.some(({ beat }) => beat < before);
-    })
-  );
+export function hasTurnedBack(found: StoreState, seen: Sight | undefined, counted: boolean): boolean {
+  if (seen === undefined) return false;
+  const anew = startedAnew(found, seen.starts);
+  return found.places.some((place, i) => {
+    const before = seen.beats[i] ?? 0;
+    if (counted ? place.beat <= before : place.beat < before) return true;
+    const since = place.starts.slice(place.starts.findIndex(({ start }) => start === seen.starts[i]) + 1);
+    return anew.includes(place) && since.some(({ beat }) => beat < before);
+  });
 }

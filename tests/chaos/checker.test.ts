@@ -559,6 +559,21 @@ describe('the checker', () => {
     expect(seenOf(draft, 'I18')).toMatchObject({ 'processes that gave up while their ways were broken': 1 });
   });
 
+  it('counts from the last time that Redis was away before work went on', () => {
+    const draft = sound();
+    draft.ledger.push(faultAt(T0 - 90_000, T0 - 80_000, 'F1'));
+    expect(verdicts(draft)['I18']).toBe('violated');
+    draft.ledger.push(faultAt(T0 - 60_000, T0 - 20_000, 'F5'));
+    expect(verdicts(draft)['I18']).toBe('held');
+    expect(seenOf(draft, 'I18')).toMatchObject({ 'faults with Redis away again before work went on': 1 });
+    draft.ledger.pop();
+    draft.ledger.push(faultAt(T0 - 60_000, T0 - 50_000, 'F5'));
+    expect(verdicts(draft)['I18']).toBe('violated');
+    draft.ledger.pop();
+    draft.ledger.push(faultAt(T0 - 60_000, T0 - 20_000, 'F1'));
+    expect(verdicts(draft)['I18']).toBe('violated');
+  });
+
   it('lets as many launches be as the budget gives in that time', () => {
     const draft = sound();
     for (let n = 0; n < 100; n += 1) draft.ledger.push(ledgerCall(T0 + 300_000 + 100 * n));

@@ -152,6 +152,68 @@ it('a worker that saw nothing of what was lost waits for those that did', async 
   expect(await seer.connection.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
+it('a count that is sent again to another start of Redis vouches for nothing before those that saw more can tell', async () => {
+  const { redis, worker, raised, witness } = await start();
+  const [away, blinded] = await Promise.all([startRedisProxy(redis.socket), startRedisProxy(redis.socket)]);
+  ends.push(away.close, blinded.close);
+  const seer = worker('seer', { socket: away.socket });
+  const blind = worker('blind', { socket: blinded.socket });
+  await until('both are sure', () => seer.whole() !== undefined && blind.whole() !== undefined);
+  blinded.hold();
+  await until('a count of the blind one to be on its way', () => blinded.held() > 0);
+  const rollBack = await redis.remember();
+  const eye = connect({ socket: redis.socket }, () => {});
+  ends.push(() => eye.disconnect());
+  const beat = async () => Number(await eye.hget(STORE_KEY, 'beat'));
+  const before = await beat();
+  await until('beats that only one sees', async () => (await beat()) >= before + 2);
+  away.hold();
+  await until('the seer to be held up', () => away.held() > 0);
+  const { server } = witness();
+  await rollBack();
+  blinded.release();
+  await until('the count to arrive again', async () => (await beat()) > before);
+  const fresh = worker('fresh');
+  const up = async () => Number(/uptime_in_seconds:(\d+)/.exec(await eye.info('server'))?.[1]);
+  await until('the others had time to look', async () => (await up()) >= 3);
+  expect(witness().server).toBe(server);
+  expect(fresh.whole()).toBeUndefined();
+  away.release();
+  await until('all are sure again', () => [seer, blind, fresh].every((each) => each.whole() !== undefined), 30_000);
+  expect(raised).toEqual(['seer']);
+});
+
+it('a worker that waits for a Redis that was started anew tells when it loses what others count meanwhile', async () => {
+  const { redis, cloud, worker, raised } = await start({ fsync: 'always' });
+  const proxy = await startRedisProxy(redis.socket);
+  ends.push(proxy.close);
+  const waits = worker('waits', { socket: proxy.socket });
+  const leaves = worker('leaves');
+  await until('both are sure', () => waits.whole() !== undefined && leaves.whole() !== undefined);
+  proxy.hold();
+  await until('the one to be held up', () => proxy.held() > 0);
+  await leaves.stop();
+  await redis.crashAndRestart();
+  let dead = false;
+  const fresh = worker('fresh', {
+    store: { put: async (...args) => (dead ? await Promise.reject(new Error('killed')) : await cloud.store.put(...args)) },
+  });
+  await until('one that finds what was left to go on', () => fresh.whole() !== undefined);
+  const beat = async () => Number(await fresh.connection.hget(STORE_KEY, 'beat'));
+  proxy.release();
+  await until('the one that waits to be back', () => waits.connection.status === 'ready');
+  const rollBack = await redis.remember();
+  const before = await beat();
+  await until('beats that are seen by one that waits', async () => (await beat()) >= before + 4);
+  expect(waits.whole()).toBeUndefined();
+  dead = true;
+  await fresh.stop();
+  fresh.connection.disconnect();
+  await rollBack();
+  await until('the other to be sure', () => waits.whole() !== undefined, 30_000);
+  expect(raised).toEqual(['waits']);
+});
+
 it('a worker that starts on a Redis that was rolled back does not count past what another one saw', async () => {
   const { redis, cloud, worker, raised } = await start();
   let dead = false;

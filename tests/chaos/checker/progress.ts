@@ -6,6 +6,8 @@ import { type Finding, look } from './verdict.ts';
 const RESUME_MS = 30_000;
 /** The same on a machine that was too busy for its processes. */
 const BUSY_RESUME_MS = 180_000;
+/** Faults that take Redis from all workers: each of them begins the thirty seconds anew, and is judged by itself. */
+const STORE = ['F5', 'F6', 'F7', 'F9'];
 /** What a worker does; what the driver or an upload does to a run is none of it. */
 const WORK = ['launched', 'adopted', 'output', 'succeeded', 'failed', 'retry'];
 /** Faults by which a worker may find that it can do nothing any more, and end itself, within so many milliseconds. */
@@ -41,11 +43,18 @@ export function workResumes(file: CaseFile): Finding {
   for (const fault of file.faults) {
     if (fault.live === 0 || fault.until > calm) continue;
     const next = moments.find((t) => t > fault.until);
-    i.holds(
-      'faults with live work',
-      next !== undefined && next - fault.until <= (file.busy(fault.until, next) ? BUSY_RESUME_MS : RESUME_MS),
-      () => `after ${fault.fault} (${fault.detail}) no task got on for ${next === undefined ? 'ever' : `${next - fault.until} ms`}`,
+    const inTime = next !== undefined && next - fault.until <= (file.busy(fault.until, next) ? BUSY_RESUME_MS : RESUME_MS);
+    const again = file.faults.some(
+      ({ fault: what, t, until }) => STORE.includes(what) && t > fault.t && until > fault.until && t <= fault.until + RESUME_MS,
     );
+    // of several that follow each other the last one has nobody to wait for
+    if (!inTime && again) i.saw('faults with Redis away again before work went on');
+    else
+      i.holds(
+        'faults with live work',
+        inTime,
+        () => `after ${fault.fault} (${fault.detail}) no task got on for ${next === undefined ? 'ever' : `${next - fault.until} ms`}`,
+      );
   }
   const redisAway = (from: number, to: number) =>
     file.lost(from, to) || file.faults.some(({ t, until, fault }) => t <= to && until >= from && WAYS.includes(fault));
