@@ -15,6 +15,8 @@ const HEAD_DEADLINE_MS = 3_000;
 const LIST_DEADLINE_MS = 3_000;
 /** Milliseconds from a dyno's creation to the recorded launch at most: the POST's deadline and a clock's difference. */
 const LAUNCH_SLACK_MS = 15_000;
+/** Graces that the queue is waited for at most: what stays in it longer (an event that cannot be decided, of anybody) has nothing to do with the task. */
+const MOST_GRACES = 30;
 /** Milliseconds for reading how a dyno ended; without an answer the verdict does without it. */
 const LOG_DEADLINE_MS = 1_500;
 
@@ -24,10 +26,12 @@ export interface OverdueDeps {
   readonly store: ObjectStore;
   readonly platform: DynoPlatform;
   /**
-   * Whether no event is on its way any more. Given where the queue can tell (the local cloud): a grace then lasts at
-   * least until that. On AWS an event may not even be in the queue yet, so the grace is a length of time.
+   * Whether no event is on its way any more. Given where the queue can tell (the local cloud): a grace then lasts until that, and thirty graces at
+   * most. On AWS an event may not even be in the queue yet, so the grace is a length of time.
    */
   readonly drained?: () => Promise<boolean>;
+  /** Milliseconds of a grace. */
+  readonly graceMs: number;
   readonly log: Log;
 }
 
@@ -44,7 +48,7 @@ export async function lookOnceMore(
   const resource = await deps.resources.get(overdue.resource);
   if (resource === undefined) return { code: 'exited_without_output', detail: 'the add-on is not installed any more' };
   if (task.no_output) return await lookAtDyno(deps, overdue, resource, gone);
-  if (gone && !(await isDrained(deps, ref))) return 'extend';
+  if (gone && waitedFor(decision) < MOST_GRACES * deps.graceMs && !(await isDrained(deps, ref))) return 'extend';
   const output = await lookForOutput(deps, ref, resource);
   if (output === 'found') return undefined;
   // before the deadline nothing is lost by asking S3 again
@@ -80,6 +84,12 @@ async function lookAtDyno(
   const dyno = await deps.runs.dynoOf(ref);
   await deps.runs.observe({ ref, resource: resourceId, attempt: decision.attempt, kind: 'up', dynoId: dyno?.id ?? '', noOutput: true });
   return undefined;
+}
+
+/** Milliseconds since the dyno's end was seen, however often the grace was extended (enter.lua). */
+function waitedFor({ detail, now }: Decision): number {
+  const [, last, first] = /^(\d+)\|(?:(\d+)\|)?/.exec(detail) ?? [];
+  return now - Number(first ?? last ?? now);
 }
 
 /** Where the queue cannot tell, a grace is only a length of time. A queue that does not answer is not drained. */

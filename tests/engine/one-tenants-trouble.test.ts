@@ -40,6 +40,10 @@ async function start(
         await dyno.output(5);
         return dyno.accept('up');
       },
+      crash: (dyno) => {
+        dyno.exit(5, 3);
+        return dyno.accept();
+      },
       unknown: (dyno) => {
         if (dyno.post.attempt > 1) return dyno.accept('up');
         late = dyno;
@@ -316,4 +320,18 @@ it('a task that has asked for its launch and did not write yet that it waits kee
   expect((await engine.runs.launchesOf([ref])).get(ref.id)).toBeUndefined();
   await engine.redis.hset(keys.run(run), 'dl:0.0', Date.now() - 1_000);
   expect((await engine.runs.launchesOf([ref])).get(ref.id)).toBe('waits');
+});
+
+it('an event that cannot be decided keeps nobody waiting for the verdict on a dyno that has ended', async () => {
+  const { engine, a, b, uploadTo } = await start(() => ({}), { graceMs: 20, pollMs: 20 });
+  const { head } = engine.cloud.store;
+  engine.cloud.store.head = async (bucket, ...rest) => {
+    if (bucket === a.bucket) throw new Failure('s3_unavailable', 'HEAD: HTTP 503.');
+    return await head(bucket, ...rest);
+  };
+  uploadTo(a, task('ok'));
+  const run = await engine.ended(uploadTo(b, task('crash')), 30_000);
+  expect(run.state).toBe('failed');
+  expect(run.steps[0]?.tasks[0]?.error?.code).toBe('exited_without_output');
+  expect(await engine.cloud.queue.drained('')).toBe(false);
 });

@@ -177,7 +177,10 @@ if phase == 'await' then
   if death then due = math.min(deadline, tonumber(string.match(death, '^%d+')) + grace) end
   if now < due then return reply('park', due - now) end
   if ARGV[15] == 'extend' and death and now < deadline then
-    death = now .. '|' .. string.match(death, '^%d+|(.*)$')
+    -- when it was seen first stays beside it: who asks again must know for how long already
+    local first, kind = string.match(death, '^%d+|(%d+)|(.*)$')
+    if not first then first, kind = string.match(death, '^(%d+)|(.*)$') end
+    death = now .. '|' .. first .. '|' .. kind
     redis.call('HSET', run, 'x:' .. t, death)
     return reply('park', math.min(deadline - now, tonumber(ARGV[14])))
   end
