@@ -752,6 +752,12 @@ describe('the checker', () => {
     ],
     [
       'I18',
+      'a dyno ends without output, all is calm and nobody judges it for a minute',
+      (draft: Draft) =>
+        runIn(draft, 'r0-bad').history.push([T0 + 101_000, 'exited', '0.0', 1, 'crashed'], [T0 + 160_000, 'failed', '0.0', 1, '']),
+    ],
+    [
+      'I18',
       'a worker ends that nobody killed',
       (draft: Draft) => draft.ledger.push({ kind: 'exit', t: T0 + 500, worker: 'worker-2', how: '1', served: true }),
     ],

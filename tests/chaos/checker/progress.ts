@@ -6,6 +6,8 @@ import { type Finding, look } from './verdict.ts';
 const RESUME_MS = 30_000;
 /** The same on a machine that was too busy for its processes. */
 const BUSY_RESUME_MS = 180_000;
+/** Graces for which an output's event is waited for at most, where the queue is never empty. */
+const MOST_GRACES = 30;
 /** Faults that take Redis from all workers: each of them begins the thirty seconds anew, and is judged by itself. */
 const STORE = ['F5', 'F6', 'F7', 'F9'];
 /** What a worker does; what the driver or an upload does to a run is none of it. */
@@ -70,6 +72,20 @@ export function workResumes(file: CaseFile): Finding {
         late <= (file.busy(due, success) ? BUSY_RESUME_MS : RESUME_MS),
         () => `${task.id} had its output for ${late} ms before it succeeded`,
       );
+  }
+  for (const task of file.runs.flatMap(({ tasks }) => tasks)) {
+    for (const [t, what, , attempt] of task.entries) {
+      if (what !== 'exited') continue;
+      const judged = task.entries.find(([at, then, , of]) => at >= t && of === attempt && (then === 'failed' || then === 'retry'))?.[0];
+      // while faults go on, and what they left, an event of its output may be on its way for long
+      if (judged === undefined || judged < calm) continue;
+      const late = judged - Math.max(t, calm) - MOST_GRACES * file.evidence.settings.grace;
+      i.holds(
+        'dynos that ended without output',
+        late <= (file.busy(Math.max(t, calm), judged) ? BUSY_RESUME_MS : RESUME_MS),
+        () => `the end of ${task.id}/${attempt} was judged ${judged - Math.max(t, calm)} ms after it was seen`,
+      );
+    }
   }
   for (const { t, worker, how, served, cause } of file.of('exit')) {
     const mine = ({ fault, detail }: { fault: string; detail: string }) =>
