@@ -31,6 +31,7 @@ export function createLaunch(access: HerokuAccess & { readonly now: () => number
       const { response, body } = await within(options, options.deadline, async (signal) => {
         const token = await tokenFor(access, app);
         signal.throwIfAborted();
+        if (options.mayStill?.() === false) throw new Error('it came too late');
         sent.token = token;
         return post(access, token, app, order, signal, sent);
       });

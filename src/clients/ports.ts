@@ -175,8 +175,12 @@ export interface DynoEnd {
 }
 
 export interface DynoPlatform {
-  /** Sent once, never retried. Never throws: what is not accepted or refused is unknown. */
-  launch(app: string, order: LaunchOrder, options: { signal?: AbortSignal; deadline: number }): Promise<LaunchOutcome>;
+  /** Sent once, never retried. Never throws: what is not accepted or refused is unknown. `mayStill` is asked last before it is sent. */
+  launch(
+    app: string,
+    order: LaunchOrder,
+    options: { signal?: AbortSignal; deadline: number; mayStill?: () => boolean },
+  ): Promise<LaunchOutcome>;
   list(app: string, options?: CallOptions): Promise<readonly Dyno[]>;
   /** Idempotent: a dyno that is gone is stopped. */
   stop(app: string, dyno: string, options?: CallOptions): Promise<void>;

@@ -42,6 +42,7 @@ import { createPlanLimits } from './plan-limits.ts';
 import { startPolling } from './poll.ts';
 import { retentionOf } from './retention.ts';
 import { sharedCall } from './shared-call.ts';
+import { createSilences } from './stops.ts';
 import { startSweeping } from './sweep.ts';
 import { createTaskProcessor } from './task.ts';
 import { waitAtMost } from './wait-at-most.ts';
@@ -144,6 +145,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
   const granting = startGranting({ budget, runs, failpoint, log });
 
+  const silences = createSilences({ now });
   const loops = shards.map((shard) => {
     const watch = createWatch({ redis, shard });
     const planner = planners[shard];
@@ -155,6 +157,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         resources,
         platform: { ...options.platform, list: lists.seen },
         charged: platform,
+        silences,
         mayLook,
         watch,
         pollMs: options.pollMs,

@@ -35,7 +35,8 @@ export function startGranting(deps: GrantDeps): Loop {
             const ref = refOf(task);
             const wanted = ref !== undefined && (await deps.runs.granted(ref));
             deps.failpoint('grant.told');
-            if (!wanted) await deps.budget.release({ account, resource, task }, true);
+            // by now another grant of the task may have been given, and used
+            if (!wanted) await deps.budget.release({ account, resource, task }, true, true);
           }),
         );
         if (again !== undefined) next = Math.min(next, again);

@@ -37,7 +37,7 @@ export async function launch(
   activation.budget = '';
   const found = activation.launchable ?? deps.resources.launchable(resource);
   activation.launchable = undefined;
-  const refuse = async (kind: 'heal' | 'unsent' | 'final', delay: number, detail: string, sent = false) => {
+  const refuse = async (kind: 'heal' | 'unsent' | 'held' | 'final', delay: number, detail: string, sent = false) => {
     await release(deps, activation, !sent);
     await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
     deps.failpoint('task.refused');
@@ -54,7 +54,7 @@ export async function launch(
     return await refuse('heal', healAfter(deps), 'Its credentials would end before its deadline: they are not rotated yet.');
   const held = deps.ownLimits.left(resource);
   if (held > 0)
-    return await refuse('heal', Math.ceil(held) + healAfter(deps), 'The Heroku account whose token starts its dynos has no calls left.');
+    return await refuse('held', Math.ceil(held) + healAfter(deps), 'The Heroku account whose token starts its dynos has no calls left.');
   if (commands === 'procfile') {
     const fault = await deps.checkCommand(order.app, task.cmd);
     if (fault?.wait === true) return await refuse('heal', healAfter(deps), fault.message);
@@ -65,12 +65,17 @@ export async function launch(
   // The line before the send: an activation that slept since its decision may no longer be the one that counts.
   if (deps.monotonic() - asked > NOT_AFTER_MS) return await refuse('heal', 0, 'The launch came too late and was not sent.');
   if (deps.whole() !== activation.whole) return await refuse('heal', UNSURE_MS, 'The connection to Redis broke; the launch was not sent.');
-  const outcome: LaunchOutcome = await deps.platform.launch(order.app, order, { deadline: LAUNCH_DEADLINE_MS });
+  const outcome: LaunchOutcome = await deps.platform.launch(order.app, order, {
+    deadline: LAUNCH_DEADLINE_MS,
+    // getting the token may take a while
+    mayStill: () => !heard.cancel && deps.monotonic() - asked <= NOT_AFTER_MS && deps.whole() === activation.whole,
+  });
   deps.failpoint('task.posted');
   const facts = { taskId: ref.id, attempt, runId: ref.runId };
   switch (outcome.outcome) {
     case 'accepted': {
       const { dyno } = outcome;
+      if (order.byCustomer) deps.ownLimits.free(resource);
       const up = dyno.state === 'up';
       deps.log.info({ ...facts, dyno: dyno.name, dynoId: dyno.id }, 'launched a dyno');
       const result = await deps.runs.launched({
@@ -94,8 +99,8 @@ export async function launch(
       const wait = outcome.retryAfter === undefined ? undefined : outcome.retryAfter * 1000;
       if (outcome.status === TOO_MANY_REQUESTS) {
         // a customer's token is of the customer's account, of which nobody else's launches are made
-        if (order.byCustomer) deps.ownLimits.hold(resource, wait ?? THROTTLED_MS);
-        else await deps.budget.observe(account, { waitMs: wait ?? THROTTLED_MS });
+        if (order.byCustomer) return await refuse('held', Math.ceil(deps.ownLimits.hold(resource, wait)) + healAfter(deps), words, true);
+        await deps.budget.observe(account, { waitMs: wait ?? THROTTLED_MS });
       }
       return await refuse(outcome.heal ? 'heal' : 'final', Math.ceil(wait ?? healAfter(deps)), words, true);
     }
@@ -106,6 +111,7 @@ export async function launch(
   }
 }
 
-function healAfter(deps: TaskDeps): number {
+/** Milliseconds until a launch that time heals is tried again. */
+export function healAfter(deps: Pick<TaskDeps, 'random'>): number {
   return Math.ceil(HEAL_MIN_MS + deps.random() * HEAL_SPREAD_MS);
 }

@@ -8,7 +8,7 @@ import { readTaskJob } from '../queues/tree.ts';
 import { Failure } from '../schema/failures.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 import { findDyno } from './adopt.ts';
-import { LAUNCH_DEADLINE_MS, launch, NOT_AFTER_MS, prepare } from './launch.ts';
+import { healAfter, LAUNCH_DEADLINE_MS, launch, NOT_AFTER_MS, prepare } from './launch.ts';
 import { LONGEST_LIFE_S, timeToLiveOf } from './launch-order.ts';
 import { ask, giveBack, release, UNSURE_MS } from './launch-turn.ts';
 import { lookOnceMore } from './overdue.ts';
@@ -100,9 +100,13 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
     switch (decision.action) {
       case 'gone':
         return 'gone';
-      case 'ask':
+      case 'ask': {
+        // what the record says it was held back for goes on: neither the budget nor its history hears of it again
+        const held = decision.detail === 'backoff' ? deps.ownLimits.left(resource) : 0;
+        if (held > 0) return await park(deps, activation, { ...decision, ms: Math.ceil(held) + healAfter(deps) }, false);
         if (!(await ask(deps, activation))) return await park(deps, activation, { ...decision, ms: UNSURE_MS }, false);
         break;
+      }
       case 'settled':
         deps.failpoint('task.settled');
         await release(deps, activation, false);

@@ -82,8 +82,11 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
   const call = async (name: ScriptName, account: string, args: readonly (string | number)[]): Promise<unknown> =>
     await runScript(redis, name, [budgetKey(account)], [perHour, burst, ...args]);
 
-  const release = async ({ account, resource, task }: Omit<LaunchRequest, 'concurrency'>, refund: boolean): Promise<boolean> =>
-    Number(await call('budget-release', account, [task, resource, refund ? 1 : 0])) === 1;
+  const release = async (
+    { account, resource, task }: Omit<LaunchRequest, 'concurrency'>,
+    refund: boolean,
+    unused = false,
+  ): Promise<boolean> => Number(await call('budget-release', account, [task, resource, refund ? 1 : 0, unused ? 1 : 0])) === 1;
 
   return {
     /** Asks for a launch. `granted`: make it at once, or release it. `queued`: the task is rung when its turn comes. */
@@ -95,7 +98,7 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
       return answer === 'granted' ? 'granted' : 'queued';
     },
 
-    /** Gives up a place or a grant. `refund`: nothing was sent. Answers whether somebody waits for what became free. */
+    /** Gives up a place or a grant. `refund`: nothing was sent. `unused`: only a grant that nobody has used yet. Answers whether somebody waits for what became free. */
     release,
 
     /**

@@ -1,9 +1,14 @@
 // Errors by which Redis says that it takes nothing at the moment, whatever it is asked: it is read-only (a failover), full, loading its data, or away.
 
 const REFUSALS = /^(READONLY|OOM|MISCONF|LOADING|BUSY|UNBLOCKED|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|EXECABORT)\b/;
+/** What ioredis says without a name of its own: it gave up to look for the node of a cluster that has the slot. */
+const AWAY_WORDS = ['Connection is closed.', 'Too many Cluster redirections.'];
 const AWAY = ['MaxRetriesPerRequestError', 'AbortError', 'ClusterAllFailedError'];
 
 /** Whether the error says nothing of what was asked, and everything of Redis just now: the same may succeed later. */
 export function isRedisOutage(error: unknown): boolean {
-  return error instanceof Error && (AWAY.includes(error.name) || REFUSALS.test(error.message) || error.message === 'Connection is closed.');
+  return (
+    error instanceof Error &&
+    (AWAY.includes(error.name) || REFUSALS.test(error.message) || AWAY_WORDS.some((words) => error.message.startsWith(words)))
+  );
 }

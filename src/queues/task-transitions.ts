@@ -122,7 +122,7 @@ export function createTaskTransitions(deps: { redis: Redis }) {
       ref: TaskRef;
       resource: string;
       attempt: number;
-      kind: 'heal' | 'unsent' | 'final' | 'lost';
+      kind: 'heal' | 'unsent' | 'held' | 'final' | 'lost';
       delay: number;
       retries: number;
       code: 'launch_refused' | 'launch_unknown' | 'launch_lost';

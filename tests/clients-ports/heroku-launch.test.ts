@@ -218,6 +218,17 @@ describe('a launch that never left', () => {
     expect(await launch()).toMatchObject({ outcome: 'unknown', unsent: true, cause: expect.stringContaining('ECONNREFUSED') });
   });
 
+  it('is not sent by whoever may not send it any more when the token has come', async () => {
+    const token = Promise.withResolvers<string>();
+    let may = true;
+    const { platform, requests } = await setup(() => undefined, { token: () => token.promise });
+    const outcome = platform.launch('app', ORDER, { deadline: 10_000, mayStill: () => may });
+    may = false;
+    token.resolve('t');
+    expect(await outcome).toMatchObject({ outcome: 'unknown', unsent: true });
+    expect(requests).toEqual([]);
+  });
+
   it('no token to be had: unknown, unsent, and no POST', async () => {
     const { launch, requests } = await setup(() => undefined, { token: () => Promise.reject(new Error('the vault is sealed')) });
     expect(await launch()).toEqual({ outcome: 'unknown', cause: 'not sent: the vault is sealed', unsent: true });

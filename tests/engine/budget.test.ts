@@ -44,6 +44,16 @@ async function setup(overrides: Partial<EngineOptions> = {}, more: Record<string
   return { ...engine, budget };
 }
 
+/** A budget without an engine, which would hand out the grants of every account; five launches are saved up, the sixth has no token before a second has passed. */
+async function lone() {
+  const server = await startRedis();
+  const redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
+  cleanups.push(server.stop, async () => await Promise.resolve(redis.disconnect()));
+  const budget = createBudget({ redis, perHour: PER_SECOND, log: { debug() {}, info() {}, warn() {}, error() {} } });
+  const of = (task: string) => ({ account: 'lone', resource: 'r', task, concurrency: 0 });
+  return { redis, budget, of };
+}
+
 /** Most of the times that lie within any window of `ms`. */
 function mostWithin(times: readonly number[], ms: number): number {
   const sorted = [...times].sort((a, b) => a - b);
@@ -220,13 +230,7 @@ describe('resources', () => {
 
 describe('what is lost on the way', () => {
   it('a grant that nobody uses comes back with its token and its place', async () => {
-    // no engine: it would hand out the grants of every account
-    const server = await startRedis();
-    const redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
-    cleanups.push(server.stop, async () => await Promise.resolve(redis.disconnect()));
-    // five are saved up at any rate; at this one the sixth has no token before a second has passed
-    const budget = createBudget({ redis, perHour: PER_SECOND, log: { debug() {}, info() {}, warn() {}, error() {} } });
-    const of = (task: string) => ({ account: 'lone', resource: 'r', task, concurrency: 0 });
+    const { budget, of } = await lone();
     const answers = [];
     for (let i = 0; i < 8; i += 1) answers.push(await budget.request(of(`r0-x.0.${i}`)));
     expect(answers).toEqual(['granted', 'granted', 'granted', 'granted', 'granted', 'queued', 'queued', 'queued']);
@@ -238,6 +242,21 @@ describe('what is lost on the way', () => {
     expect(again).toEqual({ task: 'r0-x.0.5', resource: 'r' });
     expect(await budget.request(of('r0-x.0.5'))).toBe('granted');
     expect((await budget.state('lone')).returned).toBeGreaterThanOrEqual(1);
+  });
+
+  it('a grant that was given again and used is not given back by who gave it first, and is late', async () => {
+    const { budget, of, redis } = await lone();
+    for (let i = 0; i < 6; i += 1) await budget.request(of(`r0-x.0.${i}`));
+    const task = 'r0-x.0.5';
+    const grant = () => until('a grant', async () => (await budget.grant('lone')).grants.find((one) => one.task === task));
+    await grant();
+    await grant();
+    expect(await budget.request(of(task))).toBe('granted');
+    const { returned } = await budget.state('lone');
+    // the answer to the first ring came that late
+    await budget.release(of(task), true, true);
+    expect((await budget.state('lone')).returned).toBe(returned);
+    expect(await redis.zscore(`${budgetKey('lone')}:held:r`, task)).not.toBeNull();
   });
 
   it('a task that lost its place in the list is rung by the sweep and asks again', async () => {

@@ -161,6 +161,28 @@ describe('a dyno list that does not come', () => {
   });
 });
 
+it('a list that hangs holds a few places among the activations of a worker, not all', async () => {
+  const hanging = Promise.withResolvers<readonly []>();
+  let lists = 0;
+  const { engine, a, b, uploadTo } = await start(
+    (platform, appOfA) => ({
+      list: async (app, options) => {
+        if (app !== appOfA()) return await platform.list(app, options);
+        lists += 1;
+        return await hanging.promise;
+      },
+    }),
+    { ...SOON_LOST, taskConcurrency: 10, pollMs: 3_600_000 },
+  );
+  uploadTo(a, group(20, 'unknown'));
+  await until('a list', () => lists > 0);
+  try {
+    for (let n = 0; n < 3; n += 1) expect((await engine.ended(uploadTo(b, task('ok'), task('ok')), 20_000)).state).toBe('succeeded');
+  } finally {
+    hanging.resolve([]);
+  }
+});
+
 describe('the share of looks', () => {
   /** A platform that answers as `list` does, where looks at others use up their share. */
   const usedUp = (list: () => Promise<readonly []>) => {
@@ -177,8 +199,24 @@ describe('the share of looks', () => {
       },
       monotonic: () => seen.now,
     });
-    return { seen, of: (age: number) => lists.of({ app: 'app', resource: 'r', age }), look: () => lists.seen('app') };
+    return { seen, of: (age: number) => lists.of({ app: 'app', resource: 'r', age }), look: (app = 'app') => lists.seen(app) };
   };
+
+  it('pays once for a list that many need at the same time', async () => {
+    const { seen, of } = usedUp(async () => await Promise.resolve([]));
+    const answers = await Promise.all(Array.from({ length: 50 }, () => of(30_000)));
+    expect(seen).toMatchObject({ lists: 1, charged: 1 });
+    expect(answers).toContainEqual([]);
+  });
+
+  it('leaves no list of an app at which nobody looks any more', async () => {
+    const { seen, of, look } = usedUp(async () => await Promise.resolve([]));
+    await look();
+    seen.now = 121_000;
+    await look('another');
+    await of(3_600_000);
+    expect(seen.lists).toBe(3);
+  });
 
   it('keeps nobody from a list for ever, also where looks at others use it up', async () => {
     const { seen, of } = usedUp(async () => await Promise.resolve([]));
@@ -227,6 +265,8 @@ describe('a customer’s own account without calls', () => {
       (await engine.show(next))?.history.some(({ what, detail }) => what === 'refused' && detail.includes('no calls left')),
     );
     expect(postsOf(a)).toHaveLength(1);
+    // neither is being refused: their attempts have ten minutes for that
+    for (const run of [held, next]) expect(await engine.redis.hexists(keys.run(run), 'r:0.0')).toBe(0);
     expect((await engine.ended(uploadTo(b, task('ok')))).state).toBe('succeeded');
     expect(await engine.redis.hget('{afb}:budget:addon', 'blocked')).toBeNull();
   });
@@ -250,6 +290,27 @@ describe('stops', () => {
     await until('all due', async () => (await engine.redis.zcard(keys.stops)) === 200);
     await engine.runs.cancel(one, 'test');
     await until('the stop of the one', () => engine.cloud.stopped.length === 1);
+  }, 60_000);
+
+  it('that fail are paid for by all, and take nobody’s launches by being tried again and again', async () => {
+    let tried = 0;
+    const { engine, a, b, uploadTo } = await start(
+      (platform, appOfA) => ({
+        stop: async (app, ...call) => {
+          if (app !== appOfA()) return await platform.stop(app, ...call);
+          tried += 1;
+          throw new Failure('heroku_unavailable', 'POST stop: HTTP 429.');
+        },
+      }),
+      { launchesPerHour: 36_000 },
+    );
+    const run = uploadTo(a, group(20, 'live'));
+    await until('its launches', async () => (await engine.redis.hlen(keys.watch(a.id))) === 20, 30_000);
+    await engine.runs.cancel(run, 'test');
+    await until('stops', async () => tried > 0 && (await engine.redis.zcard(keys.stops)) === 20);
+    for (let n = 0; n < 10; n += 1) expect((await engine.ended(uploadTo(b, task('ok')), 10_000)).state).toBe('succeeded');
+    // five at a time, then one after five seconds, ten and so on
+    expect(tried).toBeLessThan(10);
   }, 60_000);
 
   it('that Heroku refused are tried again', async () => {

@@ -36,9 +36,19 @@ async function running() {
   await runs.accept({ runId, resource, trigger, workflow, plan, cap: 1000, depth: 0 });
   const record = shardKeys(0).run(runId);
   await redis.hset(record, 'state', 'running');
-  const enter = (budget: 'granted' | 'queued') =>
-    runs.enter({ ref, task, resource, token: randomUUID(), first: true, adoptAfter: MINUTE_MS, grace: MINUTE_MS, budget });
-  const refused = (kind: 'heal' | 'lost') =>
+  const enter = (budget: '' | 'granted' | 'queued', verdict?: 'extend') =>
+    runs.enter({
+      ref,
+      task,
+      resource,
+      token: randomUUID(),
+      first: true,
+      adoptAfter: MINUTE_MS,
+      grace: MINUTE_MS,
+      budget,
+      ...(verdict === undefined ? {} : { verdict }),
+    });
+  const refused = (kind: 'heal' | 'held' | 'lost') =>
     runs.refused({ ref, resource, attempt: 1, kind, delay: 0, retries: task.retries, code: 'launch_refused', detail: 'no' });
   /** As if what the task's times say had happened so much earlier. */
   const ago = async (ms: number) => {
@@ -73,6 +83,47 @@ it('does not count the time for which a launch waits for its turn', async () => 
   await enter('granted');
   await refused('heal');
   expect(await phase()).toBe('failed');
+});
+
+it('does not count the time for which the customer’s own account has no calls left', async () => {
+  const { enter, refused, ago, phase } = await running();
+  const launchAndBe = async (kind: 'heal' | 'held') => {
+    expect((await enter('granted')).action).toBe('launch');
+    await refused(kind);
+    return await phase();
+  };
+  for (let n = 0; n < 3; n += 1) {
+    expect(await launchAndBe('held')).toBe('backoff');
+    await ago(60 * MINUTE_MS);
+  }
+  expect(await launchAndBe('heal')).toBe('backoff');
+  await ago(MINUTE_MS);
+  expect(await launchAndBe('held')).toBe('backoff');
+  await ago(60 * MINUTE_MS);
+  expect(await launchAndBe('heal')).toBe('backoff');
+  // of which a minute was no waiting
+  await ago(9.5 * MINUTE_MS);
+  expect(await launchAndBe('heal')).toBe('failed');
+});
+
+it('asks ever more rarely, up to five graces, how a dyno ended of which nobody can tell', async () => {
+  const { enter, record } = await running();
+  await enter('granted');
+  const now = Date.now();
+  await redis.hset(record, { 'p:0.0': 'await', 'dl:0.0': now + 600 * MINUTE_MS });
+  for (const [since, minutes] of [
+    [1, 1],
+    [3, 3],
+    [20, 5],
+  ] as const) {
+    // the grace is a minute, and has passed since it was extended last
+    await redis.hset(record, 'x:0.0', `${now - MINUTE_MS}|${now - since * MINUTE_MS}|gone`);
+    expect((await enter('')).action).toBe('check');
+    // as a park leaves it
+    await redis.hdel(record, 'c:0.0');
+    const { action, ms } = await enter('', 'extend');
+    expect([action, Math.round(ms / MINUTE_MS)]).toEqual(['park', minutes]);
+  }
 });
 
 it('parks a launch that waited for its turn on what stands, so that nothing rings it at once', async () => {

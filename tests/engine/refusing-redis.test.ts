@@ -5,6 +5,7 @@ import { afterEach, expect, it } from 'vitest';
 import { chargedPlatform } from '../../src/processors/charged-platform.ts';
 import { decideAtLast } from '../../src/processors/events.ts';
 import { startPolling } from '../../src/processors/poll.ts';
+import { createSilences } from '../../src/processors/stops.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { createPlanner } from '../../src/queues/planner.ts';
@@ -23,9 +24,13 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
+/** As ioredis says it after 300 tries. */
+const redirected = new Error('Too many Cluster redirections. Last error: Error: Connection is closed.');
+
 it.each([
   ['read-only', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE'], /^READONLY/],
   ['full', ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0'], /^OOM/],
+  ['without a node for a slot', undefined, undefined, /^Too many Cluster redirections/],
 ] as const)('an event whose message came often is not set aside because Redis is %s just now', async (_how, breaks, mends, error) => {
   const server = await startRedis();
   const redis = connect({ socket: server.socket }, () => {});
@@ -48,11 +53,12 @@ it.each([
     runs: {
       ...runs,
       accept: async (run) => {
-        if (broken) await redis.call(breaks[0], ...breaks.slice(1));
+        if (broken && breaks === undefined) throw redirected;
+        if (broken && breaks !== undefined) await redis.call(breaks[0], ...breaks.slice(1));
         try {
           return await runs.accept(run);
         } finally {
-          await redis.call(mends[0], ...mends.slice(1));
+          if (mends !== undefined) await redis.call(mends[0], ...mends.slice(1));
         }
       },
     },
@@ -78,7 +84,10 @@ it.each([
   expect(await redis.keys(`*${runId}`)).not.toEqual([]);
 });
 
-it('a dyno that cannot be stopped because Redis is full just now is stopped later', async () => {
+it.each([
+  ['is full', undefined],
+  ['has no node for a slot', redirected],
+])('a dyno that cannot be stopped because Redis %s just now is stopped later', async (_how, error) => {
   const server = await startRedis();
   const redis = connect({ socket: server.socket }, () => {});
   const resource = randomUUID();
@@ -92,6 +101,7 @@ it('a dyno that cannot be stopped because Redis is full just now is stopped late
   const charge = async () => {
     if (!full) return;
     full = false;
+    if (error !== undefined) throw error;
     await redis.call('CONFIG', 'SET', 'maxmemory', '1');
     await redis.set('charged', '1').finally(() => redis.call('CONFIG', 'SET', 'maxmemory', '0'));
   };
@@ -102,6 +112,7 @@ it('a dyno that cannot be stopped because Redis is full just now is stopped late
     resources,
     platform,
     charged: chargedPlatform(platform, charge),
+    silences: createSilences({ now: Date.now }),
     mayLook: async () => await Promise.resolve(true),
     watch,
     pollMs: 20,

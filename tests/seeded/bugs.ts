@@ -480,9 +480,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'a dyno that cannot be stopped while Redis is full goes on',
-    file: 'processors/poll.ts',
-    from: '(error instanceof Failure && error.retry) || isRedisOutage(error)',
-    to: 'error instanceof Failure && error.retry',
+    file: 'processors/stops.ts',
+    from: 'again(member) : unanswered || away',
+    to: 'again(member) : unanswered',
     caughtBy: 'tests/engine/refusing-redis.test.ts',
     says: /because Redis is full.*to be stopped/,
   },

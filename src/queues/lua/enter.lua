@@ -182,7 +182,8 @@ if phase == 'await' then
     if not first then first, kind = string.match(death, '^(%d+)|(.*)$') end
     death = now .. '|' .. first .. '|' .. kind
     redis.call('HSET', run, 'x:' .. t, death)
-    return reply('park', math.min(deadline - now, tonumber(ARGV[14])))
+    -- whom it asks in vain costs a call each time: ever more rarely, up to five graces
+    return reply('park', math.min(deadline - now, math.max(tonumber(ARGV[14]), math.min(5 * tonumber(ARGV[14]), now - tonumber(first)))))
   end
   if ARGV[15] ~= '' and ARGV[15] ~= 'extend' then return verdict(ARGV[15], ARGV[16]) end
   if now >= deadline then return reply('check', 0, 'deadline') end
@@ -201,7 +202,7 @@ end
 
 -- 8. The launch budget goes first: a task that it made wait is rung when its turn comes.
 if phase == 'backoff' and now < tonumber(v[11]) then return reply('park', tonumber(v[11]) - now) end
-if ARGV[19] == '' then return reply('ask') end
+if ARGV[19] == '' then return reply('ask', 0, phase) end
 if ARGV[19] == 'queued' then
   if grant then
     -- it was granted between the asking and now: asking again finds that grant
@@ -213,7 +214,7 @@ if ARGV[19] == 'queued' then
     redis.call('HSET', run, 'p:' .. t, 'throttle', 'a:' .. t, attempt)
     redis.call('HDEL', run, 'dl:' .. t)
     -- of a launch that was refused before: waiting for its turn is no refusal (refused.lua)
-    if v[18] then redis.call('HSET', run, 'q:' .. t, now) end
+    if v[18] then redis.call('HSETNX', run, 'q:' .. t, now) end
     log('queued', t, attempt)
   end
   return reply('park', -1, 'throttle')
@@ -224,7 +225,7 @@ end
 if v[17] then
   local first = (tonumber(v[17]) - 1) * 100 + 1
   if attempt < first then
-    watch_forgotten(attempt, attempt)
+    watch_forgotten(attempt, attempt + 1)
     watch_epochs(tonumber(v[17]) - 1)
     attempt = first
   end

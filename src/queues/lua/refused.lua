@@ -1,5 +1,6 @@
 -- The platform definitely refused the launch, or it is given up as lost.
--- heal: time heals it; the attempt is free again after the delay. unsent: the same, but the activation got nowhere.
+-- heal: time heals it; the attempt is free again after the delay. unsent: the same, but the activation got nowhere. held: the same, but it waits for
+-- the launch budget, its customer's own, and that does not count.
 -- final: the task fails with the platform's words.
 -- lost: nothing appeared; a new attempt that uses up no retry (at most 3), or with retries 0 the task fails for good.
 -- Should the dyno appear within the delay after all, it is stopped.
@@ -17,14 +18,15 @@ if watched and ARGV[5] == 'lost' then
 else
   redis.call('HDEL', KEYS[3], unknown)
 end
+local held = ARGV[5] == 'held'
 local healing = ARGV[5] == 'heal' or ARGV[5] == 'unsent'
 local since = tonumber(v[5] or now)
-if healing and now - since < tonumber(ARGV[10]) then
+if held or (healing and now - since < tonumber(ARGV[10])) then
   redis.call('HSET', run, 'p:' .. t, 'backoff', 'dl:' .. t, now + tonumber(ARGV[6]))
-  redis.call('HSETNX', run, 'r:' .. t, now)
+  redis.call('HSETNX', run, (held and 'q:' or 'r:') .. t, now)
   redis.call('HDEL', run, 'i:' .. t)
   list_retrying(1)
-  if ARGV[5] == 'heal' then redis.call('HDEL', run, 'c:' .. t) end
+  if ARGV[5] ~= 'unsent' then redis.call('HDEL', run, 'c:' .. t) end
   log('refused', t, ARGV[4], ARGV[9])
   return 1
 end

@@ -1,0 +1,124 @@
+// Stops the dynos of closed attempts. An app that answers no stop, or refuses them, takes neither the others' turn nor, by trying, their launches.
+import type { DynoPlatform } from '../clients/ports.ts';
+import { isRedisOutage } from '../queues/redis-outage.ts';
+import type { Resources } from '../queues/resources.ts';
+import type { DynoToStop, Watch } from '../queues/watch.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+import { LONGEST_LIFE_S } from './launch-order.ts';
+
+/** How many dynos of one resource one turn stops, so that each resource has its turn. */
+const PER_TURN = 50;
+/** Stops of one resource that are under way at the same time: one that is not answered keeps the next ones waiting for ten seconds. */
+const AT_ONCE = 5;
+/** Milliseconds until a resource is tried again of which a stop was not answered, twice as long each time, and at most. Each try is charged to all. */
+const SILENT_MS = 5_000;
+const SILENT_MOST_MS = 60_000;
+/**
+ * Milliseconds until a stop that Heroku refused is tried again, twice as long each time up to an hour; it is given up after the longest life of a
+ * one-off dyno. The refusal may be about a token that is just being replaced.
+ */
+const REFUSED_MS = 30_000;
+const REFUSED_MOST_MS = 3_600_000;
+
+/** Resources whose last stop was not answered, or put off. One for all shards of a process: the app is the same. `now`: milliseconds. */
+export function createSilences(deps: { now: () => number }) {
+  const silent = new Map<string, { readonly times: number; readonly next: number }>();
+  const last = (resource: string): boolean => (silent.get(resource)?.next ?? 0) > deps.now();
+  return {
+    /** A stop was not answered. Those of the same turn count as one. */
+    note: (resource: string): void => {
+      if (last(resource)) return;
+      const times = (silent.get(resource)?.times ?? 0) + 1;
+      silent.set(resource, { times, next: deps.now() + Math.min(SILENT_MS * 2 ** (times - 1), SILENT_MOST_MS) });
+    },
+    /** A stop was answered. */
+    end: (resource: string): void => {
+      silent.delete(resource);
+    },
+    /** Whether it is left alone for now. */
+    last,
+    /** Whether its last stop was not answered. */
+    known: (resource: string): boolean => silent.has(resource),
+  };
+}
+
+export interface StopDeps {
+  readonly resources: Resources;
+  readonly silences: ReturnType<typeof createSilences>;
+  /** Every call is charged. */
+  readonly charged: Pick<DynoPlatform, 'stop'>;
+  readonly watch: Watch;
+  /** Milliseconds. */
+  readonly now: () => number;
+  readonly failpoint: Failpoint;
+  readonly log: Log;
+}
+
+/** The stops of one shard, as one process makes them. */
+export function createStops(deps: StopDeps) {
+  /** Stops that Heroku refused, by member: when the first was, and when the next is due. Milliseconds since 1970. */
+  const refusals = new Map<string, { readonly since: number; readonly next: number }>();
+  const { silences } = deps;
+
+  /** Notes a refusal; answers whether the stop is to be tried again. */
+  const again = (member: string): boolean => {
+    const now = deps.now();
+    const since = refusals.get(member)?.since ?? now;
+    if (now - since > LONGEST_LIFE_S * 1000) return false;
+    refusals.set(member, { since, next: now + Math.min(Math.max(REFUSED_MS, now - since), REFUSED_MOST_MS) });
+    return true;
+  };
+
+  /** Answers whether more of the resource may be stopped now. `app`: undefined for that of a resource that is gone; nothing is left to be stopped there. */
+  const stop = async (app: string | undefined, { member, resource, dyno }: DynoToStop, signal: AbortSignal): Promise<boolean> => {
+    deps.failpoint('stop.due');
+    try {
+      if (app !== undefined) await deps.charged.stop(app, dyno.id, { signal });
+      silences.end(resource);
+      deps.log.info({ dyno: dyno.name, dynoId: dyno.id }, 'stopped a dyno');
+    } catch (error) {
+      if (signal.aborted) return false;
+      deps.log.warn({ dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'dyno not stopped');
+      const refused = error instanceof Failure && error.code === 'heroku_refused';
+      const away = isRedisOutage(error);
+      const unanswered = error instanceof Failure && error.retry && !away;
+      if (unanswered) silences.note(resource);
+      // what cannot be stopped now stays on the list; `time_to_live` ends it at the latest
+      if (refused ? again(member) : unanswered || away) {
+        await deps.watch.postponed(member);
+        return refused;
+      }
+    }
+    refusals.delete(member);
+    deps.failpoint('stop.stopped');
+    await deps.watch.stopped(member);
+    deps.failpoint('stop.noted');
+    return true;
+  };
+
+  return {
+    /** Of all dynos that are to be stopped those whose turn it is, by resource. */
+    due: (all: readonly DynoToStop[]): ReadonlyMap<string, readonly DynoToStop[]> => {
+      const now = deps.now();
+      return Map.groupBy(
+        all.filter(({ member, resource }) => (refusals.get(member)?.next ?? 0) <= now && !silences.last(resource)),
+        ({ resource }) => resource,
+      );
+    },
+
+    /** Stops some dynos of a resource. Rejects as Redis does. */
+    work: async (resourceId: string, dynos: readonly DynoToStop[], signal: AbortSignal): Promise<void> => {
+      const resource = await deps.resources.get(resourceId);
+      const left = dynos.slice(0, PER_TURN);
+      const work = async () => {
+        for (let one = left.shift(); one !== undefined && !signal.aborted; one = left.shift())
+          if (!(await stop(resource?.app, one, signal))) left.length = 0;
+      };
+      // who did not answer last time is asked for one of them alone
+      const atOnce = silences.known(resourceId) ? 1 : AT_ONCE;
+      await Promise.all(Array.from({ length: atOnce }, work));
+    },
+  };
+}
