@@ -7,6 +7,9 @@ import { DeliveryView, WebhookView } from '../schema/webhook-view.ts';
 import { EXAMPLE_WEBHOOK } from './api-examples.ts';
 import { type ApiRoute, apiRoute } from './api-route.ts';
 
+/** Bytes of a webhook's address, as it is called, that are taken at most: ten of them are to fit into the backup of their resource (archive-marks.ts). */
+const MAX_URL_BYTES = 2_000;
+
 export function webhooksRoutes(deps: {
   webhooks: Pick<Webhooks, 'add' | 'list' | 'remove' | 'ping' | 'deliveries'>;
   audit: Pick<Audit, 'append'>;
@@ -33,7 +36,15 @@ export function webhooksRoutes(deps: {
         summary: 'Have a server told of every run that ends',
         description:
           'Signed as Standard Webhooks has it (`webhook-id`, `webhook-timestamp`, `webhook-signature`). HTTPS to addresses of the public internet alone, no redirects; a delivery that is not answered with 2xx is sent again, nine times in about 43 minutes, so it may come twice: `webhook-id` stays the same. One that took nothing for six hours is paused until a test is taken.',
-        body: Type.Object({ url: Type.String({ maxLength: 2_000, description: 'https:// address' }) }, { additionalProperties: false }),
+        body: Type.Object(
+          {
+            url: Type.String({
+              maxLength: MAX_URL_BYTES,
+              description: 'https:// address, of at most 2,000 bytes as it is called (an emoji in its path has 12)',
+            }),
+          },
+          { additionalProperties: false },
+        ),
         status: 201,
         reply: Type.Object({ ...WebhookView.properties, secret: Type.String({ description: 'Signs the deliveries; shown this once' }) }),
         failures: ['conflict'],
@@ -106,5 +117,8 @@ export function webhookUrl(text: string): URL {
   const url = URL.parse(text);
   if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '')
     throw new Failure('request_invalid', 'url: expected an https:// address without user and password.');
+  const bytes = Buffer.byteLength(url.href);
+  if (bytes > MAX_URL_BYTES)
+    throw new Failure('request_invalid', `url: found ${bytes} bytes as it is called, expected at most ${MAX_URL_BYTES}.`);
   return url;
 }

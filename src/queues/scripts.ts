@@ -47,6 +47,7 @@ const KEY_COUNTS = {
   'resource-merge': 1,
   rate: 1,
   'note-delivery': 3,
+  'add-webhook': 1,
   'rewrap-webhook': 1,
   'claim-sweeps': 1,
 } as const;

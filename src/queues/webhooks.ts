@@ -62,12 +62,30 @@ export function createWebhooks(deps: {
     return { url: record.url, secret: sealer.open(resource, SEALED_KIND, record.key, record.secret), paused: paused === 1 };
   };
 
+  /**
+   * Takes a resource without webhooks off the list, which is in another slot than they are. One that is added meanwhile has put it there already, or will:
+   * only a look afterwards tells. Who dies before that look leaves it to `rewrapWebhooks`.
+   */
+  const strike = async (resource: string): Promise<void> => {
+    const keys = webhookKeys(resource);
+    await redis.del(keys.places);
+    await redis.srem(WEBHOOKED_KEY, resource);
+    if ((await redis.exists(keys.all)) === 1) await redis.sadd(WEBHOOKED_KEY, resource);
+  };
+
+  /** Where to begin in a feed without a place, be it that the shard is new: when the oldest webhook was added. Ids of a feed begin with milliseconds. */
+  const beginning = async (all: string): Promise<string> => {
+    const records: unknown[] = (await redis.hvals(all)).map((text) => JSON.parse(text));
+    const added = records.filter((record) => storedWebhook.Check(record)).map(({ created_at }) => Date.parse(created_at));
+    return added.length === 0 ? '0-0' : `${Math.min(...added)}-0`;
+  };
+
   return {
     /** Adds a webhook; its secret is answered this once. Throws Failure conflict when there are too many. */
     add: async (resource: string, url: string): Promise<WebhookView & { secret: string }> => {
       const keys = webhookKeys(resource);
-      if ((await redis.hlen(keys.all)) >= MAX_WEBHOOKS)
-        throw new Failure('conflict', `Found ${MAX_WEBHOOKS} webhooks, which is the most. Remove one first.`);
+      const tooMany = () => new Failure('conflict', `Found ${MAX_WEBHOOKS} webhooks, which is the most. Remove one first.`);
+      if ((await redis.hlen(keys.all)) >= MAX_WEBHOOKS) throw tooMany();
       const secret = `whsec_${randomBytes(32).toString('base64')}`;
       const view = { id: randomBytes(6).toString('hex'), url, created_at: new Date(deps.now()).toISOString() };
       // from now on: what ended before is not told
@@ -77,7 +95,9 @@ export function createWebhooks(deps: {
       }
       const key = sealer.newKey(resource);
       await revise(redis, resource);
-      await redis.hset(keys.all, view.id, JSON.stringify({ ...view, key, secret: sealer.seal(resource, SEALED_KIND, key, secret) }));
+      const record = JSON.stringify({ ...view, key, secret: sealer.seal(resource, SEALED_KIND, key, secret) });
+      // counted once more in the same step: of many that come together each found room
+      if ((await runScript(redis, 'add-webhook', [keys.all], ['', '', view.id, record, MAX_WEBHOOKS])) !== 1) throw tooMany();
       await redis.sadd(WEBHOOKED_KEY, resource);
       return { ...view, paused: null, secret };
     },
@@ -97,9 +117,7 @@ export function createWebhooks(deps: {
       await revise(redis, resource);
       if ((await redis.hdel(keys.all, id)) === 0) throw new Failure('not_found', `Found no webhook ${id}.`);
       await redis.hdel(keys.failing, ...FAILING.map((name) => `${name}${id}`));
-      if ((await redis.hlen(keys.all)) > 0) return;
-      await redis.srem(WEBHOOKED_KEY, resource);
-      await redis.del(keys.places);
+      if ((await redis.hlen(keys.all)) === 0) await strike(resource);
     },
 
     find,
@@ -135,9 +153,14 @@ export function createWebhooks(deps: {
     dispatch: async (): Promise<void> => {
       for (const resource of await redis.smembers(WEBHOOKED_KEY)) {
         const keys = webhookKeys(resource);
+        // a removal that broke off may have left it here
+        if ((await redis.exists(keys.all)) === 0) {
+          await strike(resource);
+          continue;
+        }
         for (let shard = 0; shard < deps.shards; shard += 1) {
           for (;;) {
-            const place = (await redis.hget(keys.places, String(shard))) ?? '0-0';
+            const place = (await redis.hget(keys.places, String(shard))) ?? (await beginning(keys.all));
             const rows = await redis.xrange(shardKeys(shard).feed(resource), `(${place}`, '+', 'COUNT', PAGE);
             const last = rows.at(-1)?.[0];
             if (last === undefined) break;
@@ -162,7 +185,7 @@ export function createWebhooks(deps: {
             );
             await redis.hset(keys.places, String(shard), last);
             // a removal takes the webhooks before it looks for everything else: it finds the place, or this finds the webhooks gone
-            if ((await redis.exists(keys.all)) === 0) await redis.del(keys.places);
+            if ((await redis.exists(keys.all)) === 0) await strike(resource);
           }
         }
       }

@@ -129,6 +129,26 @@ describe('a webhook', () => {
     expect((await web.call('POST', `/v1/webhooks/${id}/ping`)).status).toBe(404);
   });
 
+  it('is one of ten at most, however many are added at once', async () => {
+    const order = { body: { url: `https://127.0.0.1:${port}/many` } };
+    const all = await Promise.all(Array.from({ length: 30 }, () => web.call('POST', '/v1/webhooks', order)));
+    const added = all.filter(({ status }) => status === 201);
+    expect(added).toHaveLength(10);
+    for (const { status } of all) expect([201, 409]).toContain(status);
+    for (const answer of added) await remove(((await answer.json()) as { id: string }).id);
+  });
+
+  it('has an address of at most 2,000 bytes as it is called, so that all of a resource fit into its backup', async () => {
+    const longest = `https://example.com/${'x'.repeat(1_980)}`;
+    const response = await web.call('POST', '/v1/webhooks', { body: { url: longest } });
+    expect(response.status).toBe(201);
+    await remove(((await response.json()) as { id: string }).id);
+    // 1,980 characters of 12 bytes each
+    const refused = await web.call('POST', '/v1/webhooks', { body: { url: `https://example.com/${'😀'.repeat(1_980)}` } });
+    expect(refused.status).toBe(400);
+    expect(await refused.text()).toContain('found 23780 bytes');
+  });
+
   it('has an https address without a password', async () => {
     for (const url of ['http://example.com/', 'ftp://example.com', 'https://u:p@example.com/', 'nonsense', '']) {
       expect((await web.call('POST', '/v1/webhooks', { body: { url } })).status, url).toBe(400);

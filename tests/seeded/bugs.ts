@@ -494,6 +494,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/addon/loss.test.ts',
     says: /waited \d+ ms for \S+ removed/,
   },
+  lua(
+    'add-webhook',
+    'webhooks that are added at once are not counted',
+    '>= tonumber(ARGV[5])',
+    '> tonumber(ARGV[5]) + 100',
+    /however many are added at once.*to have a length of 10/,
+    'tests/api/webhooks.test.ts',
+  ),
+  {
+    name: 'a removal of the last webhook takes one with it that is added meanwhile',
+    file: 'queues/webhooks.ts',
+    from: '(await redis.exists(keys.all)) === 1',
+    to: '(await redis.exists(keys.all)) === 2',
+    caughtBy: 'tests/addon/webhooks-raced.test.ts',
+    says: /added while the last one is removed is told.*to deeply equal/,
+  },
   {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
