@@ -44,7 +44,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       tokens: createTokens({ redis, now: Date.now }),
       sessions: createSessions({ redis }),
       rewrapWebhooks: async (resource) => await rewrapWebhooks({ redis, sealer: clients.sealer }, resource),
-      archive: createResourceArchive({ ...clients, ...config, backup: createResourceBackup({ redis }) }),
+      archive: createResourceArchive({ ...clients, ...config, backup: createResourceBackup({ redis }), log }),
       whole,
       probe: createProbe(parts, config),
       ...hookParts(config.addon.publicUrl),

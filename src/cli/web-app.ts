@@ -143,7 +143,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     admin: { ...addon, password: config.addon.operatorPassword, addressOf, now: Date.now },
     partner: {
       ...addon,
-      archive: createResourceArchive({ store, archiveBucket: config.archiveBucket, backup: createResourceBackup({ redis }) }),
+      archive: createResourceArchive({ store, archiveBucket: config.archiveBucket, backup: createResourceBackup({ redis }), log }),
       localPlan: config.mode === 'local',
       addonId: config.addon.id,
       addonPassword: config.addon.password,

@@ -46,6 +46,11 @@ export interface ObjectStore {
     bucket: string,
     page?: { prefix?: string; next?: string; limit?: number } & CallOptions,
   ): Promise<{ versions: readonly ObjectVersion[]; next?: string }>;
+  /** One page of the keys that have an object now, in key order; `next` continues it. */
+  keys(
+    bucket: string,
+    page: { prefix: string; next?: string; limit?: number } & CallOptions,
+  ): Promise<{ keys: readonly string[]; next?: string }>;
   /** Idempotent. */
   createBucket(bucket: string, options?: CallOptions): Promise<void>;
   setVersioned(bucket: string, options?: CallOptions): Promise<void>;

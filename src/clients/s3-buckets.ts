@@ -3,6 +3,7 @@ import {
   type BucketLocationConstraint,
   CreateBucketCommand,
   GetBucketVersioningCommand,
+  ListObjectsV2Command,
   ListObjectVersionsCommand,
   PutBucketNotificationConfigurationCommand,
   PutBucketVersioningCommand,
@@ -13,14 +14,14 @@ import { awsCall } from './aws-call.ts';
 import type { CallOptions, ObjectStore } from './ports.ts';
 import { NULL_VERSION, unquoted } from './s3-head.ts';
 
-/** Versions of one page; S3 gives no more. */
+/** Versions or keys of one page; S3 gives no more. */
 const PAGE_LIMIT = 1_000;
 
 /** The part of an ObjectStore that lists and sets up buckets. A bucket that does not exist is Failure `not_found`. */
 export function bucketCalls(
   client: S3Client,
   region: string,
-): Pick<ObjectStore, 'versions' | 'createBucket' | 'setVersioned' | 'versioned' | 'notify'> {
+): Pick<ObjectStore, 'versions' | 'keys' | 'createBucket' | 'setVersioned' | 'versioned' | 'notify'> {
   const bucketCall = <T>(what: string, bucket: string, options: CallOptions, call: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     awsCall('s3_unavailable', `${what} ${bucket}`, options, call, ({ code }, cause) => {
       if (code !== 'NoSuchBucket') return undefined;
@@ -53,6 +54,22 @@ export function bucketCalls(
         }));
         if (output.IsTruncated !== true || output.NextKeyMarker === undefined) return { versions };
         return { versions, next: writeCursor(decodeKey(output.NextKeyMarker), output.NextVersionIdMarker) };
+      }),
+
+    keys: (bucket, page) =>
+      bucketCall('List', bucket, page, async (abortSignal) => {
+        const output = await client.send(
+          new ListObjectsV2Command({
+            Bucket: bucket,
+            Prefix: page.prefix,
+            EncodingType: 'url',
+            MaxKeys: Math.min(page.limit ?? PAGE_LIMIT, PAGE_LIMIT),
+            ...(page.next === undefined ? {} : { ContinuationToken: page.next }),
+          }),
+          { abortSignal },
+        );
+        const keys = (output.Contents ?? []).map(({ Key }) => decodeKey(Key ?? ''));
+        return { keys, ...(output.NextContinuationToken === undefined ? {} : { next: output.NextContinuationToken }) };
       }),
 
     createBucket: (bucket, options = {}) =>

@@ -1,7 +1,8 @@
 // Watermarks, the epoch's witness and the backups of resources in the archive bucket.
 import type { ObjectStore } from '../clients/ports.ts';
 import { readWatermark, readWitness, type Watermark, type Witness } from '../schema/archive-marks.ts';
-import { Failure } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
 
 /** Bytes of a mark that are read at most: a layout of a thousand changes takes 20,000. */
 const MAX_MARK_BYTES = 32_768;
@@ -23,6 +24,18 @@ export type ArchiveMarks = ReturnType<typeof createArchiveMarks>;
 /** The marks in the engine-only bucket. Every call throws what the store throws. */
 export function createArchiveMarks(deps: { store: ObjectStore; bucket: string }) {
   const { store, bucket } = deps;
+
+  /** A backup; undefined where there is none, or one that is never to be read: whoever waited for it would wait for ever, and everybody with it. */
+  const read = async (key: string, log: Pick<Log, 'error'>): Promise<string | undefined> => {
+    try {
+      return await store.text(bucket, key, undefined, MAX_BACKUP_BYTES);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.retry) throw error;
+      log.error({ key, error: messageOf(error) }, 'backup of a resource not read');
+      return undefined;
+    }
+  };
+
   return {
     watermark: async (resource: Place): Promise<Watermark | undefined> => {
       const text = await store.text(bucket, watermarkKey(resource.id), undefined, MAX_MARK_BYTES);
@@ -64,22 +77,24 @@ export function createArchiveMarks(deps: { store: ObjectStore; bucket: string })
       await store.put(bucket, removalKey(resource), text, JSON_TYPE);
     },
 
+    /** What `backUp` wrote of a resource last. One that is never to be read counts as none, here and below. */
+    backup: async (resource: string, log: Pick<Log, 'error'>): Promise<string | undefined> => await read(backupKey(resource), log),
+
     /** What the archive has of one resource: none, one or two backups. */
-    backupsOf: async (resource: string): Promise<readonly string[]> => {
+    backupsOf: async (resource: string, log: Pick<Log, 'error'>): Promise<readonly string[]> => {
       const keys = [backupKey(resource), removalKey(resource)];
-      const texts = await Promise.all(keys.map((key) => store.text(bucket, key, undefined, MAX_BACKUP_BYTES)));
+      const texts = await Promise.all(keys.map((key) => read(key, log)));
       return texts.filter((text) => text !== undefined);
     },
 
     /** The newest backups of every resource, one after the other. */
-    backups: async function* (): AsyncGenerator<string> {
+    backups: async function* (log: Pick<Log, 'error'>): AsyncGenerator<string> {
       let next: string | undefined;
       do {
-        const page = await store.versions(bucket, { prefix: BACKUPS, ...(next === undefined ? {} : { next }) });
-        const keys = page.versions.filter(({ latest }) => latest).map(({ key }) => key);
-        for (let i = 0; i < keys.length; i += AT_ONCE) {
-          const some = keys.slice(i, i + AT_ONCE);
-          const texts = await Promise.all(some.map((key) => store.text(bucket, key, undefined, MAX_BACKUP_BYTES)));
+        // of all versions, those of before are by far the most
+        const page = await store.keys(bucket, { prefix: BACKUPS, ...(next === undefined ? {} : { next }) });
+        for (let i = 0; i < page.keys.length; i += AT_ONCE) {
+          const texts = await Promise.all(page.keys.slice(i, i + AT_ONCE).map((key) => read(key, log)));
           yield* texts.filter((text) => text !== undefined);
         }
         next = page.next;

@@ -38,7 +38,7 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
   const own = deps.layout.entries();
   await deps.layout.restore(own.length > layout.length ? own : layout);
   let resources = 0;
-  for await (const text of deps.marks.backups()) if (await deps.backup.restore(text)) resources += 1;
+  for await (const text of deps.marks.backups(deps.log)) if (await deps.backup.restore(text)) resources += 1;
   await deps.resume?.();
   let restored = 0;
   let redone = 0;

@@ -5,6 +5,7 @@ import type { ObjectStore } from '../clients/ports.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { Resource } from '../queues/resource-record.ts';
 import { Failure } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
 import { createArchive } from './archive.ts';
 import { createArchiveMarks } from './archive-marks.ts';
 
@@ -35,6 +36,7 @@ export function createResourceArchive(deps: {
   store: ObjectStore;
   archiveBucket: string | undefined;
   backup: ResourceBackup;
+  log: Pick<Log, 'error'>;
 }): ResourceArchive | undefined {
   const { store, archiveBucket: bucket, backup } = deps;
   if (bucket === undefined) return undefined;
@@ -48,7 +50,7 @@ export function createResourceArchive(deps: {
     await made;
   };
   const recall = async (id: string): Promise<void> => {
-    for (const text of await marks.backupsOf(id)) await backup.restore(text);
+    for (const text of await marks.backupsOf(id, deps.log)) await backup.restore(text);
   };
 
   return {

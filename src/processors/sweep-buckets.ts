@@ -57,7 +57,7 @@ export interface BucketSweepDeps {
 interface Memory {
   /** How often each version could not be decided. */
   readonly tries: Map<string, number>;
-  /** What was backed up of each resource last. */
+  /** What the archive was seen to have of each resource last. */
   readonly backedUp: Map<string, string>;
 }
 
@@ -106,7 +106,7 @@ async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, { tri
 }
 
 /**
- * Backs a resource up when it is another one than last time. Not while it is being made or removed: that is kept step by step by whoever does
+ * Backs a resource up when it is another one than the archive has. Not while it is being made or removed: that is kept step by step by whoever does
  * it. Nor what a Redis says that may have lost data: it would take the place of what is to be put back.
  */
 async function backUp(deps: BucketSweepDeps, id: string, backedUp: Map<string, string>): Promise<void> {
@@ -115,8 +115,10 @@ async function backUp(deps: BucketSweepDeps, id: string, backedUp: Map<string, s
   const epoch = await deps.whole();
   const found = await deps.backup.dump(id);
   if (found === undefined || (found.state !== 'provisioned' && found.state !== 'failed')) return;
+  // another process may have kept it, or this one before it was started anew: nobody needs one more version of the same
+  const kept = await deps.marks.backup(id, deps.log);
   if ((await deps.whole()) !== epoch) return;
-  await deps.marks.backUp(id, found.text);
+  if (kept !== found.text) await deps.marks.backUp(id, found.text);
   backedUp.set(id, found.text);
 }
 

@@ -52,7 +52,7 @@ const NEEDS: Readonly<Record<string, readonly (readonly [action: string, ...reso
     ['s3:GetObjectVersion', objects, archived],
     ['s3:ListBucket', bucket, archive],
   ],
-  ListObjectsV2: [['s3:ListBucket', bucket]],
+  ListObjectsV2: [['s3:ListBucket', bucket, archive]],
   ListMultipartUploads: [['s3:ListBucketMultipartUploads', bucket]],
   ListObjectVersions: [['s3:ListBucketVersions', bucket, archive]],
   PutBucketCors: [['s3:PutBucketCORS', bucket]],

@@ -108,7 +108,7 @@ describe('the object store', () => {
     await expect(objects.text(bucket, key, first.versionId, 8)).rejects.toMatchObject({ code: 'workflow_too_large' });
   });
 
-  it('lists all versions page by page, in key order, without delete markers', async () => {
+  it('lists all versions page by page, in key order, without delete markers, and the keys that stand', async () => {
     const { objects, bucketOf, access } = await setupStore();
     const bucket = await bucketOf('ld-private-a');
     const written = [];
@@ -131,6 +131,13 @@ describe('the object store', () => {
       expect(written).toContainEqual({ key, versionId, etag });
       expect(size).toBe(Buffer.byteLength(key));
     }
+    const keys: string[] = [];
+    do {
+      const page = await objects.keys(bucket, { prefix: 'in/', limit: 1, ...(next === undefined ? {} : { next }) });
+      keys.push(...page.keys);
+      next = page.next;
+    } while (next !== undefined);
+    expect(keys).toEqual(['in/\u0001ü', 'in/a b+c&']);
     expect(await objects.head(bucket, 'in/b')).toBeUndefined();
     expect(await objects.head(bucket, 'in/b', marker)).toBeUndefined();
     expect(await objects.text(bucket, 'in/b', marker, 10)).toBeUndefined();

@@ -260,6 +260,7 @@ describe('buckets', () => {
     await expect(store.versioned('gone')).rejects.toMatchObject({ code: 'not_found', message: expect.stringContaining('gone') });
     await expect(store.put('gone', 'k', 'x')).rejects.toMatchObject({ code: 'not_found' });
     await expect(store.versions('gone')).rejects.toMatchObject({ code: 'not_found' });
+    await expect(store.keys('gone', { prefix: '' })).rejects.toMatchObject({ code: 'not_found' });
     await expect(store.notify('gone', 'arn:aws:sqs:us-east-1:000000000000:q')).rejects.toMatchObject({ code: 'not_found' });
   });
 

@@ -313,12 +313,12 @@ it('a recovery that takes long stays with the one that makes it, and nothing is 
   const open = Promise.withResolvers<void>();
   const began = Promise.withResolvers<void>();
   const store: Partial<ObjectStore> = {
-    versions: async (...args) => {
+    keys: async (...args) => {
       if (slow) {
         began.resolve();
         await open.promise;
       }
-      return await cloud.store.versions(...args);
+      return await cloud.store.keys(...args);
     },
   };
   const workers = ['one', 'two'].map((name) => worker(name, { store }));
@@ -349,12 +349,12 @@ it('a recovery that broke off goes on in the same epoch', async () => {
   const { redis, cloud, worker, raised, said } = await start();
   let failures = 0;
   const store: Partial<ObjectStore> = {
-    versions: async (...args) => {
+    keys: async (...args) => {
       if (failures > 0) {
         failures -= 1;
         throw new Failure('s3_unavailable', 'LIST: HTTP 503 SlowDown.');
       }
-      return await cloud.store.versions(...args);
+      return await cloud.store.keys(...args);
     },
   };
   const one = worker('one', { store });

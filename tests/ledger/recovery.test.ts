@@ -5,7 +5,7 @@ import type { ObjectStore } from '../../src/clients/ports.ts';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { recover } from '../../src/processors/recovery.ts';
 import { connect } from '../../src/queues/connection.ts';
-import { shardKeys } from '../../src/queues/keys.ts';
+import { resourceKey, shardKeys } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createRuns } from '../../src/queues/runs.ts';
@@ -22,8 +22,16 @@ afterEach(async () => {
 const keys = shardKeys(0);
 const idOf = (n: number) => `r0-${n.toString(36).padStart(20, '0')}`;
 
-/** A Redis with so many running runs of one task, those that `done` names with nothing left to do; recovery reads the archive by `text`. */
-async function start(count: number, done: (n: number) => boolean, text: ObjectStore['text']) {
+/**
+ * A Redis with so many running runs of one task, those that `done` names with nothing left to do; recovery reads the archived runs by `text`, backups by
+ * what `archive` makes of the store.
+ */
+async function start(
+  count: number,
+  done: (n: number) => boolean,
+  text: ObjectStore['text'],
+  archive: (store: ObjectStore) => ObjectStore = (store) => store,
+) {
   const server = await startRedis();
   const redis = connect({ socket: server.socket }, () => {});
   const cloud = new ScriptedCloud('bucket', {});
@@ -47,7 +55,7 @@ async function start(count: number, done: (n: number) => boolean, text: ObjectSt
       {
         epochs: createStoreEpoch({ redis, shards: () => 1 }),
         backup: createResourceBackup({ redis }),
-        marks: createArchiveMarks({ store: cloud.store, bucket: ARCHIVE_BUCKET }),
+        marks: createArchiveMarks({ store: archive(cloud.store), bucket: ARCHIVE_BUCKET }),
         store,
         archiveBucket: ARCHIVE_BUCKET,
         shards: 1,
@@ -57,7 +65,7 @@ async function start(count: number, done: (n: number) => boolean, text: ObjectSt
       2,
     );
   const redoOf = (n: number) => redis.hget(keys.run(idOf(n)), 'redo');
-  return { redis, runs, begin, redoOf, said };
+  return { redis, cloud, runs, begin, redoOf, said };
 }
 
 it('marks every run that lives on, however many end meanwhile', async () => {
@@ -100,4 +108,66 @@ it('waits for an archive that does not answer', async () => {
   );
   await expect(begin()).rejects.toThrow(fault);
   expect(await redoOf(0)).toBeNull();
+});
+
+const resource = (id: string) => ({ id, app: `app-${id}`, bucket: `ld-private-${id}`, region: 'us-east-1', plan: 'basic' });
+const backupOf = (id: string) => JSON.stringify({ format: 1, id, bucket: resource(id).bucket, record: resource(id) });
+const none = () => Promise.resolve(undefined);
+
+it.each([
+  new Failure('workflow_too_large', 'it has 339154 bytes'),
+  new Failure('s3_refused', 'GET "resources/x": HTTP 403 InvalidObjectState.'),
+])('is not held up by the backup of one resource that is never to be read: $message', async (fault) => {
+  const { redis, cloud, begin, redoOf, said } = await start(
+    1,
+    () => false,
+    none,
+    (store) => ({
+      ...store,
+      text: (bucket, key, ...more) => (key === 'resources/large.json' ? Promise.reject(fault) : store.text(bucket, key, ...more)),
+    }),
+  );
+  for (const id of ['large', 'other']) cloud.put(`resources/${id}.json`, backupOf(id), {}, ARCHIVE_BUCKET);
+  await begin();
+  expect(await redis.hget(resourceKey('other'), 'bucket')).toBe('ld-private-other');
+  expect(await redis.exists(resourceKey('large'))).toBe(0);
+  expect(await redoOf(0)).toBe('2');
+  expect(said).toContain('backup of a resource not read');
+});
+
+it('waits for a backup that the archive does not give now', async () => {
+  const fault = new Failure('s3_unavailable', 'no answer within 10000 ms');
+  const { cloud, begin, redoOf } = await start(
+    1,
+    () => false,
+    none,
+    (store) => ({ ...store, text: () => Promise.reject(fault) }),
+  );
+  cloud.put('resources/one.json', backupOf('one'), {}, ARCHIVE_BUCKET);
+  await expect(begin()).rejects.toThrow(fault);
+  expect(await redoOf(0)).toBeNull();
+});
+
+it('lists what stands, however many versions of it there were', async () => {
+  const calls: string[] = [];
+  const { redis, cloud, begin } = await start(
+    0,
+    () => false,
+    none,
+    (store) => ({
+      ...store,
+      versions: async (...order) => {
+        calls.push('versions');
+        return await store.versions(...order);
+      },
+      keys: async (...order) => {
+        calls.push('keys');
+        return await store.keys(...order);
+      },
+    }),
+  );
+  for (let i = 0; i < 2_500; i += 1) cloud.put('resources/one.json', backupOf('one'), {}, ARCHIVE_BUCKET);
+  await begin();
+  expect(calls).toEqual(['keys']);
+  expect(await redis.hget(resourceKey('one'), 'bucket')).toBe('ld-private-one');
 });

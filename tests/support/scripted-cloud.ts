@@ -198,6 +198,10 @@ export class ScriptedCloud {
       const end = Number(next) + versions.length;
       return await Promise.resolve({ versions, ...(end < all.length ? { next: String(end) } : {}) });
     },
+    keys: async (bucket, { prefix }) => {
+      const found = this.saved.filter((version) => version.bucket === bucket && version.key.startsWith(prefix)).map(({ key }) => key);
+      return await Promise.resolve({ keys: [...new Set(found)].toSorted() });
+    },
     createBucket: async () => await Promise.resolve(),
     setVersioned: async () => await Promise.resolve(),
     versioned: async () => await Promise.resolve(true),
