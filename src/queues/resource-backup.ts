@@ -27,14 +27,6 @@ export type ResourceBackup = ReturnType<typeof createResourceBackup>;
 
 export function createResourceBackup(deps: { redis: Redis }) {
   const { redis } = deps;
-
-  const pausedAt = async (id: string): Promise<string[]> => {
-    const found: string[] = [];
-    for (const account of await redis.smembers(ACCOUNTS_KEY))
-      if ((await redis.sismember(pausedKey(account), id)) === 1) found.push(account);
-    return found.sort();
-  };
-
   return {
     /** The record as text, always the same for the same record, and what it says; undefined when there is none. */
     dump: async (id: string): Promise<{ readonly text: string; readonly state: ResourceState; readonly plan: string } | undefined> => {
@@ -43,7 +35,7 @@ export function createResourceBackup(deps: { redis: Redis }) {
       if (resource === undefined) return undefined;
       const { bucket, plan, state = 'provisioned' } = resource;
       const webhooks = await redis.hgetall(webhookKeys(id).all);
-      const paused = await pausedAt(id);
+      const paused = await pausedAt(redis, id);
       const tokens = (await redis.hkeys(tokensKey(id))).sort();
       const text = JSON.stringify({
         format: 1,
@@ -75,55 +67,73 @@ export function createResourceBackup(deps: { redis: Redis }) {
         return false;
       }
       if (!backup.Check(parsed) || parsed.record['bucket'] !== parsed.bucket) return false;
-      const { id, bucket, record, paused = [], webhooks = {}, tokens } = parsed;
-      const pause = async () => {
-        for (const account of paused) {
-          await redis.sadd(pausedKey(account), id);
-          await redis.sadd(ACCOUNTS_KEY, account);
-        }
+      const { id, bucket, record } = parsed;
+      const merge = async (looks: boolean): Promise<{ changed: boolean; state: unknown }> => {
+        const args = ['', '', JSON.stringify(record), looks ? '1' : ''];
+        const reply = await runScript(redis, 'resource-merge', [resourceKey(id)], args);
+        const [changed, state] = Array.isArray(reply) ? reply : [];
+        return { changed: changed === 1, state };
       };
-      /** What Redis has and the later copy does not was taken away after it. */
-      const takeAway = async () => {
-        // the first two are of no use to this script
-        for (const account of await pausedAt(id))
-          if (!paused.includes(account)) await runScript(redis, 'budget-pause', [budgetKey(account)], ['1', '1', id, '0']);
-        const { all } = webhookKeys(id);
-        const removed = (await redis.hkeys(all)).filter((hook) => webhooks[hook] === undefined);
-        if (removed.length > 0) await redis.hdel(all, ...removed);
-        if (tokens === undefined) return;
-        for (const [token, hash] of Object.entries(await redis.hgetall(tokensKey(id)))) {
-          if (tokens.includes(token)) continue;
-          await redis.del(tokenKey(hash));
-          await redis.hdel(tokensKey(id), token);
-        }
-      };
-      // before the resource itself: without it nothing is launched
-      if ((await redis.exists(resourceKey(id))) === 0) await pause();
-      const reply = await runScript(redis, 'resource-merge', [resourceKey(id)], ['', '', JSON.stringify(record)]);
-      const [changed, state] = Array.isArray(reply) ? reply : [];
+      // the record last: it says how often it was changed, and with it everything beside it counts as put back. What breaks off before is done once more
+      const beside = record['state'] !== 'removed' && (await merge(true)).changed;
+      if (beside) await putBeside(redis, parsed);
+      const { changed, state } = await merge(false);
+      // farther than the archive knows: the removal may have been through what was put back just now
+      if (beside && !changed && (state === 'deprovisioning' || state === 'removed')) await takeBeside(redis, id, state);
       const places = { id, bucket, app: record['app'] ?? '' };
       // of a removed one its tombstone is enough; a recovery that broke off below may have left it to be found
       if (state === 'removed') {
         await strike(redis, places);
-        return changed === 1;
+        return changed;
       }
       // also of one that stands: a removal that went on meanwhile may have taken them
       await enlist(redis, places);
       // one that came to its end at the same moment had struck them off before that
-      if ((await redis.hget(resourceKey(id), 'state')) === 'removed') {
-        await strike(redis, places);
-        return changed === 1;
-      }
-      if (changed !== 1 || record['state'] === 'removed') return changed === 1;
-      await takeAway();
-      await pause();
-      if (Object.keys(webhooks).length > 0) {
-        await redis.hset(webhookKeys(id).all, webhooks);
-        await redis.sadd(WEBHOOKED_KEY, id);
-      }
-      return true;
+      if ((await redis.hget(resourceKey(id), 'state')) !== 'removed') return changed;
+      if (beside) await takeBeside(redis, id, 'removed');
+      await strike(redis, places);
+      return changed;
     },
   };
+}
+
+/** What an archived record has beside it, as it was; what Redis has and the later copy does not was taken away after it. Repeatable. */
+async function putBeside(redis: Redis, { id, paused = [], webhooks = {}, tokens }: Static<typeof Backup>): Promise<void> {
+  // first: what is to be held back may be launched at any moment
+  for (const account of paused) {
+    await redis.sadd(pausedKey(account), id);
+    await redis.sadd(ACCOUNTS_KEY, account);
+  }
+  // the first two are of no use to this script
+  for (const account of await pausedAt(redis, id))
+    if (!paused.includes(account)) await runScript(redis, 'budget-pause', [budgetKey(account)], ['1', '1', id, '0']);
+  const { all } = webhookKeys(id);
+  const removed = (await redis.hkeys(all)).filter((hook) => webhooks[hook] === undefined);
+  if (removed.length > 0) await redis.hdel(all, ...removed);
+  for (const [token, hash] of tokens === undefined ? [] : Object.entries(await redis.hgetall(tokensKey(id)))) {
+    if (tokens?.includes(token)) continue;
+    await redis.del(tokenKey(hash));
+    await redis.hdel(tokensKey(id), token);
+  }
+  if (Object.keys(webhooks).length === 0) return;
+  await redis.hset(all, webhooks);
+  await redis.sadd(WEBHOOKED_KEY, id);
+}
+
+/** Takes away what was put back beside the record of a resource that is being removed, or was. */
+async function takeBeside(redis: Redis, id: string, state: 'deprovisioning' | 'removed'): Promise<void> {
+  await redis.srem(WEBHOOKED_KEY, id);
+  await redis.del(webhookKeys(id).all);
+  // one that is being removed may have been held back before, too
+  if (state === 'deprovisioning') return;
+  for (const account of await redis.smembers(ACCOUNTS_KEY)) await runScript(redis, 'budget-forget', [budgetKey(account)], [1, 1, id]);
+}
+
+/** The accounts from whose launch budget a resource takes nothing at the moment. */
+async function pausedAt(redis: Redis, id: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const account of await redis.smembers(ACCOUNTS_KEY)) if ((await redis.sismember(pausedKey(account), id)) === 1) found.push(account);
+  return found.sort();
 }
 
 function sorted(fields: Readonly<Record<string, string>>): Record<string, string> {

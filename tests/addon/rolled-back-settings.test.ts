@@ -1,7 +1,10 @@
 // What an owner changed beside the record of a resource comes back with it after Redis was rolled back, and what was taken away stays away.
+import type { Redis } from 'ioredis';
 import { afterEach, expect, it } from 'vitest';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { connect } from '../../src/queues/connection.ts';
+import { resourceKey, WEBHOOKED_KEY } from '../../src/queues/keys.ts';
+import { createPurge } from '../../src/queues/purge.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
@@ -44,6 +47,7 @@ async function start() {
     };
   };
   return {
+    redis,
     budget: createBudget({ redis, perHour: 1_000, log: quiet }),
     tokens: createTokens({ redis, now: Date.now }),
     backup: createResourceBackup({ redis }),
@@ -101,3 +105,86 @@ it('a backup from before takes nothing away', async () => {
   expect(await urls()).toEqual(['https://new.example/y']);
   expect(await tokens.find(token.token)).toMatchObject({ name: 'monitor' });
 });
+
+/** A Redis that breaks off at the first command of that name, as when its client dies there. */
+function breakingAt(redis: Redis, command: 'sadd' | 'hset' | 'hdel' | 'del'): Redis {
+  return new Proxy(redis, {
+    get: (target, name) => {
+      if (name === command) return () => Promise.reject(new Error('broken off'));
+      const value = Reflect.get(target, name, target) as unknown;
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+it.each(['hdel', 'del', 'sadd', 'hset'] as const)(
+  'what breaks off at its first %s is done as a whole by the next restore',
+  async (command) => {
+    const { redis, budget, tokens, hooks, backup, remember, urls } = await start();
+    const leaked = await hooks.add(id, 'https://leaked.example/x');
+    const stolen = await tokens.make({ resource: id, scope: 'write', name: 'ci', by: 'owner' });
+    const rollBack = await remember();
+    await budget.pause(ADDON_ACCOUNT, id);
+    await hooks.remove(id, leaked.id);
+    await hooks.add(id, 'https://new.example/y');
+    await tokens.revoke(id, stolen.id);
+    const archived = (await backup.dump(id))?.text ?? '';
+
+    await rollBack();
+    await expect(createResourceBackup({ redis: breakingAt(redis, command) }).restore(archived)).rejects.toThrow('broken off');
+    expect((await backup.dump(id))?.text, 'what is half restored is no later copy').not.toContain(`"rev":"${revOf(archived)}"`);
+    expect(await backup.restore(archived)).toBe(true);
+    expect(await budget.isPaused(ADDON_ACCOUNT, id)).toBe(true);
+    expect(await urls()).toEqual(['https://new.example/y']);
+    expect(await tokens.find(stolen.token)).toBeUndefined();
+    expect(await tokens.list(id)).toEqual([]);
+    expect(await redis.sismember(WEBHOOKED_KEY, id)).toBe(1);
+    expect((await backup.dump(id))?.text, 'the next backup is the one that there is').toBe(archived);
+    expect(await backup.restore(archived)).toBe(false);
+  },
+);
+
+it.each(['sadd', 'hset'] as const)('of a Redis that was emptied, too: %s', async (command) => {
+  const { redis, budget, hooks, backup, urls } = await start();
+  await budget.pause(ADDON_ACCOUNT, id);
+  await hooks.add(id, 'https://new.example/y');
+  const archived = (await backup.dump(id))?.text ?? '';
+  await redis.flushall();
+  await expect(createResourceBackup({ redis: breakingAt(redis, command) }).restore(archived)).rejects.toThrow('broken off');
+  expect(await backup.restore(archived)).toBe(true);
+  expect(await budget.isPaused(ADDON_ACCOUNT, id)).toBe(true);
+  expect(await urls()).toEqual(['https://new.example/y']);
+  expect((await backup.dump(id))?.text).toBe(archived);
+});
+
+it('what is put back beside a resource that comes to its end meanwhile is taken away again', async () => {
+  const { redis, budget, hooks, backup } = await start();
+  const rollBack = await redis.dumpBuffer(resourceKey(id));
+  await budget.pause(ADDON_ACCOUNT, id);
+  await hooks.add(id, 'https://new.example/y');
+  const archived = (await backup.dump(id))?.text ?? '';
+  await redis.flushall();
+  await redis.restore(resourceKey(id), 0, rollBack);
+  // its removal ends while the webhooks are written
+  const ending = new Proxy(redis, {
+    get: (target, name) => {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (name !== 'hset') return typeof value === 'function' ? value.bind(target) : value;
+      return async (...args: Parameters<Redis['hset']>) => {
+        await createPurge({ redis, shards: 1 }).purge(id);
+        await redis.hset(resourceKey(id), 'state', 'removed');
+        return await redis.hset(...args);
+      };
+    },
+  });
+  await createResourceBackup({ redis: ending }).restore(archived);
+  expect(await redis.hget(resourceKey(id), 'state')).toBe('removed');
+  expect(await hooks.list(id)).toEqual([]);
+  expect(await redis.sismember(WEBHOOKED_KEY, id)).toBe(0);
+  expect(await budget.isPaused(ADDON_ACCOUNT, id)).toBe(false);
+});
+
+function revOf(backupText: string): string {
+  const { record } = JSON.parse(backupText) as { record: { rev: string } };
+  return record.rev;
+}
