@@ -3,6 +3,7 @@ import { startAddonWorker } from '../processors/addon.ts';
 import { accountBeginner } from '../processors/begin-account.ts';
 import { createResourceArchive } from '../processors/resource-archive.ts';
 import { connect } from '../queues/connection.ts';
+import type { Layout } from '../queues/layout.ts';
 import { createPurge } from '../queues/purge.ts';
 import { createResourceBackup } from '../queues/resource-backup.ts';
 import { createRuns } from '../queues/runs.ts';
@@ -22,8 +23,14 @@ const LOOK_MS = 300_000;
 const LOCAL_LOOK_MS = 5_000;
 
 /** `platform` is the one by which the engine reaches the apps: with the token that each resource brought along. */
-export async function openAddonWorker(deps: { config: Config; clients: ReturnType<typeof createClients>; failpoint: Failpoint; log: Log }) {
-  const { config, clients, failpoint, log } = deps;
+export async function openAddonWorker(deps: {
+  config: Config;
+  layout: Pick<Layout, 'served'>;
+  clients: ReturnType<typeof createClients>;
+  failpoint: Failpoint;
+  log: Log;
+}) {
+  const { config, layout, clients, failpoint, log } = deps;
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(config.redis, onError);
   const listeners = new Set<(remaining: number) => void>();
@@ -40,7 +47,7 @@ export async function openAddonWorker(deps: { config: Config; clients: ReturnTyp
       beginAccount: accountBeginner({ ...clients, ...config, log }),
       identity: clients.issuer.identity,
       runs: createRuns({ redis }),
-      purge: createPurge({ redis, shards: config.shards }),
+      purge: createPurge({ redis, shards: layout.served }),
       tokens: createTokens({ redis, now: Date.now }),
       sessions: createSessions({ redis }),
       rewrapWebhooks: async (resource) => await rewrapWebhooks({ redis, sealer: clients.sealer }, resource),

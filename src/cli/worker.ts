@@ -48,7 +48,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const traces = await openTraces({ redis: probe, tracing: config.tracing, log });
   const queueUrl = config.queueUrl ?? (await findQueue(() => clients.queue.create(config.queueName), log)).url;
   const failpoint = readFailpoint(env['AUTOFILES_FAILPOINT'], config.mode === 'production');
-  const addon = await openAddonWorker({ config, clients, failpoint, log });
+  const addon = await openAddonWorker({ config, layout, clients, failpoint, log });
   const started = await startEngine({
     ...clients,
     ...config,

@@ -16,10 +16,10 @@ export interface Purge {
   purge(resource: string): Promise<string | undefined>;
 }
 
-/** `shards`: of the engine. */
-export function createPurge(deps: { redis: Redis; shards: number }): Purge {
+/** `shards`: how many of the engine have runs at that moment, which may be more than when this process started. */
+export function createPurge(deps: { redis: Redis; shards: () => number }): Purge {
   const { redis } = deps;
-  const shards = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard));
+  const shardsNow = () => Array.from({ length: deps.shards() }, (_, shard) => shardKeys(shard));
 
   const takeRuns = async (keys: ShardKeys, resource: string): Promise<void> => {
     const lists = [keys.index(resource), keys.live, keys.unarchived] as const;
@@ -30,7 +30,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
     open: async (resource) => {
       const runs: string[] = [];
       let watched = 0;
-      for (const keys of shards) {
+      for (const keys of shardsNow()) {
         watched += await redis.hlen(keys.watch(resource));
         for (const state of OPEN_STATES) runs.push(...(await redis.zrange(keys.byState(resource, state), '0', '-1')));
       }
@@ -39,6 +39,7 @@ export function createPurge(deps: { redis: Redis; shards: number }): Purge {
 
     purge: async (resource) => {
       const start = await startOfRedis(redis);
+      const shards = shardsNow();
       for (const keys of shards) {
         await takeRuns(keys, resource);
         await redis.srem(keys.watched, resource);

@@ -10,6 +10,7 @@ import { openWebApp } from '../../src/cli/web-app.ts';
 import { createClients, createSealerOf } from '../../src/cli/wiring.ts';
 import { createAudit } from '../../src/queues/audit.ts';
 import { connect } from '../../src/queues/connection.ts';
+import { unchanged } from '../../src/queues/layout.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import type { Failpoint } from '../../src/schema/failpoint.ts';
@@ -114,8 +115,8 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     /** One call of the Partner API with Heroku's credentials, or of anything else with other headers. */
     call,
     /** A worker in this process, configured as the world or otherwise; `failpoint` may throw, which ends what it does there. */
-    work: async (failpoint: Failpoint = () => {}, settings = config) => {
-      const addon = await openAddonWorker({ config: settings, clients, failpoint, log });
+    work: async (failpoint: Failpoint = () => {}, settings = config, layout = unchanged(settings.shards)) => {
+      const addon = await openAddonWorker({ config: settings, layout, clients, failpoint, log });
       const stop = await addon.start(() => Promise.resolve(0));
       running.push(stop);
       return stop;

@@ -53,7 +53,7 @@ it('is cancelled before its record goes, and nothing of it is left', async () =>
         return await runs.cancel(run, by);
       },
     },
-    purge: createPurge({ redis, shards: 1 }),
+    purge: createPurge({ redis, shards: () => 1 }),
     archive: undefined,
     whole: () => Promise.resolve(0),
     tokens: createTokens({ redis, now }),

@@ -21,7 +21,7 @@ it('wherever Redis is rolled back in a purge, the next one finds all that came b
     );
     const whole = await redis.keys('*');
     const rollBack = await server.remember();
-    const { purge } = createPurge({ redis, shards: 1 });
+    const { purge } = createPurge({ redis, shards: () => 1 });
     await purge(id);
     const clean = (await redis.keys('*')).filter((key) => !key.includes(':rate:')).sort();
     expect(clean).toEqual(kept.sort());

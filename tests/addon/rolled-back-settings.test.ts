@@ -171,7 +171,7 @@ it('what is put back beside a resource that comes to its end meanwhile is taken 
       const value = Reflect.get(target, name, target) as unknown;
       if (name !== 'hset') return typeof value === 'function' ? value.bind(target) : value;
       return async (...args: Parameters<Redis['hset']>) => {
-        await createPurge({ redis, shards: 1 }).purge(id);
+        await createPurge({ redis, shards: () => 1 }).purge(id);
         await redis.hset(resourceKey(id), 'state', 'removed');
         return await redis.hset(...args);
       };

@@ -32,7 +32,7 @@ afterAll(async () => {
 });
 
 const keysOf = async (resource: string) => (await redis.keys('*')).filter((key) => key.includes(resource));
-const purge = async (resource: string) => await createPurge({ redis, shards: 1 }).purge(resource);
+const purge = async (resource: string) => await createPurge({ redis, shards: () => 1 }).purge(resource);
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 it('a delivery that is answered after the removal is not noted', async () => {
@@ -97,7 +97,7 @@ it('what is noted while the removal looks for keys is not left behind, in whatev
         if (key === webhookKeys(resource).deliveries) await webhooks.note(resource, note);
         return removed;
       }) as typeof own.unlink;
-      await createPurge({ redis: own, shards: 1 }).purge(resource);
+      await createPurge({ redis: own, shards: () => 1 }).purge(resource);
     }
   } finally {
     own.disconnect();

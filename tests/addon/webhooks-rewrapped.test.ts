@@ -5,6 +5,7 @@ import { openAddonWorker } from '../../src/cli/addon-worker.ts';
 import { openWebhookWorker } from '../../src/cli/webhook-worker.ts';
 import { createClients, createSealerOf } from '../../src/cli/wiring.ts';
 import { webhookKeys } from '../../src/queues/keys.ts';
+import { unchanged } from '../../src/queues/layout.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
 import { rewrapWebhooks } from '../../src/queues/webhook-keys.ts';
 import { createWebhooks } from '../../src/queues/webhooks.ts';
@@ -41,7 +42,7 @@ async function look(config: Config): Promise<LogLine[]> {
   };
   const log = { debug: () => {}, info: note('info'), warn: note('warn'), error: note('error') };
   const clients = createClients(config);
-  const addon = await openAddonWorker({ config, clients, failpoint: () => {}, log });
+  const addon = await openAddonWorker({ config, layout: unchanged(config.shards), clients, failpoint: () => {}, log });
   const stop = await addon.start(() => Promise.resolve(0));
   ends.push(async () => {
     await stop();

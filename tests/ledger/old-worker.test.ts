@@ -1,4 +1,4 @@
-// A worker that started before the number of shards was raised: it serves no run of the new shards, and must not forget them either.
+// A worker that started before the number of shards was raised: it serves no run of the new shards, and must neither forget nor leave them.
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { startEngine } from '../../src/processors/engine.ts';
@@ -7,8 +7,10 @@ import { openLayout } from '../../src/queues/layout.ts';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { parseRunId } from '../../src/schema/ids.ts';
+import { startAddonWorld } from '../addon/addon-world.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { seedId, seedRuns } from '../support/seed-runs.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
@@ -52,5 +54,30 @@ it('moves no watermark past a run in a shard that it does not serve, and recover
   } finally {
     await engine.stop();
     await server.stop();
+  }
+}, 60_000);
+
+it('takes away with a resource what it has in shards that came after the worker', async () => {
+  const world = await startAddonWorld();
+  try {
+    // milliseconds; a minute in production
+    const margin = 1;
+    const layout = await openLayout({ redis: world.redis, wanted: 1, margin });
+    await world.work(undefined, undefined, layout);
+    const id = await world.provisioned();
+    await openLayout({ redis: world.redis, wanted: 8, margin });
+    // every ten seconds in production
+    await layout.refresh();
+    const run = seedId('later', 5);
+    await seedRuns(world.redis, [{ runId: run, resource: id, rejected: 'no workflow' }]);
+    const left = async () => (await world.redis.keys('*')).filter((key) => key.includes(run) || key.includes(id)).toSorted();
+    expect(await left()).toContain(shardKeys(5).run(run));
+    expect((await world.call('DELETE', `/heroku/resources/${id}`)).status).toBe(204);
+    await until('removed', async () => (await world.resources.stateOf(id)) === 'removed', 30_000);
+    await until('the job to be gone', async () => (await left()).every((key) => !key.startsWith('{af:addon}')));
+    expect(await left()).toEqual([`af:audit:${id}`, `af:resource:${id}`]);
+    for (const list of ['live', 'unarchived'] as const) expect(await world.redis.zscore(shardKeys(5)[list], run), list).toBeNull();
+  } finally {
+    await world.stop();
   }
 }, 60_000);

@@ -527,6 +527,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /breaks off at its first hdel.*half restored is no later copy/,
   },
   {
+    name: 'a removal leaves what is in shards that came after its worker',
+    file: 'cli/addon-worker.ts',
+    from: 'shards: layout.served })',
+    to: 'shards: () => config.shards })',
+    caughtBy: 'tests/ledger/old-worker.test.ts',
+    says: /takes away with a resource what it has in shards.*to deeply equal/,
+  },
+  {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',
