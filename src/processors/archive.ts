@@ -27,6 +27,11 @@ export interface ArchiveDeps {
   /** The engine-only bucket; undefined: ended runs are kept in Redis for their retention and nowhere else. */
   readonly bucket: string | undefined;
   readonly watch: Watch;
+  /**
+   * Takes everything of a resource out of Redis that was removed before its run ended; answers whether it was removed. An event that was read before may
+   * lead to a run when all is gone.
+   */
+  readonly purgeRemoved: (resource: string) => Promise<boolean>;
   readonly failpoint: Failpoint;
   readonly log: Log;
 }
@@ -89,6 +94,11 @@ export async function archiveWaiting(deps: ArchiveDeps, signal?: AbortSignal): P
 async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
   const run = await deps.archive.read(runId);
   deps.failpoint('archive.read');
+  const resource = run?.record['resource'];
+  if (resource !== undefined && (await deps.purgeRemoved(resource))) {
+    deps.log.info({ runId, resource }, 'not archived: its resource was removed');
+    return;
+  }
   if (run !== undefined && deps.bucket !== undefined) {
     await deps.store.put(deps.bucket, archiveKey(runId), writeArchivedRun(run), { contentType: 'application/json' });
     deps.failpoint('archive.kept');

@@ -12,7 +12,7 @@ import type { Watch } from '../queues/watch.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import type { Log } from '../schema/log.ts';
 import type { ObjectCreated } from '../schema/s3-event.ts';
-import { archiveWaiting, startArchiving } from './archive.ts';
+import { type ArchiveDeps, archiveWaiting, startArchiving } from './archive.ts';
 import { createArchiveMarks } from './archive-marks.ts';
 import { type Recall, startEpoch } from './epoch.ts';
 import { resumeResources } from './recovery.ts';
@@ -43,6 +43,7 @@ export interface BookkeepingDeps {
     readonly clock: () => Promise<number>;
   }[];
   readonly resources: Resources;
+  readonly purgeRemoved: ArchiveDeps['purgeRemoved'];
   /** Opens the queue of what is done to whole resources. */
   readonly resourceJobs: () => ResourceJobs;
   readonly store: ObjectStore;
@@ -71,7 +72,8 @@ export function startBookkeeping(deps: BookkeepingDeps): Bookkeeping {
   const { store, log, failpoint } = deps;
   const bucket = deps.archiveBucket;
   const shards = deps.shards.map(({ archive, watch, clock }) => {
-    const archiving = { archive, store, bucket, watch, failpoint, log };
+    const { purgeRemoved } = deps;
+    const archiving = { archive, store, bucket, watch, purgeRemoved, failpoint, log };
     return {
       archiving,
       loop: startArchiving(archiving),

@@ -9,6 +9,7 @@ import { type Layout, unchanged } from '../queues/layout.ts';
 import { createLedger } from '../queues/ledger.ts';
 import { createParking, openParks } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
+import { createPurge } from '../queues/purge.ts';
 import { createResourceBackup } from '../queues/resource-backup.ts';
 import { createResourceJobs } from '../queues/resource-jobs.ts';
 import { createResources } from '../queues/resources.ts';
@@ -202,6 +203,11 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
   const books = startBookkeeping({
     ledger: createLedger({ redis, layout }),
+    purgeRemoved: async (id) => {
+      if (!(await resources.gone(id))) return false;
+      await createPurge({ redis, shards: layout.served }).purge(id);
+      return true;
+    },
     backup: createResourceBackup({ redis }),
     epochs: createStoreEpoch({ redis, shards: layout.served }),
     layout,

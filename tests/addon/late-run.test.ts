@@ -4,7 +4,9 @@ import { afterEach, expect, it } from 'vitest';
 import { type DeprovisionDeps, deprovision } from '../../src/processors/deprovision.ts';
 import { decideAtLast } from '../../src/processors/events.ts';
 import { createAudit } from '../../src/queues/audit.ts';
+import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { connect } from '../../src/queues/connection.ts';
+import { resourceKey, shardKeys } from '../../src/queues/keys.ts';
 import { createPurge } from '../../src/queues/purge.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
@@ -15,6 +17,8 @@ import { eventDeps } from '../support/event-deps.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ScriptedCloud } from '../support/scripted-cloud.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
 
 const ends: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -104,4 +108,26 @@ it('an event that comes when the bucket is gone is not accounted for by a proces
     1,
   );
   expect(await redis.keys(`*${id}*`)).toEqual(before);
+});
+
+it('that is accepted when its resource is gone ends, and nothing of it is left, here or in the archive', async () => {
+  const server = await startRedis();
+  ends.push(server.stop);
+  const engine = await startTestEngine(server, { work: (dyno) => dyno.accept('up') });
+  ends.push(engine.stop);
+  const { id, bucket } = await engine.otherResource();
+  const budget = createBudget({ redis: engine.redis, perHour: 1_000_000_000, log: { debug() {}, info() {}, warn() {}, error() {} } });
+  await budget.pause(ADDON_ACCOUNT, id);
+  const runId = engine.upload([{ cmd: 'work' }], undefined, bucket);
+  await until('it waits', async () => (await engine.redis.hget(shardKeys(0).run(runId), 'p:0.0')) === 'throttle');
+  const resource = await engine.resources.get(id);
+  if (resource === undefined) throw new Error('no resource');
+  // as if it had been accepted only now
+  await engine.resources.change(id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
+  await engine.resources.bury(resource);
+  await budget.resume(ADDON_ACCOUNT, id);
+  await until('nothing but the tombstone', async () => (await engine.redis.keys(`*${id}*`)).every((key) => key === resourceKey(id)));
+  expect(await engine.redis.keys(`*${runId}*`)).toEqual([]);
+  expect([...engine.cloud.objects.keys()].filter((key) => key.includes(runId))).toEqual([]);
+  expect(engine.cloud.postsOf(runId)).toEqual([]);
 });
