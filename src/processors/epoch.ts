@@ -46,8 +46,8 @@ export interface Recall {
   /** The epoch, for what was saved (ms) before it began: it may have been decided in an earlier one. */
   epochFor(saved: number | undefined): number | undefined;
   /**
-   * Names the unbroken connection on which Redis was found whole; undefined while that is not so. A launch whose intent was recorded
-   * on another one is not sent: the Redis that has it may be one that forgot that it was sent before.
+   * Names the time for which Redis has been whole, on one unbroken connection; undefined while that is not so. A launch whose intent was
+   * recorded in another one is not sent: the Redis that has it may be one that forgot that it was sent before.
    */
   whole(): number | undefined;
   /** Which start of Redis that is; undefined where it has no one name for it (a cluster), and while it is not known to be whole. */
@@ -76,8 +76,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   let witnessed = Number.NEGATIVE_INFINITY;
   /** The starts of Redis, by place, that were found whole last. */
   let known: readonly string[] | undefined;
-  /** Breaks of the connection before the last look that found Redis, or made it, whole. */
+  /** Breaks of the connection before the last look, when that found Redis, or made it, whole. */
   let wholeAfter = -1;
+  /** How often Redis was found whole after it had not been known to be. */
+  let times = 0;
   /** Since when (ms) this process has found a Redis that nobody vouched for. */
   let unvouched: number | undefined;
 
@@ -178,11 +180,13 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const turnedBack = hasTurnedBack(found, seen, counts);
     // who waits sees what others count meanwhile, and can tell when that is lost
     if (!turnedBack) seen = sightOf(found, seen);
-    // what breaks off is sent again: even one that was sure of Redis may have counted at another start of it
-    if (isSettling(found) && !turnedBack && found.epoch !== undefined) return;
     const restarted = startedAnew(found, known).length > 0;
     // a process that found Redis whole never yet knows nothing: for it, all may be lost
     const doubtful = found.epoch === undefined || turnedBack || restarted || fresh();
+    // not every loss breaks a connection: FLUSHALL does not, nor a failover behind a proxy. Until all is back nobody may go on, here neither
+    if (doubtful) wholeAfter = -1;
+    // what breaks off is sent again: even one that was sure of Redis may have counted at another start of it
+    if (isSettling(found) && !turnedBack && found.epoch !== undefined) return;
     let state: StoreState | undefined = found;
     if (doubtful || deps.now() - witnessed >= WITNESS_MS) {
       try {
@@ -197,11 +201,14 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
     // after a break the connection sends again what was not answered: the count may be that of another start of Redis
     if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;
+    const another = current !== undefined && state.epoch !== current.epoch;
     // whoever began the epoch has put back what was lost of the layout
-    if (current !== undefined && state.epoch !== current.epoch) await deps.layout.refresh();
+    if (another) await deps.layout.refresh();
     seen = sightOf(state, seen);
     current = { epoch: state.epoch, since: state.since, server: serverOf(state) };
     known = state.places.map(({ start }) => start);
+    // a loss may come and be put right between two looks
+    if (another || !whole()) times += 1;
     wholeAfter = breaks;
   };
   const lookOnce = sharedCall(look);
@@ -240,7 +247,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
         if (!whole() || current === undefined) throw new Failure('redis_unavailable', 'It has lost data, which comes back first.');
         return current.epoch;
       },
-      whole: () => (whole() && current !== undefined ? wholeAfter : undefined),
+      whole: () => (whole() && current !== undefined ? times : undefined),
       server: () => (whole() && known?.length === 1 ? current?.server : undefined),
       epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
       recovering: async (resource) => {

@@ -1,4 +1,5 @@
 // A loss of Redis is noticed by every worker at once; one of them puts things right, once.
+import type { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
@@ -12,7 +13,7 @@ import { createSweeping } from '../../src/queues/sweeping.ts';
 import { createWatch, type Watch } from '../../src/queues/watch.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedisProxy } from '../support/redis-proxy.ts';
-import { startRedis } from '../support/redis-server.ts';
+import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
 import { until } from '../support/until.ts';
 
@@ -307,42 +308,71 @@ it('a worker that comes back late tells of a loss although others have long coun
   expect(await eye.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
-it('a recovery that takes long stays with the one that makes it, and nothing is whole before its end', async () => {
-  const { redis, cloud, worker, raised, witness } = await start();
-  let slow = false;
-  const open = Promise.withResolvers<void>();
-  const began = Promise.withResolvers<void>();
-  const store: Partial<ObjectStore> = {
-    keys: async (...args) => {
-      if (slow) {
-        began.resolve();
-        await open.promise;
-      }
-      return await cloud.store.keys(...args);
-    },
-  };
-  const workers = ['one', 'two'].map((name) => worker(name, { store }));
-  await until('both are sure', () => workers.every(({ whole }) => whole() !== undefined));
-  slow = true;
-  await redis.wipe();
-  await began.promise;
-  const { connection } = workers[0] ?? { connection: undefined };
-  if (connection === undefined) throw new Error('no worker');
-  const lock = shardKeys(0).lock('epoch');
-  let lowest = Number.POSITIVE_INFINITY;
-  await until('the lock to be held on to', async () => {
-    const left = await connection.pttl(lock);
-    const renewed = left > lowest + 1_000;
-    lowest = Math.min(lowest, left);
-    return renewed;
+/** Ways in which Redis loses everything. */
+const LOSSES = {
+  'that breaks the connections': async ({ redis }) => await redis.wipe(),
+  // FLUSHALL, or a failover behind a proxy that keeps its clients
+  'that breaks no connection': async ({ connection }) => {
+    await connection.flushall();
+  },
+} satisfies Record<string, (of: { redis: TestRedis; connection: Redis }) => Promise<void>>;
+
+describe.each(Object.entries(LOSSES))('after a loss %s', (_, lose) => {
+  /** Two workers of which one puts back what was lost, and stands in the middle of that. */
+  async function startRecovery() {
+    const { redis, cloud, worker, raised, witness } = await start();
+    let slow = false;
+    const open = Promise.withResolvers<void>();
+    const began = Promise.withResolvers<string>();
+    const storeOf = (name: string): Partial<ObjectStore> => ({
+      keys: async (...args) => {
+        if (slow) {
+          began.resolve(name);
+          await open.promise;
+        }
+        return await cloud.store.keys(...args);
+      },
+    });
+    const workers = { one: worker('one', { store: storeOf('one') }), two: worker('two', { store: storeOf('two') }) };
+    ends.push(open.resolve);
+    const all = Object.values(workers);
+    await until('both are sure', () => all.every(({ whole }) => whole() !== undefined));
+    const before = all.map(({ whole }) => whole());
+    slow = true;
+    const { connection } = workers.one;
+    await lose({ redis, connection });
+    const other = (await began.promise) === 'one' ? workers.two : workers.one;
+    return { all, before, other, connection, open: open.resolve, raised, witness };
+  }
+
+  it('a recovery that takes long stays with the one that makes it, and nothing is whole before its end', async () => {
+    const { all, other, connection, open, raised, witness } = await startRecovery();
+    const lock = shardKeys(0).lock('epoch');
+    let lowest = Number.POSITIVE_INFINITY;
+    await until('the lock to be held on to', async () => {
+      const left = await connection.pttl(lock);
+      const renewed = left > lowest + 1_000;
+      lowest = Math.min(lowest, left);
+      return renewed;
+    });
+    expect(all.map(({ whole }) => whole())).toEqual([undefined, undefined]);
+    await expect(other.settled(true)).rejects.toMatchObject({ code: 'redis_unavailable' });
+    expect(witness()).toMatchObject({ epoch: 2, recovering: true });
+    open();
+    await until('all is whole', () => all.every(({ whole }) => whole() !== undefined));
+    expect(raised).toHaveLength(1);
+    expect(witness()).toMatchObject({ epoch: 2 });
+    expect(witness().recovering).toBeUndefined();
   });
-  expect(workers.map(({ whole }) => whole())).toEqual([undefined, undefined]);
-  expect(witness()).toMatchObject({ epoch: 2, recovering: true });
-  open.resolve();
-  await until('all is whole', () => workers.every(({ whole }) => whole() !== undefined));
-  expect(raised).toHaveLength(1);
-  expect(witness()).toMatchObject({ epoch: 2 });
-  expect(witness().recovering).toBeUndefined();
+
+  it('what was recorded before it counts as recorded on another Redis', async () => {
+    const { all, before, open } = await startRecovery();
+    open();
+    await until('all is whole', async () =>
+      (await Promise.all(all.map((one) => one.settled().catch(() => 0)))).every((epoch) => epoch === 2),
+    );
+    for (const [i, { whole }] of all.entries()) expect(whole()).not.toBe(before[i]);
+  });
 });
 
 it('a recovery that broke off goes on in the same epoch', async () => {
