@@ -128,7 +128,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     clock,
     now,
     recovered: ledger.recovered,
-    onRaised: async () => {
+    onRecovered: async () => {
       await ledger.allDue();
       await ledger.enlist((await resources.list()).map(({ id }) => id));
     },
@@ -151,6 +151,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     store,
     decide: deps.decide,
     whole: async () => await epoch.recall.settled(true),
+    ready: () => epoch.recall.whole() !== undefined,
     lostFrom: epoch.recall.epochFor,
     drained: deps.drained,
     clock,

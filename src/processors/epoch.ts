@@ -65,8 +65,8 @@ export interface EpochDeps extends RecoveryDeps {
   /** Redis' time in milliseconds. */
   readonly clock: () => Promise<number>;
   readonly now: () => number;
-  /** Redis has lost data; the resources are back. */
-  readonly onRaised: () => Promise<void>;
+  /** What was lost is back as far as the archive has it; the epoch begins when this has resolved. May be called again. */
+  readonly onRecovered: () => Promise<void>;
 }
 
 /** Beats until stopped. */
@@ -159,14 +159,15 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const renewing = startLoop({ name: 'epoch-lock', every: ALONE_MS / 4, log: deps.log, turn: hold.renew });
     try {
       await recover(deps, epoch, witness.layout);
+      // before the epoch begins: nobody comes back to that afterwards, should this process end
+      await deps.epochs.free(LOCKS);
+      await deps.onRecovered();
     } finally {
       await renewing.stop();
     }
     if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
     await note(epoch, since, beats, server);
     await deps.epochs.raise(epoch, beats, since);
-    await deps.epochs.free(LOCKS);
-    await deps.onRaised();
   };
 
   /** Whether Redis has just been started anew: nobody counts past what others saw before they had the time to tell. */

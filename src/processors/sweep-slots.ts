@@ -15,9 +15,13 @@ const CLAIM_MS = 15_000;
 const RENEW_MS = 5_000;
 /** Milliseconds between two looks for resources that are on no list yet: it reads all of them. */
 const ENLIST_MS = 60_000;
+/** Milliseconds until a process looks again whether it may sweep. */
+const NOT_YET_MS = 100;
 
 export interface SlotsDeps {
   readonly ledger: Pick<Ledger, 'claim' | 'renew' | 'schedule' | 'enlist'>;
+  /** Whether anything can be swept: what is claimed in vain is put off, and after a loss of Redis all buckets are due. */
+  readonly ready: () => boolean;
   /** Ids of all resources. */
   readonly all: () => Promise<readonly string[]>;
   /** Redis' time in milliseconds. */
@@ -81,14 +85,16 @@ export function startSlots(deps: SlotsDeps): Loop {
     every: Math.min(1_000, deps.everyMs),
     log,
     turn: async (signal) => {
+      if (!deps.ready()) return NOT_YET_MS;
       const now = await clock();
       if (Math.abs(now - enlisted) >= Math.min(ENLIST_MS, deps.everyMs)) {
         await ledger.enlist(await deps.all());
         enlisted = now;
       }
       const limit = AT_ONCE - sweeps.size;
-      if (limit <= 0 || signal.aborted) return;
+      if (limit <= 0 || signal.aborted) return undefined;
       for (const id of await ledger.claim({ now, until: now + CLAIM_MS, limit })) if (!sweeps.has(id)) begin(id, signal);
+      return undefined;
     },
   });
 

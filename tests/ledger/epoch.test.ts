@@ -37,6 +37,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       socket?: string;
       recovered?: (resource: string) => Promise<number>;
       now?: () => number;
+      onRecovered?: () => Promise<void>;
     } = {},
   ) => {
     const connection = connect({ socket: change.socket ?? redis.socket }, () => {});
@@ -57,9 +58,9 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       clock: createSweeping({ redis: connection, shard: 0 }).clock,
       recovered: change.recovered ?? (() => Promise.resolve(0)),
       now: change.now ?? Date.now,
-      onRaised: async () => {
+      onRecovered: async () => {
+        await change.onRecovered?.();
         raised.push(name);
-        await Promise.resolve();
       },
       log: { debug: say, info: say, warn: say, error: say },
     });
@@ -394,6 +395,32 @@ it('a recovery that broke off goes on in the same epoch', async () => {
   await until('all is whole', () => raised.length > 0 && one.whole() !== undefined);
   expect(said.filter((text) => text.endsWith('turn failed'))).toHaveLength(3);
   expect(await one.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+});
+
+it('a worker that ends when all is back and not all buckets are due yet leaves that to another one', async () => {
+  const { redis, worker, raised } = await start();
+  let kills = 1;
+  const ends = (kill: () => void) => ({
+    onRecovered: async () => {
+      if (kills === 0) return;
+      kills -= 1;
+      kill();
+      await Promise.reject(new Error('killed'));
+    },
+  });
+  const one: ReturnType<typeof worker> = worker(
+    'one',
+    ends(() => one.connection.disconnect()),
+  );
+  const two: ReturnType<typeof worker> = worker(
+    'two',
+    ends(() => two.connection.disconnect()),
+  );
+  await until('both are sure', () => one.whole() !== undefined && two.whole() !== undefined);
+  await redis.wipe();
+  await until('the other one made it', () => raised.length === 1, 30_000);
+  const [left] = raised;
+  await until('it is sure', () => (left === 'one' ? one : two).whole() !== undefined);
 });
 
 describe('when the last worker has ended and Redis started anew', () => {

@@ -163,7 +163,8 @@ it('rolled back: what is backed up is the later of two records, and none of a Re
   await rollBack();
   said.length = 0;
   put.length = 0;
-  await until('sweeps', () => said.filter((text) => text === 'bucket not swept').length >= 3, 40_000);
+  // every quarter of a second, in which a sweep is due twice
+  await until('looks at it', () => said.filter((text) => text === 'turn failed').length >= 8, 40_000);
   expect(put.filter((key) => key.startsWith('resources/'))).toEqual([]);
   noWitness = false;
   await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);

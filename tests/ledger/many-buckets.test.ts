@@ -7,6 +7,7 @@ import { type EngineOptions, startEngine } from '../../src/processors/engine.ts'
 import { SWEEPS_KEY } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
 import { createLedger, readLedger } from '../../src/queues/ledger.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
@@ -129,6 +130,34 @@ it('after a loss every bucket is due, whoever had claimed it and whatever is sai
   await ledger.schedule(a, 100_000);
   await ledger.enlist([a]);
   expect(await ledger.claim({ now: 30, until: 1_000, limit: 5 })).toEqual([a]);
+});
+
+it('a bucket that is due while Redis is not known to be whole is swept as soon as it is', async () => {
+  const { engine, sweptAt } = await start({ ledgerMs: 3_600_000 });
+  const mine = { id: engine.resource, bucket: engine.bucket };
+  await until('a sweep', async () => (await sweptAt(mine)) > 0);
+  let refused = 0;
+  let down = true;
+  const { store } = engine.cloud;
+  await engine.replaceEngine({
+    ledgerMs: 3_600_000,
+    store: {
+      ...store,
+      text: async (bucket, key, ...rest) => {
+        if (!down || key !== 'store.json') return await store.text(bucket, key, ...rest);
+        refused += 1;
+        throw new Failure('s3_unavailable', 'GET: HTTP 503 SlowDown.');
+      },
+    },
+  });
+  const before = Date.now();
+  await engine.redis.zadd(SWEEPS_KEY, 0, engine.resource);
+  const from = refused;
+  await until('some looks at Redis', () => refused > from + 6);
+  // it was not claimed in vain, and put off for that
+  expect(await engine.redis.zscore(SWEEPS_KEY, engine.resource)).toBe('0');
+  down = false;
+  await until('its sweep', async () => (await sweptAt(mine)) >= before);
 });
 
 it('a worker at rest reads no resource', async () => {
