@@ -80,7 +80,8 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
         });
   stopOnSignal(
     async (deadline) => {
-      await Promise.all([started.stop(deadline), stopAddon(), webhooks.stop()]);
+      const addonEnds = stopAddon();
+      await Promise.all([started.stop(deadline, addonEnds), addonEnds, webhooks.stop()]);
       await looking.stop();
       await traces.close();
       await port?.close();

@@ -63,7 +63,9 @@ export interface Bookkeeping {
   readonly recall: Recall | undefined;
   /** A run has ended in this process: it is archived now, not at the next look. */
   ended(): void;
-  /** Resolves when all loops have ended; what has just ended is archived before, within `deadline` ms. */
+  /** No sweep begins any more; resolves when those that are under way have ended. */
+  quiet(): Promise<void>;
+  /** Resolves when all loops have ended; what has just ended is archived before, within `deadline` ms. Redis is not known to be whole any more. */
   stop(deadline: number): Promise<void>;
 }
 
@@ -95,6 +97,7 @@ export function startBookkeeping(deps: BookkeepingDeps): Bookkeeping {
     ended: () => {
       for (const { loop } of shards) loop.nudge();
     },
+    quiet: async () => await sweeps?.buckets.stop(),
     stop: async (deadline) => {
       await Promise.all([
         sweeps?.epoch.stop(),

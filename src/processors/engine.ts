@@ -105,8 +105,11 @@ export interface EngineOptions {
 }
 
 export interface Engine {
-  /** Quiet (no new messages, no new activations), then drained within `deadline` ms, then closed in reverse order. */
-  stop(deadline: number): Promise<void>;
+  /**
+   * Quiet (no new messages, no new activations), then drained within `deadline` ms, then closed in reverse order. `others`: resolves when whatever else
+   * asks for `whole` has ended; it is waited for like what is drained.
+   */
+  stop(deadline: number, others?: Promise<unknown>): Promise<void>;
   /** Kinds of work (`<queue> <shard>`, `events`) that are due and of which this process serves nothing. */
   stalled(): readonly string[];
   /** The epoch, when Redis is found whole now, or made whole; 0 where nothing is archived, and so nothing can tell. Throws Failure redis_unavailable. */
@@ -299,7 +302,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   return {
     stalled: liveness.stalled,
     whole: async () => (await books.recall?.settled(true)) ?? 0,
-    stop: async (deadline) => {
+    stop: async (deadline, others = Promise.resolve()) => {
       const until = options.monotonic() + deadline;
       const left = () => Math.max(100, Math.ceil(until - options.monotonic()));
       const toDrain = () => Math.max(100, left() - Math.min(LAST_WORDS_MS, deadline / 4));
@@ -311,6 +314,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         jobs.close(),
         granting.stop(),
         auditing.stop(),
+        books.quiet(),
+        // how it ends is for whoever stops it
+        others.catch(() => {}),
         ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()]),
       ];
       // the last word must be said in any case: without it the next worker takes what it finds for a loss

@@ -82,6 +82,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   let times = 0;
   /** Since when (ms) this process has found a Redis that nobody vouched for. */
   let unvouched: number | undefined;
+  /** This process counts no further: its last witness says where it left off. */
+  let ended = false;
 
   /** A process that has just started knows nothing, and does not count before it does: what it finds is what others left. */
   const fresh = () => known === undefined;
@@ -174,6 +176,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   const isSettling = (found: StoreState) => startedAnew(found, known).some(({ seconds }) => seconds < SETTLE_S);
 
   const look = async (): Promise<void> => {
+    if (ended) return;
     const breaks = deps.epochs.breaks();
     const peeked = breaks === wholeAfter || fresh() ? undefined : await deps.epochs.peek();
     const counts = !fresh() && (peeked === undefined || !isSettling(peeked));
@@ -209,18 +212,20 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     current = { epoch: state.epoch, since: state.since, server: serverOf(state) };
     known = state.places.map(({ start }) => start);
     // a loss may come and be put right between two looks
-    if (another || !whole()) times += 1;
+    if (another || !unbroken()) times += 1;
     wholeAfter = breaks;
   };
   const lookOnce = sharedCall(look);
-  const whole = () => wholeAfter === deps.epochs.breaks();
+  const unbroken = () => wholeAfter === deps.epochs.breaks();
+  // what is written after the last witness may be lost, and nobody would notice
+  const whole = () => !ended && unbroken();
 
   const loop = startLoop({ name: 'epoch', every: BEAT_MS, log: deps.log, turn: lookOnce });
 
   /** Tells whoever starts next where this process left off, so that it need not take a new start of Redis for a loss. */
   const leave = async (): Promise<void> => {
     const state = current;
-    if (state === undefined || !whole()) return;
+    if (state === undefined || !unbroken()) return;
     for (const until = deps.now() + LAST_WITNESS_MS; deps.now() < until; await sleep(TRY_MS)) {
       const hold = await deps.watch.hold('epoch', ALONE_MS);
       if (hold === undefined) continue;
@@ -236,16 +241,23 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     }
   };
 
+  const end = sharedCall(async () => {
+    if (ended) return;
+    await loop.stop();
+    ended = true;
+    // one that others asked for may be under way, and count
+    await lookOnce().catch(() => {});
+    await leave().catch((error: unknown) => deps.log.info({ error: messageOf(error) }, 'no last witness of the epoch written'));
+  });
+
   return {
     nudge: loop.nudge,
-    stop: async () => {
-      await loop.stop();
-      await leave().catch((error: unknown) => deps.log.info({ error: messageOf(error) }, 'no last witness of the epoch written'));
-    },
+    stop: end,
     recall: {
       settled: async (anew = false) => {
         if (!whole() || anew) await lookOnce();
-        if (!whole() || current === undefined) throw new Failure('redis_unavailable', 'It has lost data, which comes back first.');
+        if (!whole() || current === undefined)
+          throw new Failure('redis_unavailable', ended ? 'This worker ends.' : 'It has lost data, which comes back first.');
         return current.epoch;
       },
       whole: () => (whole() && current !== undefined ? times : undefined),

@@ -462,6 +462,40 @@ describe('when the last worker has ended and Redis started anew', () => {
     expect(await after[0]?.connection.hget(STORE_KEY, 'epoch')).toBe('1');
   });
 
+  it('nobody counts on after the last witness: what is still under way in a worker that ends finds Redis not whole', async () => {
+    const { redis, cloud, worker, raised } = await start({ fsync: 'always' });
+    const open = Promise.withResolvers<void>();
+    const leaving = Promise.withResolvers<void>();
+    let ending = false;
+    const last = worker('last', {
+      store: {
+        put: async (...args) => {
+          if (ending) {
+            leaving.resolve();
+            await open.promise;
+          }
+          return await cloud.store.put(...args);
+        },
+      },
+    });
+    ends.push(open.resolve);
+    await until('it is sure', () => last.whole() !== undefined);
+    ending = true;
+    const stopped = last.stop();
+    await leaving.promise;
+    const asked = await last.settled(true).catch((error: unknown) => error);
+    open.resolve();
+    await stopped;
+    last.connection.disconnect();
+    await redis.crashAndRestart();
+
+    const next = worker('next');
+    await until('the next one is sure', () => next.whole() !== undefined, 30_000);
+    expect(raised).toEqual([]);
+    expect(asked).toMatchObject({ code: 'redis_unavailable' });
+    expect(last.whole()).toBeUndefined();
+  });
+
   it('a worker that starts leaves it to one that was there before', async () => {
     const { redis, worker, raised } = await start({ fsync: 'always' });
     const old = worker('old');

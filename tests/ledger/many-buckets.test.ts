@@ -91,6 +91,35 @@ it('a sweeper that stops gives its buckets back', async () => {
   await until('it under way again', () => slow.listed.get(engine.bucket) === 2, 10_000);
 });
 
+it('a sweep that is under way when its worker ends is over before the last witness: what it wrote may not be lost unnoticed', async () => {
+  const { engine } = await start();
+  const { store } = engine.cloud;
+  const said: string[] = [];
+  const underWay = Promise.withResolvers<void>();
+  let ending = false;
+  const worker = await startEngine({
+    ...engine.options,
+    store: {
+      ...store,
+      put: async (bucket, key, ...rest) => {
+        if (ending && key.startsWith('watermarks/')) {
+          underWay.resolve();
+          await until('a witness that comes too early', () => said.includes('witness'), 500).catch(() => {});
+          said.push('watermark');
+        }
+        if (ending && key === 'store.json') said.push('witness');
+        return await store.put(bucket, key, ...rest);
+      },
+    },
+  });
+  await engine.replaceEngine({ archiveBucket: undefined });
+  ending = true;
+  await underWay.promise;
+  await worker.stop(5_000);
+  expect(said.at(-1)).toBe('witness');
+  expect(said).toContain('watermark');
+});
+
 it('buckets are claimed one by one, the longest due first, and are due again when nobody renews', async () => {
   const { engine } = await start({ ledgerMs: 3_600_000, archiveBucket: undefined });
   const ledger = createLedger({ redis: engine.redis, layout: unchanged(1) });

@@ -431,12 +431,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /broke off goes on in the same epoch.*to be '2'/,
   },
   {
-    name: 'an epoch begins whatever became of the buckets that are to be swept',
+    name: 'an epoch begins before the buckets are due that are to be swept in it',
     file: 'processors/epoch.ts',
     from: 'await deps.onRecovered();',
-    to: 'await deps.onRecovered().catch(() => {});',
+    to: 'await deps.epochs.raise(epoch, beats, since);\n      await deps.onRecovered();',
     caughtBy: 'tests/ledger/epoch.test.ts',
     says: /leaves that to another one.*the other one made it/,
+  },
+  {
+    name: 'a worker that has left its last witness counts on',
+    file: 'processors/epoch.ts',
+    from: 'if (ended) return;\n    const breaks',
+    to: 'const breaks',
+    caughtBy: 'tests/ledger/epoch.test.ts',
+    says: /nobody counts on after the last witness.*'next'/,
   },
   {
     name: 'launches on a Redis that may have forgotten what was launched',
