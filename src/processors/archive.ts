@@ -9,6 +9,7 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { type Loop, startLoop } from './loop.ts';
+import { whileHeld } from './while-held.ts';
 
 /** Milliseconds between two looks for ended runs. */
 const LOOK_MS = 1_000;
@@ -18,8 +19,8 @@ const PER_TURN = 100;
 const AT_ONCE = 4;
 /** Milliseconds until a run that could not be archived, while others can, is tried again. */
 const AGAIN_MS = 30_000;
-/** Milliseconds that an archiver which was killed keeps the others from archiving; two at a time do no harm. */
-const ALONE_MS = 30_000;
+/** Milliseconds that an archiver which was killed keeps the others from archiving; one at work holds on to it, and two at a time do no harm. */
+const ALONE_MS = 10_000;
 
 export interface ArchiveDeps {
   readonly archive: ArchiveQueue;
@@ -57,12 +58,14 @@ export function startArchiving(deps: ArchiveDeps): Loop {
     turn: async (signal) => {
       await makeBucket();
       if ((await deps.archive.waiting(1)).length === 0) return;
-      const release = await deps.watch.alone('archive', ALONE_MS);
-      if (release === undefined) return;
+      const hold = await deps.watch.hold('archive', ALONE_MS);
+      if (hold === undefined) return;
       try {
-        await archiveWaiting(deps, signal);
+        await whileHeld({ hold, name: 'archive-lock', ms: ALONE_MS, log: deps.log }, async (lost) => {
+          await archiveWaiting(deps, AbortSignal.any([signal, lost]));
+        });
       } finally {
-        await release();
+        await hold.release();
       }
     },
   });

@@ -9,6 +9,7 @@ import { type Loop, startLoop } from './loop.ts';
 import { type RecoveryDeps, recover, restoreRun } from './recovery.ts';
 import { sharedCall } from './shared-call.ts';
 import { beatsOf, below, hasTurnedBack, highestOf, type Sight, serverOf, sightOf, startedAnew, vouchedFor } from './signs-of-loss.ts';
+import { whileHeld } from './while-held.ts';
 
 /** Milliseconds between two beats: a loss that takes less than that from Redis may not be noticed as one. */
 const BEAT_MS = 250;
@@ -158,15 +159,12 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const since = await deps.clock();
     deps.log.error({ epoch, found: beatsOf(found), expected, goesOn }, 'Redis has lost data');
     if (!goesOn) await note(epoch, since, beatsOf(witness), server, true, witness.layout ?? []);
-    const renewing = startLoop({ name: 'epoch-lock', every: ALONE_MS / 4, log: deps.log, turn: hold.renew });
-    try {
+    await whileHeld({ hold, name: 'epoch-lock', ms: ALONE_MS, log: deps.log }, async () => {
       await recover(deps, epoch, witness.layout);
       // before the epoch begins: nobody comes back to that afterwards, should this process end
       await deps.epochs.free(LOCKS);
       await deps.onRecovered();
-    } finally {
-      await renewing.stop();
-    }
+    });
     if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
     await note(epoch, since, beats, server);
     await deps.epochs.raise(epoch, beats, since);

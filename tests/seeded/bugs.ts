@@ -502,6 +502,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/archive.test.ts',
     says: /export is refused keep no other.*all to be refused/,
   },
+  lua(
+    'archived',
+    'an old copy of a run stays over the newer one',
+    'elseif v[1] and not v[2] then',
+    'elseif v[1] and v[2] then',
+    /an old copy over the newer one.*to be null/,
+    'tests/ledger/archive.test.ts',
+  ),
   {
     name: 'a dyno that cannot be stopped while Redis is full goes on',
     file: 'processors/stops.ts',
