@@ -7,6 +7,8 @@ import type { Ledger } from '../queues/ledger.ts';
 const OWN_PREFIX = '.autofiles/';
 /** Unaccounted versions that are kept in mind at most, about half a kilobyte each; the oldest ones, the others come with the next sweep. */
 const MAX_KEPT = 50_000;
+/** Versions that are looked up at the same time: as many as a page has. */
+const AT_ONCE = 1_000;
 
 const HOUR_MS = 3_600_000;
 /** From when on (ms) versions are in scope: an hour before the watermark, whose own time may lie a little ahead, and no older than the account. */
@@ -67,7 +69,19 @@ export async function compareBucket(
     if (missing.length > 1.25 * MAX_KEPT) missing = missing.sort(byAge).slice(0, MAX_KEPT);
     next = page.next;
   } while (next !== undefined && goOn(pages));
-  return { inScope, before, pages, missingCount, missing: missing.sort(byAge).slice(0, MAX_KEPT), next };
+  missing = missing.sort(byAge).slice(0, MAX_KEPT);
+  if (missing.length > 0) {
+    // a large bucket takes minutes to list, and what is decided meanwhile is not in the account that was read before
+    const meanwhile = await deps.ledger.open(resource.id, account.readAt);
+    const left: ObjectVersion[] = [];
+    for (let i = 0; i < missing.length; i += AT_ONCE) {
+      const some = missing.slice(i, i + AT_ONCE).map((version) => ({ ...version, bucket: resource.bucket }));
+      left.push(...(await meanwhile.missing(some)));
+    }
+    missingCount -= missing.length - left.length;
+    missing = left;
+  }
+  return { inScope, before, pages, missingCount, missing, next };
 }
 
 /** A file comes before the outputs of its run; of one millisecond, keys in their order. */

@@ -137,7 +137,8 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   const late = began - ((await deps.drained()) ? deps.lateMs : Math.max(deps.lateMs, BACKLOG_LATE_MS));
   // what Redis may have lost has no event any more: waiting for the queue would be waiting for its outputs, which wait for it
   const lost = ({ modifiedAt }: ObjectVersion) => deps.lostFrom(modifiedAt) === epoch;
-  const overdue = found.missing.filter((version) => version.modifiedAt <= late || lost(version));
+  const isOverdue = (version: ObjectVersion) => version.modifiedAt <= late || lost(version);
+  const overdue = found.missing.filter(isOverdue);
   let fate: Fate = { decided: 0, orphaned: new Set() };
   if (overdue.length > 0) {
     if ((await deps.whole()) !== epoch) return 0;
@@ -163,8 +164,10 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   await note(deps, resource, found, { watermark, began, recovered: recovered ? epoch : undefined });
   // what stands an hour and a little before the watermark is not asked for any more
   await deps.ledger.trim(resource.id, from - 48 * HOUR_MS, from - HOUR_MS);
-  if (found.missing.length > 0 || began - mark.begun < NEW_MS) return Math.min(deps.everyMs, MINUTE_MS);
-  return Math.max(deps.everyMs, (found.pages - 1) * PER_PAGE_MS);
+  const soon = Math.min(deps.everyMs, MINUTE_MS);
+  if (found.missing.some(isOverdue) || began - mark.begun < NEW_MS) return soon;
+  // in a bucket that is in use something is always on its way
+  return Math.max(found.missing.length > 0 ? soon : deps.everyMs, (found.pages - 1) * PER_PAGE_MS);
 }
 
 /** A list that was broken off proves nothing: the bucket is swept when fewer large ones are. */

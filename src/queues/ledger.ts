@@ -82,6 +82,8 @@ function isoOf(ms: number): string {
 
 /** Which versions of a resource's bucket are accounted for, asked many at a time. */
 export interface Account {
+  /** When it began to be read (ms by Redis' clock). */
+  readonly readAt: number;
   /** Those of the versions that have no decision. */
   missing<T extends VersionRef>(versions: readonly T[]): Promise<readonly T[]>;
 }
@@ -110,6 +112,7 @@ export async function openAccount(
       digests.add(await redis.getrangeBuffer(name, at, Math.min(at + PART_BYTES, length) - 1));
   }
   return {
+    readAt: now,
     missing: async (versions) => {
       const doubtful = versions.filter((version) => !digests.has(digestOf(version)));
       if (doubtful.length === 0) return [];

@@ -1,15 +1,17 @@
 // Many buckets, and buckets that take long to list: none keeps the others waiting.
 import { randomUUID } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { ObjectStore } from '../../src/clients/ports.ts';
+import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { type EngineOptions, startEngine } from '../../src/processors/engine.ts';
 import { SWEEPS_KEY } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
 import { createLedger, readLedger } from '../../src/queues/ledger.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
-import { startTestEngine } from '../support/test-engine.ts';
+import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
 const ends: (() => Promise<void>)[] = [];
@@ -89,6 +91,51 @@ it('a sweeper that stops gives its buckets back', async () => {
   await until('it under way', () => slow.listed.has(engine.bucket));
   await engine.replaceEngine({ store: slow.store });
   await until('it under way again', () => slow.listed.get(engine.bucket) === 2, 10_000);
+});
+
+describe('a large bucket that is in use', () => {
+  const PAGES = 50;
+
+  /** Sweeps a bucket of many pages; something is saved while its list is at the first. */
+  async function sweepWhile(save: (engine: TestEngine, of: { id: string; bucket: string }) => Promise<void>) {
+    const { engine, sweptAt } = await start({ ledgerMs: 3_600_000 });
+    const large = await engine.otherResource();
+    const { store } = engine.cloud;
+    // one that is no longer new
+    const times = { since: 0, begun: Date.now() - 7_200_000, at: Date.now() - 60_000 };
+    await createArchiveMarks({ store, bucket: ARCHIVE_BUCKET }).setWatermark(large, times);
+    const before = Date.now();
+    const versions: ObjectStore['versions'] = async (bucket, page = {}) => {
+      if (bucket !== large.bucket) return await store.versions(bucket, page);
+      const at = Number(page.next ?? 1);
+      if (at === 1) await save(engine, large);
+      return at < PAGES ? { versions: [], next: String(at + 1) } : await store.versions(bucket);
+    };
+    await engine.replaceEngine({ ledgerMs: 60_000, lateMs: 30_000, store: { ...store, versions } });
+    const next = await until('its sweep', async () => {
+      const due = Number(await engine.redis.zscore(SWEEPS_KEY, large.id));
+      return (await sweptAt(large)) >= before && due > Date.now() + 20_000 && due - Date.now();
+    });
+    return { next, ledger: await readLedger(engine.redis, large, 1) };
+  }
+
+  it('shows what was saved and decided while it was listed as decided, and is listed no sooner for that', async () => {
+    const { next, ledger } = await sweepWhile(async (engine, { id, bucket }) => {
+      engine.cloud.put('a file', 'x', {}, bucket);
+      await until('its decision', async () => (await engine.decisions(id))['ignored'] === 1);
+    });
+    expect(ledger).toMatchObject({ in_scope: 1, accounted_for: 1, unaccounted: 0, oldest_unaccounted: null });
+    expect(next).toBeGreaterThan((PAGES - 3) * 10_000);
+  });
+
+  it('is listed no sooner for what is still on its way', async () => {
+    const { next, ledger } = await sweepWhile(async (engine, { bucket }) => {
+      engine.cloud.copies = 0;
+      await Promise.resolve(engine.cloud.put('a file', 'x', {}, bucket));
+    });
+    expect(ledger).toMatchObject({ in_scope: 1, unaccounted: 1 });
+    expect(next).toBeGreaterThan((PAGES - 3) * 10_000);
+  });
 });
 
 it('a sweep that is under way when its worker ends is over before the last witness: what it wrote may not be lost unnoticed', async () => {

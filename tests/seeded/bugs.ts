@@ -327,6 +327,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /waits for a run that has not ended.*to be less than/,
   },
   {
+    name: 'what is decided while a large bucket is listed counts as undecided',
+    file: 'processors/compare-bucket.ts',
+    from: 'missing = left;',
+    to: '',
+    caughtBy: 'tests/ledger/many-buckets.test.ts',
+    says: /decided while it was listed as decided.*to match object/,
+  },
+  {
     name: 'message deleted before the decision',
     file: 'processors/events.ts',
     from: 'return { done: false, againIn };',
