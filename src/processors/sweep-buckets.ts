@@ -100,6 +100,8 @@ async function forget(deps: BucketSweepDeps, id: string): Promise<void> {
 async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, { tries, backedUp }: Memory, course: Course): Promise<number> {
   try {
     await backUp(deps, resource.id, backedUp);
+    // its bucket is gone: nothing but its record is left
+    if (resource.state === 'failed') return deps.everyMs;
     return await sweepBucket(deps, resource, tries, course);
   } catch (error) {
     if (!course.signal.aborted)

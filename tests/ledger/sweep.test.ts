@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { accountBeginner, beginAccount } from '../../src/processors/begin-account.ts';
+import { SWEEPS_KEY } from '../../src/queues/keys.ts';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
 import { startTestEngine } from '../support/test-engine.ts';
@@ -182,6 +184,32 @@ it('a bucket whose first page has nothing but what was deleted counts as one tha
     since: 1_000,
     begun: 1_000,
   });
+});
+
+it('a resource that could not be provisioned is backed up, and has no bucket to be listed', async () => {
+  const { engine } = await start();
+  const { store } = engine.cloud;
+  const failed = await engine.otherResource();
+  await engine.resources.change(failed.id, { from: ['', 'provisioned'], set: { state: 'failed', error: 'no grant' } });
+  let listed = 0;
+  const said: string[] = [];
+  const say = (_: unknown, text: string) => said.push(text);
+  const versions: typeof store.versions = async (bucket, page) => {
+    if (bucket !== failed.bucket) return await store.versions(bucket, page);
+    listed += 1;
+    throw new Failure('not_found', 'LIST: HTTP 404 NoSuchBucket.');
+  };
+  await engine.replaceEngine({ store: { ...store, versions }, log: { debug: () => {}, info: () => {}, warn: say, error: say } });
+  const due = async () => await engine.redis.zscore(SWEEPS_KEY, failed.id);
+  for (let turns = 0; turns < 4; turns += 1) {
+    const last = await due();
+    await until('a turn of its', async () => (await due()) !== last);
+  }
+  await until('its backup', () =>
+    (engine.cloud.objects.get(`${ARCHIVE_BUCKET}/resources/${failed.id}.json`)?.body ?? '').includes('"state":"failed"'),
+  );
+  expect(listed).toBe(0);
+  expect(said).not.toContain('bucket not swept');
 });
 
 it('a removed resource is a tombstone in the archive, which no loss of Redis brings back', async () => {
