@@ -188,6 +188,8 @@ async function deliver(
   const result = await deps.runs.deliver(metadata.taskId, resource.id, output, whole ? event : undefined);
   deps.failpoint('events.delivered');
   deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
+  // one that has just been lost is gone, too, and nobody may have looked since
+  if (result === 'gone') await deps.recall?.settled(true);
   // after a loss of Redis the run may not have been made again yet
   if (result === 'gone' && (await deps.recall?.recovering(resource.id))) {
     await deps.recall?.restore(refOf(metadata.taskId)?.runId ?? '');

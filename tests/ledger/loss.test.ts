@@ -2,6 +2,7 @@
 import { afterEach, expect, it } from 'vitest';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
+import { nodesOf } from '../../src/queues/connection.ts';
 import { STORE_KEY, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
 import { openAccount, readLedger } from '../../src/queues/ledger.ts';
@@ -310,6 +311,32 @@ it('rolled back: a run that was started by an output, and lost, is made again', 
   const attempts = engine.cloud.posts.map(({ taskId, attempt }) => `${taskId}/${attempt}`);
   expect(new Set(attempts).size).toBe(attempts.length);
 }, 120_000);
+
+it('emptied on an unbroken connection while an output is looked at: it is not set aside as one of no run', async () => {
+  let armed = false;
+  const { engine, allAccounted, release } = await start();
+  const { store } = engine.cloud;
+  await engine.replaceEngine({
+    store: {
+      ...store,
+      head: async (...args) => {
+        const found = await store.head(...args);
+        if (armed) {
+          armed = false;
+          await Promise.all(nodesOf(engine.redis).map((node) => node.flushall()));
+        }
+        return found;
+      },
+    },
+  });
+  const runId = engine.upload([task('held')]);
+  await until('the launch', async () => (await engine.show(runId))?.history.some(({ what }) => what === 'launched'));
+  armed = true;
+  release();
+  expect((await engine.ended(runId, 45_000)).state).toBe('succeeded');
+  await allAccounted();
+  expect(await engine.quarantine()).toEqual([]);
+}, 90_000);
 
 it('rolled back between the two halves of a decision: an output that the Redis of before was told of is delivered again', async () => {
   let armed = false;

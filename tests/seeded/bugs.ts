@@ -399,6 +399,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /breaks no connection.*(to deeply equal \[ undefined, undefined \]|not to be)/,
   },
   {
+    name: 'an output whose run was lost a moment ago is set aside',
+    file: 'processors/events.ts',
+    from: "if (result === 'gone') await deps.recall?.settled(true);",
+    to: '',
+    caughtBy: 'tests/ledger/loss.test.ts',
+    says: /unbroken connection while an output is looked at.*to deeply equal \[\]/,
+  },
+  {
     name: 'an output that starts a run is accounted for by its delivery alone',
     file: 'processors/events.ts',
     from: 'const whole = startsNothing(metadata) && metadata.faults.length === 0;',
