@@ -15,7 +15,7 @@ import type { Allowances } from './allowance.ts';
 import type { CommandCheck } from './allowed-command.ts';
 import type { DynoLists } from './dyno-lists.ts';
 import type { OverdueDeps } from './overdue.ts';
-import type { OwnLimits } from './own-limits.ts';
+import type { Pauses } from './pauses.ts';
 
 export interface TaskDeps extends OverdueDeps {
   readonly runs: Runs;
@@ -27,7 +27,7 @@ export interface TaskDeps extends OverdueDeps {
   /** Where dynos of launches of unknown fate are looked for. */
   readonly lists: DynoLists;
   /** Resources whose customers' own accounts have no calls left. */
-  readonly ownLimits: OwnLimits;
+  readonly ownLimits: Pauses;
   /** Wakes whoever hands out the launch budget. */
   readonly nudgeGrants: () => void;
   /** One per shard. */

@@ -29,8 +29,8 @@ export interface ArchiveDeps {
   readonly bucket: string | undefined;
   readonly watch: Watch;
   /**
-   * Takes everything of a resource out of Redis that was removed before its run ended; answers whether it was removed. An event that was read before may
-   * lead to a run when all is gone.
+   * Takes everything out of Redis of a resource whose removal is over; answers whether it is. An event that was read before may lead to a run when all is
+   * gone.
    */
   readonly purgeRemoved: (resource: string) => Promise<boolean>;
   readonly failpoint: Failpoint;

@@ -154,7 +154,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     store,
     decide: deps.decide,
     whole: async () => await epoch.recall.settled(true),
-    ready: () => epoch.recall.whole() !== undefined,
+    epoch: epoch.recall.epoch,
     lostFrom: epoch.recall.epochFor,
     drained: deps.drained,
     clock,

@@ -1,11 +1,9 @@
-// One worker process: consumers of the event queue, the BullMQ workers of every shard, poller and sweeper.
-import type { DynoPlatform, EventQueue, ObjectStore } from '../clients/ports.ts';
 import { createArchiveQueue } from '../queues/archive.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { openChannel } from '../queues/channel.ts';
-import { connect, duplicate, type RedisAddress } from '../queues/connection.ts';
+import { connect, duplicate } from '../queues/connection.ts';
 import { QUEUES } from '../queues/keys.ts';
-import { type Layout, unchanged } from '../queues/layout.ts';
+import { unchanged } from '../queues/layout.ts';
 import { createLedger } from '../queues/ledger.ts';
 import { createParking, openParks } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
@@ -15,21 +13,18 @@ import { createResourceJobs } from '../queues/resource-jobs.ts';
 import { createResources } from '../queues/resources.ts';
 import { countRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
-import type { Sealer } from '../queues/secrets.ts';
 import { createStoreEpoch } from '../queues/store-epoch.ts';
 import { createSweeping } from '../queues/sweeping.ts';
 import { createWatch } from '../queues/watch.ts';
 import { createWorkerSigns } from '../queues/worker-signs.ts';
-import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
-import type { Log } from '../schema/log.ts';
-import type { Telemetry } from '../schema/telemetry.ts';
 import { createAllowances } from './allowance.ts';
 import { createCommandCheck } from './allowed-command.ts';
 import { startBookkeeping } from './bookkeeping.ts';
 import { startBudgetAudit } from './budget-audit.ts';
 import { chargedPlatform } from './charged-platform.ts';
 import { createDynoLists } from './dyno-lists.ts';
+import type { Engine, EngineOptions } from './engine-options.ts';
 import type { EventDeps } from './event-deps.ts';
 import { createEventHandler, decideAtLast } from './events.ts';
 import { createFinishProcessor } from './finish.ts';
@@ -37,84 +32,20 @@ import { startGranting } from './grant.ts';
 import { createJobWorkers } from './job-workers.ts';
 import { startLiveness } from './liveness.ts';
 import { observedPlatform, observedRuns } from './observed.ts';
-import { createOwnLimits } from './own-limits.ts';
+import { createPauses } from './pauses.ts';
 import { createPlanProcessor } from './plan.ts';
 import { createPlanLimits } from './plan-limits.ts';
 import { startPolling } from './poll.ts';
 import { retentionOf } from './retention.ts';
 import { sharedCall } from './shared-call.ts';
-import { createSilences } from './stops.ts';
+import { stopInOrder } from './stop-in-order.ts';
 import { startSweeping } from './sweep.ts';
 import { createTaskProcessor } from './task.ts';
-import { waitAtMost } from './wait-at-most.ts';
 
 /** Milliseconds that Redis may take to answer a look at what is due. */
 const PROBE_DEADLINE_MS = 5_000;
-/** Milliseconds that a stop gives to the archive; what is left over the next process archives. */
-const ARCHIVE_LAST_MS = 2_000;
-/** Milliseconds of a stop's deadline that are kept for its last words, a quarter of it at most. */
-const LAST_WORDS_MS = 2_500;
 
-export interface EngineOptions {
-  readonly redis: RedisAddress;
-  /** Shards that it serves: all that ever held runs. */
-  readonly shards: number;
-  /** Which run an object version causes; by default one of these shards, as if their number had never been another. */
-  readonly layout?: Layout;
-  readonly sealer: Sealer;
-  readonly store: ObjectStore;
-  readonly queue: EventQueue;
-  readonly queueUrl: string;
-  readonly platform: DynoPlatform;
-  readonly consumers: number;
-  readonly taskConcurrency: number;
-  /** Milliseconds without a sign of life after which a job's worker counts as dead. */
-  readonly lockMs: number;
-  readonly pollMs: number;
-  readonly hookedMs: number;
-  readonly sweepMs: number;
-  readonly graceMs: number;
-  readonly adoptMarginMs: number;
-  /** Whether a grace also lasts until the queue is drained (see OverdueDeps.drained). */
-  readonly graceUntilDrained: boolean;
-  readonly runsPerMinute: number;
-  /** Milliseconds of due work without progress after which this process counts as stalled. */
-  readonly stallMs: number;
-  /** Called once when it has stalled for twice as long: only a fresh process helps then. */
-  readonly onDead: (what: readonly string[]) => void;
-  /** Calls of the Platform API that an account may make in an hour. */
-  readonly launchesPerHour: number;
-  /** Tells how many calls the platform still allows, whenever an answer says so. */
-  readonly onRateLimit?: (listener: (remaining: number) => void) => void;
-  /** The engine-only bucket of ended runs; undefined: nothing is archived. */
-  readonly archiveBucket?: string | undefined;
-  /** Milliseconds that the records of a plan's ended runs are kept; by default what the plan says. */
-  readonly retention?: (plan: string) => number;
-  /** Milliseconds between two looks for records whose retention has passed (an hour). */
-  readonly retentionMs?: number;
-  /** Milliseconds between two sweeps of a bucket (60,000), and until a version without a decision counts as late (30,000). */
-  readonly ledgerMs?: number;
-  readonly lateMs?: number;
-  readonly now: () => number;
-  readonly monotonic: () => number;
-  readonly random: () => number;
-  readonly id: () => string;
-  readonly failpoint: Failpoint;
-  readonly telemetry: Telemetry;
-  readonly log: Log;
-}
-
-export interface Engine {
-  /**
-   * Quiet (no new messages, no new activations), then drained within `deadline` ms, then closed in reverse order. `others`: resolves when whatever else
-   * asks for `whole` has ended; it is waited for like what is drained.
-   */
-  stop(deadline: number, others?: Promise<unknown>): Promise<void>;
-  /** Kinds of work (`<queue> <shard>`, `events`) that are due and of which this process serves nothing. */
-  stalled(): readonly string[];
-  /** The epoch, when Redis is found whole now, or made whole; 0 where nothing is archived, and so nothing can tell. Throws Failure redis_unavailable. */
-  whole(): Promise<number>;
-}
+export type { Engine, EngineOptions };
 
 /** Starts everything and resolves when it works. Throws what Redis or the queue answered. */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
@@ -149,7 +80,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
   const granting = startGranting({ budget, runs, failpoint, log });
 
-  const silences = createSilences({ now });
+  const silences = createPauses({ now: options.monotonic });
   const loops = shards.map((shard) => {
     const watch = createWatch({ redis, shard });
     const planner = planners[shard];
@@ -207,7 +138,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const books = startBookkeeping({
     ledger: createLedger({ redis, layout }),
     purgeRemoved: async (id) => {
-      if (!(await resources.gone(id))) return false;
+      // while it is being removed, whoever removes it needs what there is
+      if ((await resources.stateOf(id)) !== 'removed') return false;
       await createPurge({ redis, shards: layout.served }).purge(id);
       return true;
     },
@@ -243,7 +175,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     budget,
     allowances,
     lists,
-    ownLimits: createOwnLimits({ monotonic: options.monotonic }),
+    ownLimits: createPauses({ now: options.monotonic }),
     checkCommand: createCommandCheck({ platform, now: options.monotonic }),
     nudgeGrants: granting.nudge,
     parkings,
@@ -302,33 +234,39 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   return {
     stalled: liveness.stalled,
     whole: async () => (await books.recall?.settled(true)) ?? 0,
-    stop: async (deadline, others = Promise.resolve()) => {
-      const until = options.monotonic() + deadline;
-      const left = () => Math.max(100, Math.ceil(until - options.monotonic()));
-      const toDrain = () => Math.max(100, left() - Math.min(LAST_WORDS_MS, deadline / 4));
-      await waitAtMost(left(), liveness.stop());
-      probe.disconnect();
-      // Nothing new begins from here on, of any kind. A worker's close waits for its activations; they are short, and what is left is run again by another worker.
-      const begun = [
-        consumer.stop(toDrain()),
-        jobs.close(),
-        granting.stop(),
-        auditing.stop(),
-        books.quiet(),
-        // how it ends is for whoever stops it
-        others.catch(() => {}),
-        ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()]),
-      ];
-      // the last word must be said in any case: without it the next worker takes what it finds for a loss
-      await waitAtMost(toDrain(), Promise.all(begun));
-      await waitAtMost(left(), books.stop(Math.min(ARCHIVE_LAST_MS, left())));
-      tasks.close();
-      await waitAtMost(left(), budget.settle());
-      channel.close();
-      await waitAtMost(left(), Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]));
-      parks.disconnect();
-      redis.disconnect();
-      log.info({}, 'engine stopped');
-    },
+    stop: async (deadline, others = Promise.resolve()) =>
+      await stopInOrder(
+        {
+          first: async () => {
+            await liveness.stop();
+            probe.disconnect();
+          },
+          begun: (ms) => [
+            consumer.stop(ms),
+            jobs.close(),
+            granting.stop(),
+            auditing.stop(),
+            books.quiet(),
+            // how it ends is for whoever stops it
+            others.catch(() => {}),
+            ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()]),
+          ],
+          lastWord: books.stop,
+          settled: async () => {
+            tasks.close();
+            await budget.settle();
+          },
+          closed: async () => {
+            channel.close();
+            await Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]);
+          },
+          gone: () => {
+            parks.disconnect();
+            redis.disconnect();
+            log.info({}, 'engine stopped');
+          },
+        },
+        { deadline, monotonic: options.monotonic },
+      ),
   };
 }

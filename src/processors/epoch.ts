@@ -51,6 +51,8 @@ export interface Recall {
    * recorded in another one is not sent: the Redis that has it may be one that forgot that it was sent before.
    */
   whole(): number | undefined;
+  /** The epoch; undefined while Redis is not known to be whole. */
+  epoch(): number | undefined;
   /** Which start of Redis that is; undefined where it has no one name for it (a cluster), and while it is not known to be whole. */
   server(): string | undefined;
   /** Whether a run of the resource that is not there may still be on its way back: its bucket was not compared to the end since the loss. */
@@ -259,6 +261,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
         return current.epoch;
       },
       whole: () => (whole() && current !== undefined ? times : undefined),
+      epoch: () => (whole() ? current?.epoch : undefined),
       server: () => (whole() && known?.length === 1 ? current?.server : undefined),
       epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
       recovering: async (resource) => {

@@ -75,7 +75,7 @@ export async function launch(
   switch (outcome.outcome) {
     case 'accepted': {
       const { dyno } = outcome;
-      if (order.byCustomer) deps.ownLimits.free(resource);
+      if (order.byCustomer) deps.ownLimits.end(resource);
       const up = dyno.state === 'up';
       deps.log.info({ ...facts, dyno: dyno.name, dynoId: dyno.id }, 'launched a dyno');
       const result = await deps.runs.launched({
@@ -99,7 +99,7 @@ export async function launch(
       const wait = outcome.retryAfter === undefined ? undefined : outcome.retryAfter * 1000;
       if (outcome.status === TOO_MANY_REQUESTS) {
         // a customer's token is of the customer's account, of which nobody else's launches are made
-        if (order.byCustomer) return await refuse('held', Math.ceil(deps.ownLimits.hold(resource, wait)) + healAfter(deps), words, true);
+        if (order.byCustomer) return await refuse('held', Math.ceil(deps.ownLimits.begin(resource, wait)) + healAfter(deps), words, true);
         await deps.budget.observe(account, { waitMs: wait ?? THROTTLED_MS });
       }
       return await refuse(outcome.heal ? 'heal' : 'final', Math.ceil(wait ?? healAfter(deps)), words, true);

@@ -7,14 +7,12 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { LONGEST_LIFE_S } from './launch-order.ts';
+import type { Pauses } from './pauses.ts';
 
 /** How many dynos of one resource one turn stops, so that each resource has its turn. */
 const PER_TURN = 50;
 /** Stops of one resource that are under way at the same time: one that is not answered keeps the next ones waiting for ten seconds. */
 const AT_ONCE = 5;
-/** Milliseconds until a resource is tried again of which a stop was not answered, twice as long each time, and at most. Each try is charged to all. */
-const SILENT_MS = 5_000;
-const SILENT_MOST_MS = 60_000;
 /**
  * Milliseconds until a stop that Heroku refused is tried again, twice as long each time up to an hour; it is given up after the longest life of a
  * one-off dyno. The refusal may be about a token that is just being replaced.
@@ -22,31 +20,10 @@ const SILENT_MOST_MS = 60_000;
 const REFUSED_MS = 30_000;
 const REFUSED_MOST_MS = 3_600_000;
 
-/** Resources whose last stop was not answered, or put off. One for all shards of a process: the app is the same. `now`: milliseconds. */
-export function createSilences(deps: { now: () => number }) {
-  const silent = new Map<string, { readonly times: number; readonly next: number }>();
-  const last = (resource: string): boolean => (silent.get(resource)?.next ?? 0) > deps.now();
-  return {
-    /** A stop was not answered. Those of the same turn count as one. */
-    note: (resource: string): void => {
-      if (last(resource)) return;
-      const times = (silent.get(resource)?.times ?? 0) + 1;
-      silent.set(resource, { times, next: deps.now() + Math.min(SILENT_MS * 2 ** (times - 1), SILENT_MOST_MS) });
-    },
-    /** A stop was answered. */
-    end: (resource: string): void => {
-      silent.delete(resource);
-    },
-    /** Whether it is left alone for now. */
-    last,
-    /** Whether its last stop was not answered. */
-    known: (resource: string): boolean => silent.has(resource),
-  };
-}
-
 export interface StopDeps {
   readonly resources: Resources;
-  readonly silences: ReturnType<typeof createSilences>;
+  /** Resources that answered no stop: each try is charged to all. One for all shards of a process, since the app is the same. */
+  readonly silences: Pauses;
   /** Every call is charged. */
   readonly charged: Pick<DynoPlatform, 'stop'>;
   readonly watch: Watch;
@@ -84,7 +61,7 @@ export function createStops(deps: StopDeps) {
       const refused = error instanceof Failure && error.code === 'heroku_refused';
       const away = isRedisOutage(error);
       const unanswered = error instanceof Failure && error.retry && !away;
-      if (unanswered) silences.note(resource);
+      if (unanswered) silences.begin(resource);
       // what cannot be stopped now stays on the list; `time_to_live` ends it at the latest
       if (refused ? again(member) : unanswered || away) {
         await deps.watch.postponed(member);
@@ -103,7 +80,7 @@ export function createStops(deps: StopDeps) {
     due: (all: readonly DynoToStop[]): ReadonlyMap<string, readonly DynoToStop[]> => {
       const now = deps.now();
       return Map.groupBy(
-        all.filter(({ member, resource }) => (refusals.get(member)?.next ?? 0) <= now && !silences.last(resource)),
+        all.filter(({ member, resource }) => (refusals.get(member)?.next ?? 0) <= now && silences.left(resource) === 0),
         ({ resource }) => resource,
       );
     },

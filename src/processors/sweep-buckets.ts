@@ -39,8 +39,8 @@ export interface BucketSweepDeps {
   readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
   /** Resolves with the epoch when Redis is found whole now, or made whole; throws while it is not. */
   readonly whole: () => Promise<number>;
-  /** Whether Redis was whole when this process looked last. */
-  readonly ready: () => boolean;
+  /** The epoch, when Redis was whole when this process looked last. */
+  readonly epoch: () => number | undefined;
   /** The epoch, for what was saved (ms) before it began: Redis may have lost its decision. */
   readonly lostFrom: (saved: number) => number | undefined;
   /** Whether the event queue is empty. */
@@ -76,7 +76,7 @@ export function startBucketSweep(deps: BucketSweepDeps): Loop {
   return startSlots({
     ledger: deps.ledger,
     all: async () => (await deps.resources.list()).map(({ id }) => id),
-    ready: deps.ready,
+    epoch: deps.epoch,
     clock: deps.clock,
     everyMs: deps.everyMs,
     log: deps.log,

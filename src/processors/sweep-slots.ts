@@ -20,8 +20,8 @@ const NOT_YET_MS = 100;
 
 export interface SlotsDeps {
   readonly ledger: Pick<Ledger, 'claim' | 'renew' | 'schedule' | 'enlist'>;
-  /** Whether anything can be swept: what is claimed in vain is put off, and after a loss of Redis all buckets are due. */
-  readonly ready: () => boolean;
+  /** The epoch; undefined while nothing can be swept: what is claimed in vain is put off, and after a loss of Redis all buckets are due. */
+  readonly epoch: () => number | undefined;
   /** Ids of all resources. */
   readonly all: () => Promise<readonly string[]>;
   /** Redis' time in milliseconds. */
@@ -42,7 +42,7 @@ export interface SlotsDeps {
  */
 export function startSlots(deps: SlotsDeps): Loop {
   const { ledger, clock, log } = deps;
-  const sweeps = new Map<string, Promise<void>>();
+  const sweeps = new Map<string, { readonly running: Promise<void>; readonly epoch: number; readonly abort: AbortController }>();
   /** Those whose claim is kept. */
   const claimed = new Set<string>();
   const long = new Set<string>();
@@ -64,20 +64,26 @@ export function startSlots(deps: SlotsDeps): Loop {
     }
     long.delete(id);
     claimed.delete(id);
-    // what was broken off goes to whoever is there
+    // what was broken off goes to whoever is there, at once
     if (pause !== undefined) await ledger.schedule(id, (await clock()) + (signal.aborted ? 0 : pause));
   };
 
-  const begin = (id: string, signal: AbortSignal): void => {
+  const begin = (id: string, epoch: number, signal: AbortSignal): void => {
     claimed.add(id);
-    const running = sweep(id, signal)
+    const abort = new AbortController();
+    const running = sweep(id, AbortSignal.any([signal, abort.signal]))
       // the claim runs out, and the bucket is due again
       .catch((error: unknown) => log.warn({ resource: id, error: messageOf(error) }, 'next sweep of a bucket not noted'))
       .finally(() => {
         sweeps.delete(id);
         loop.nudge();
       });
-    sweeps.set(id, running);
+    sweeps.set(id, { running, epoch, abort });
+  };
+
+  const breakOff = (id: string, abort: AbortController): void => {
+    claimed.delete(id);
+    abort.abort();
   };
 
   const loop = startLoop({
@@ -85,7 +91,10 @@ export function startSlots(deps: SlotsDeps): Loop {
     every: Math.min(1_000, deps.everyMs),
     log,
     turn: async (signal) => {
-      if (!deps.ready()) return NOT_YET_MS;
+      const epoch = deps.epoch();
+      if (epoch === undefined) return NOT_YET_MS;
+      // what was read before a loss proves nothing, and its bucket is due now: a long list would end in hours
+      for (const [id, sweep] of sweeps) if (sweep.epoch !== epoch) breakOff(id, sweep.abort);
       const now = await clock();
       if (Math.abs(now - enlisted) >= Math.min(ENLIST_MS, deps.everyMs)) {
         await ledger.enlist(await deps.all());
@@ -93,7 +102,7 @@ export function startSlots(deps: SlotsDeps): Loop {
       }
       const limit = AT_ONCE - sweeps.size;
       if (limit <= 0 || signal.aborted) return undefined;
-      for (const id of await ledger.claim({ now, until: now + CLAIM_MS, limit })) if (!sweeps.has(id)) begin(id, signal);
+      for (const id of await ledger.claim({ now, until: now + CLAIM_MS, limit })) if (!sweeps.has(id)) begin(id, epoch, signal);
       return undefined;
     },
   });
@@ -113,7 +122,7 @@ export function startSlots(deps: SlotsDeps): Loop {
     nudge: loop.nudge,
     stop: async () => {
       await loop.stop();
-      await Promise.all(sweeps.values());
+      await Promise.all([...sweeps.values()].map(({ running }) => running));
       await renewing.stop();
     },
   };

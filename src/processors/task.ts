@@ -76,6 +76,8 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
   if (activation.job.attemptsStarted <= 1) await ask(deps, activation);
   let own = deps.token();
   let verdict: EnterOptions['verdict'];
+  /** Milliseconds for which the customer's own account takes no launch. */
+  let held = 0;
   const adoptAfter = NOT_AFTER_MS + LAUNCH_DEADLINE_MS + deps.adoptMarginMs;
   for (let first = true; ; first = false) {
     heard.cancel = false;
@@ -91,22 +93,22 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
       first,
       adoptAfter,
       grace: deps.graceMs,
-      budget: activation.budget,
+      ...(held > 0 ? { budget: 'held', held: Math.ceil(held) + healAfter(deps) } : { budget: activation.budget }),
       ...(verdict === undefined ? {} : { verdict }),
     });
     activation.ahead = deps.now() - decision.now;
     verdict = undefined;
+    held = 0;
     if (decision.action !== 'launch') await giveBack(deps, activation);
     switch (decision.action) {
       case 'gone':
         return 'gone';
-      case 'ask': {
+      case 'ask':
         // what the record says it was held back for goes on: neither the budget nor its history hears of it again
-        const held = decision.detail === 'backoff' ? deps.ownLimits.left(resource) : 0;
-        if (held > 0) return await park(deps, activation, { ...decision, ms: Math.ceil(held) + healAfter(deps) }, false);
+        held = decision.detail === 'backoff' ? deps.ownLimits.left(resource) : 0;
+        if (held > 0) break;
         if (!(await ask(deps, activation))) return await park(deps, activation, { ...decision, ms: UNSURE_MS }, false);
         break;
-      }
       case 'settled':
         deps.failpoint('task.settled');
         await release(deps, activation, false);

@@ -30,8 +30,10 @@ export interface EnterOptions {
   readonly adoptAfter: number;
   /** Milliseconds to wait for the output's event after the dyno's end. */
   readonly grace: number;
-  /** What the launch budget said: not asked yet, granted, or queued. */
-  readonly budget: '' | 'granted' | 'queued';
+  /** What the launch budget said: not asked yet, granted, or queued. `held`: it was not asked, the customer's own account has no calls. */
+  readonly budget: '' | 'granted' | 'queued' | 'held';
+  /** With `held`: milliseconds for which it is to be left alone. */
+  readonly held?: number;
   /** What the caller found when it looked once more at what was due. */
   readonly verdict?: { readonly code: 'timed_out' | 'exited_without_output' | 'dyno_crashed'; readonly detail: string } | 'extend';
 }
@@ -72,6 +74,7 @@ export function createTaskTransitions(deps: { redis: Redis }) {
           resource,
           o.first ? MAX_BARREN_ACTIVATIONS : 0,
           o.budget,
+          o.held ?? 0,
         ],
       );
       return decisionOf(reply, ref);

@@ -80,6 +80,41 @@ export function createWebhooks(deps: {
     return added.length === 0 ? '0-0' : `${Math.min(...added)}-0`;
   };
 
+  /** Reads on in the feeds of one resource. Ends when its last webhook is gone. */
+  const dispatchOf = async (resource: string): Promise<void> => {
+    const keys = webhookKeys(resource);
+    for (let shard = 0; shard < deps.shards; shard += 1) {
+      for (;;) {
+        const place = (await redis.hget(keys.places, String(shard))) ?? (await beginning(keys.all));
+        const rows = await redis.xrange(shardKeys(shard).feed(resource), `(${place}`, '+', 'COUNT', PAGE);
+        const last = rows.at(-1)?.[0];
+        if (last === undefined) break;
+        const hooks = await redis.hkeys(keys.all);
+        const jobs = rows.flatMap(([, [, run = '', , state = '']]) =>
+          state !== 'retrying' && isFinal(state as RunState)
+            ? hooks.map((webhook) => ({ id: `${run}.${webhook}`, resource, webhook, run }))
+            : [],
+        );
+        await queue.addBulk(
+          jobs.map((data) => ({
+            name: 'run.ended',
+            data,
+            opts: {
+              jobId: data.id,
+              attempts: ATTEMPTS,
+              backoff: { type: 'exponential', delay: FIRST_PAUSE_MS },
+              removeOnComplete: { age: 86_400 },
+              removeOnFail: { age: 86_400 },
+            },
+          })),
+        );
+        await redis.hset(keys.places, String(shard), last);
+        // a removal takes the webhooks before it looks for everything else: it finds the place, or this finds the webhooks gone
+        if ((await redis.exists(keys.all)) === 0) return await strike(resource);
+      }
+    }
+  };
+
   return {
     /** Adds a webhook; its secret is answered this once. Throws Failure conflict when there are too many. */
     add: async (resource: string, url: string): Promise<WebhookView & { secret: string }> => {
@@ -158,36 +193,7 @@ export function createWebhooks(deps: {
           await strike(resource);
           continue;
         }
-        for (let shard = 0; shard < deps.shards; shard += 1) {
-          for (;;) {
-            const place = (await redis.hget(keys.places, String(shard))) ?? (await beginning(keys.all));
-            const rows = await redis.xrange(shardKeys(shard).feed(resource), `(${place}`, '+', 'COUNT', PAGE);
-            const last = rows.at(-1)?.[0];
-            if (last === undefined) break;
-            const hooks = await redis.hkeys(keys.all);
-            const jobs = rows.flatMap(([, [, run = '', , state = '']]) =>
-              state !== 'retrying' && isFinal(state as RunState)
-                ? hooks.map((webhook) => ({ id: `${run}.${webhook}`, resource, webhook, run }))
-                : [],
-            );
-            await queue.addBulk(
-              jobs.map((data) => ({
-                name: 'run.ended',
-                data,
-                opts: {
-                  jobId: data.id,
-                  attempts: ATTEMPTS,
-                  backoff: { type: 'exponential', delay: FIRST_PAUSE_MS },
-                  removeOnComplete: { age: 86_400 },
-                  removeOnFail: { age: 86_400 },
-                },
-              })),
-            );
-            await redis.hset(keys.places, String(shard), last);
-            // a removal takes the webhooks before it looks for everything else: it finds the place, or this finds the webhooks gone
-            if ((await redis.exists(keys.all)) === 0) await strike(resource);
-          }
-        }
+        await dispatchOf(resource);
       }
     },
 

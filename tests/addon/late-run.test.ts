@@ -131,3 +131,23 @@ it('that is accepted when its resource is gone ends, and nothing of it is left, 
   expect([...engine.cloud.objects.keys()].filter((key) => key.includes(runId))).toEqual([]);
   expect(engine.cloud.postsOf(runId)).toEqual([]);
 });
+
+it('that ends while its resource is being removed takes nothing away that the removal still needs', async () => {
+  const server = await startRedis();
+  ends.push(server.stop);
+  const engine = await startTestEngine(server, { work: (dyno) => dyno.accept('up') });
+  ends.push(engine.stop);
+  const { id, bucket } = await engine.otherResource();
+  const [first, second] = [
+    engine.upload([{ cmd: 'work', timeout: 600 }], undefined, bucket),
+    engine.upload([{ cmd: 'work', timeout: 600 }], undefined, bucket),
+  ];
+  const watched = async () => await engine.redis.hlen(shardKeys(0).watch(id));
+  await until('both launched', async () => (await watched()) === 2);
+  await engine.resources.change(id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
+  await engine.runs.cancel(first, 'deprovision');
+  await engine.ended(first);
+  await until('it to be archived', async () => (await engine.redis.hexists(shardKeys(0).run(first), 'arch')) === 1);
+  expect(await engine.redis.hget(shardKeys(0).run(second), 'state')).toBe('running');
+  expect(await watched()).toBe(1);
+});

@@ -31,10 +31,11 @@ afterAll(async () => {
 
 const URL_OF = (path: string) => `https://example.com/${path}`;
 
-/** Does `what` once, when a command of that name was answered. */
-function after(name: 'hlen' | 'hsetnx', what: () => Promise<unknown>): void {
+/** Does `what` once, when a command of that name, and about that key, was answered. */
+function after(name: 'hlen' | 'hsetnx' | 'xrange', what: () => Promise<unknown>, key?: string): void {
   const command = theirs[name].bind(theirs) as (...args: unknown[]) => Promise<unknown>;
   theirs[name] = (async (...args: unknown[]) => {
+    if (key !== undefined && args[0] !== key) return await command(...args);
     theirs[name] = command as never;
     const reply = await command(...args);
     await what();
@@ -84,6 +85,16 @@ it('the last one is removed while another is added: that one is told, and of not
   const later = await end('removed');
   expect(await told(id, [before, later])).toEqual([later]);
 });
+
+it('the last one is removed while what ended is read: nobody is told, and the others are read on', async () => {
+  const { id } = await webhooks.add('gone', URL_OF('gone'));
+  await end('gone');
+  const next = await webhooks.add('stays', URL_OF('stays'));
+  const run = await end('stays');
+  after('xrange', async () => await webhooks.remove('gone', id), shardKeys(0).feed('gone'));
+  expect(await told(next.id, [run])).toEqual([run]);
+  expect(await redis.exists(webhookKeys('gone').places)).toBe(0);
+}, 10_000);
 
 it('a removal that breaks off leaves nothing that the next look does not take away', async () => {
   const last = await webhooks.add('broken', URL_OF('last'));

@@ -32,6 +32,7 @@ async function start(
   const server = await startRedis();
   ends.push(server.stop);
   let late: Parameters<Script>[0] | undefined;
+  let refusals = 0;
   const engine = await startTestEngine(
     server,
     {
@@ -50,6 +51,11 @@ async function start(
         return unknown;
       },
       throttled: () => ({ outcome: 'refused', heal: true, status: 429, id: 'rate_limit', message: 'no calls left' }),
+      for_long: () => {
+        refusals += 1;
+        const retryAfter = refusals === 1 ? 1 : 60;
+        return { outcome: 'refused', heal: true, status: 429, id: 'rate_limit', message: 'no calls left', retryAfter };
+      },
     },
     overrides,
   );
@@ -269,6 +275,23 @@ describe('a customer’s own account without calls', () => {
     for (const run of [held, next]) expect(await engine.redis.hexists(keys.run(run), 'r:0.0')).toBe(0);
     expect((await engine.ended(uploadTo(b, task('ok')))).state).toBe('succeeded');
     expect(await engine.redis.hget('{afb}:budget:addon', 'blocked')).toBeNull();
+  });
+});
+
+describe('tasks that wait for a customer’s own account', () => {
+  it('are left alone by the sweep, however long that takes', async () => {
+    let spread = 0;
+    // the first is tried again a second after its pause, the others two seconds later
+    const { engine, a, uploadTo, postsOf } = await start(() => ({}), { sweepMs: 100, random: () => (spread++ === 0 ? 0 : 0.5) });
+    await engine.resources.change(a.id, { set: { permission: 'customer' } });
+    const runs = [uploadTo(a, task('for_long'))];
+    await until('its refusal', () => postsOf(a).length === 1);
+    runs.push(uploadTo(a, task('for_long')));
+    await until('both to know that it takes a minute', async () => {
+      const due = await Promise.all(runs.map((run) => engine.redis.hget(keys.run(run), 'dl:0.0')));
+      return due.every((at) => Number(at) > Date.now() + 40_000);
+    });
+    expect(postsOf(a)).toHaveLength(2);
   });
 });
 

@@ -4,8 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, expect, it } from 'vitest';
 import { chargedPlatform } from '../../src/processors/charged-platform.ts';
 import { decideAtLast } from '../../src/processors/events.ts';
+import { createPauses } from '../../src/processors/pauses.ts';
 import { startPolling } from '../../src/processors/poll.ts';
-import { createSilences } from '../../src/processors/stops.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { createPlanner } from '../../src/queues/planner.ts';
@@ -112,7 +112,7 @@ it.each([
     resources,
     platform,
     charged: chargedPlatform(platform, charge),
-    silences: createSilences({ now: Date.now }),
+    silences: createPauses({ now: Date.now }),
     mayLook: async () => await Promise.resolve(true),
     watch,
     pollMs: 20,

@@ -172,6 +172,51 @@ it('rolled back: what is backed up is the later of two records, and none of a Re
   expect((await engine.resources.get(engine.resource))?.plan).toBe('premium');
 }, 90_000);
 
+it('rolled back while a backup is compared with the archive: what Redis said before is not written', async () => {
+  const { redis, engine, ledger } = await start();
+  const key = `resources/${engine.resource}.json`;
+  const put: string[] = [];
+  const said: string[] = [];
+  const gate = Promise.withResolvers<void>();
+  let [armed, looking, noWitness] = [false, false, false];
+  const say = (_: unknown, text: string) => said.push(text);
+  const { store } = engine.cloud;
+  await engine.replaceEngine({
+    store: {
+      ...store,
+      text: async (bucket, of, ...rest) => {
+        if (armed && of === key) {
+          looking = true;
+          await gate.promise;
+        }
+        return await store.text(bucket, of, ...rest);
+      },
+      put: async (bucket, of, ...rest) => {
+        if (noWitness && of === 'store.json') throw new Failure('s3_unavailable', 'PUT: HTTP 503 SlowDown.');
+        put.push(of);
+        return await store.put(bucket, of, ...rest);
+      },
+    },
+    log: { debug: () => {}, info: () => {}, warn: say, error: say },
+  });
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const rollBack = await redis.remember();
+  const remembered = await beats();
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+  armed = true;
+  await engine.resources.change(engine.resource, { set: { plan: 'premium' } });
+  await until('a look at what the archive has', () => looking);
+  noWitness = true;
+  put.length = 0;
+  await rollBack();
+  await until('the loss to be noticed', () => said.includes('Redis has lost data'), 30_000);
+  gate.resolve();
+  await until('the end of that sweep', () => said.includes('bucket not swept') || put.includes(key));
+  expect(put).not.toContain(key);
+  [armed, noWitness] = [false, false];
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+}, 90_000);
+
 it('emptied, without a watermark: nothing runs again by itself', async () => {
   const { redis, engine, ledger, archived, release } = await start();
   const over = engine.upload([task('ok')]);

@@ -138,6 +138,32 @@ describe('a large bucket that is in use', () => {
   });
 });
 
+it('a long list that is under way when Redis is emptied is broken off, and its bucket listed anew', async () => {
+  const { engine } = await start();
+  const large = await engine.otherResource();
+  await until('its backup', () => engine.cloud.objects.has(`${ARCHIVE_BUCKET}/resources/${large.id}.json`));
+  const pages: number[] = [];
+  const { store } = engine.cloud;
+  const atTen = Promise.withResolvers<void>();
+  const versions: ObjectStore['versions'] = async (bucket, page = {}) => {
+    if (bucket !== large.bucket || page.limit === 1) return await store.versions(bucket, page);
+    const at = Number(page.next ?? 1);
+    pages.push(at);
+    if (at === 10) {
+      atTen.resolve();
+      // a page that takes as long as it may
+      await new Promise((_, reject) => page.signal?.addEventListener('abort', () => reject(new Error('aborted'))));
+    }
+    return { versions: [], next: String(at + 1) };
+  };
+  await engine.replaceEngine({ store: { ...store, versions } });
+  await atTen.promise;
+  const seen = pages.length;
+  await engine.redis.flushall();
+  await until('the next list', () => pages.length > seen, 30_000);
+  expect(pages[seen]).toBe(1);
+}, 60_000);
+
 it('a sweep that is under way when its worker ends is over before the last witness: what it wrote may not be lost unnoticed', async () => {
   const { engine } = await start();
   const { store } = engine.cloud;

@@ -431,6 +431,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /lost nothing.*another epoch/,
   },
   {
+    name: 'a backup that was read before a loss of Redis is written after it',
+    file: 'processors/sweep-buckets.ts',
+    from: 'if ((await deps.whole()) !== epoch) return;',
+    to: '',
+    caughtBy: 'tests/ledger/loss.test.ts',
+    says: /what Redis said before is not written.*to not include/,
+  },
+  {
     name: 'a first look that broke off counts as one',
     file: 'processors/epoch.ts',
     from: 'turnedBack || restarted || fresh();',

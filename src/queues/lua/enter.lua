@@ -5,7 +5,7 @@
 --       9 backoff type, 10 backoff delay ms, 11 backoff max ms, 12 no_output 0|1, 13 adopt after ms, 14 grace ms,
 --       15 verdict: '' | 'extend' | failure code, 16 verdict detail, 17 resource,
 --       18 activations without progress allowed, 0 = this call is not the first of its activation,
---       19 launch budget: '' not asked yet | granted | queued
+--       19 launch budget: '' not asked yet | granted | queued | held, 20 with held: for how long (ms) the customer's account is to be left alone
 -- Reply: action, ms, attempt, seen, detail, now; with launch also the facts that the dyno is told
 local run, s, i = KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = ARGV[3] .. '.' .. ARGV[4]
@@ -202,7 +202,12 @@ end
 
 -- 8. The launch budget goes first: a task that it made wait is rung when its turn comes.
 if phase == 'backoff' and now < tonumber(v[11]) then return reply('park', tonumber(v[11]) - now) end
-if ARGV[19] == '' then return reply('ask', 0, phase) end
+if ARGV[19] == 'held' and phase == 'backoff' then
+  -- the customer's account still has no calls: this goes on, and nobody finds it overdue
+  redis.call('HSET', run, 'dl:' .. t, now + tonumber(ARGV[20]))
+  return reply('park', tonumber(ARGV[20]))
+end
+if ARGV[19] == '' or ARGV[19] == 'held' then return reply('ask', 0, phase) end
 if ARGV[19] == 'queued' then
   if grant then
     -- it was granted between the asking and now: asking again finds that grant
