@@ -100,8 +100,8 @@ async function forget(deps: BucketSweepDeps, id: string): Promise<void> {
 async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, { tries, backedUp }: Memory, course: Course): Promise<number> {
   try {
     await backUp(deps, resource.id, backedUp);
-    // its bucket is gone: nothing but its record is left
-    if (resource.state === 'failed') return deps.everyMs;
+    // its bucket is gone, or being emptied: nothing in it is anybody's any more
+    if (resource.state === 'failed' || resource.state === 'deprovisioning') return deps.everyMs;
     return await sweepBucket(deps, resource, tries, course);
   } catch (error) {
     if (!course.signal.aborted)

@@ -1,10 +1,12 @@
 // A purge whose Redis is rolled back in the middle leaves nothing that the next one does not find.
 import { expect, it } from 'vitest';
 import { connect } from '../../src/queues/connection.ts';
-import { auditKey, resourceKey } from '../../src/queues/keys.ts';
+import { auditKey, resourceKey, shardKeys } from '../../src/queues/keys.ts';
 import { createPurge } from '../../src/queues/purge.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
 
 it('wherever Redis is rolled back in a purge, the next one finds all that came back', async () => {
   // what is remembered is a copy of the file, and what was answered must be in it
@@ -46,6 +48,25 @@ it('wherever Redis is rolled back in a purge, the next one finds all that came b
     expect(sent).toBeGreaterThan(5);
   } finally {
     redis.disconnect();
+    await server.stop();
+  }
+});
+
+it('runs that are purged before their end leave no jobs: what waits for something that never comes is rung', async () => {
+  const server = await startRedis();
+  const engine = await startTestEngine(server, { stays: (dyno) => dyno.accept('up') });
+  try {
+    const { id, bucket } = await engine.otherResource();
+    const stays = { cmd: 'stays', timeout: 3_600 };
+    const runId = engine.upload([stays, stays], undefined, bucket);
+    await until('its launch', async () => (await engine.redis.hlen(shardKeys(0).watch(id))) === 1);
+    const jobs = async () => (await engine.redis.keys(`*${runId}*`)).filter((key) => /:(task|finish):/.test(key));
+    await until('it to be parked', async () => (await engine.redis.zscore(shardKeys(0).delayed, `${runId}.0.0`)) !== null);
+    expect(await jobs()).not.toEqual([]);
+    await createPurge({ redis: engine.redis, shards: () => 1 }).purge(id);
+    await until('the end of its jobs', async () => (await jobs()).length === 0);
+  } finally {
+    await engine.stop();
     await server.stop();
   }
 });
