@@ -87,7 +87,7 @@ export function webhooksRoutes(deps: {
         tag: 'Webhooks',
         summary: 'Send a test delivery, once; the list of deliveries says what came of it',
         description:
-          'Signed like every delivery, of type `webhook.ping`, and not sent again. One that is taken wakes a webhook that is paused.',
+          'Signed like every delivery, of type `webhook.ping`, and not sent again. One that is taken wakes a webhook that is paused. Of the tests of a webhook one waits at most: whoever asks meanwhile is answered with its id.',
         params: { id: 'Id of a webhook' },
         status: 202,
         reply: Type.Object({ id: Type.String({ description: '`webhook-id` of the delivery' }) }),

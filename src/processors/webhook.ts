@@ -92,6 +92,8 @@ export function startWebhooks(deps: WebhookDeps & { readonly connection: WorkerO
         throw new DelayedError();
       }
       try {
+        // a test that is asked for from now on is one more: the server may have been mended after this one came to it
+        if (job.data.run === null) await job.removeDeduplicationKey();
         // attemptsMade counts the tries before this one
         await deliverWebhook(deps, job.data, job.attemptsMade + 1);
       } finally {

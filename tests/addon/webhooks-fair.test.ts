@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startWebhooks } from '../../src/processors/webhook.ts';
 import { connect } from '../../src/queues/connection.ts';
-import { shardKeys } from '../../src/queues/keys.ts';
+import { shardKeys, WEBHOOK_PREFIX, WEBHOOK_QUEUE } from '../../src/queues/keys.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
 import { createWebhooks } from '../../src/queues/webhooks.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
@@ -77,4 +77,59 @@ it('a resource has four deliveries under way at most, and a test besides; the ot
     release.resolve();
     await started.stop();
   }
+});
+
+/** Tests that stand in Redis as jobs, be they done or not. */
+async function testJobs(): Promise<readonly string[]> {
+  const names = await redis.keys(`${WEBHOOK_PREFIX}:${WEBHOOK_QUEUE}:*`);
+  const kinds = await Promise.all(names.map(async (name) => ({ name, kind: await redis.type(name) })));
+  return kinds.filter(({ name, kind }) => kind === 'hash' && name.includes(':ping-')).map(({ name }) => name);
+}
+
+it('of the tests of one webhook one waits and one is under way, however many are asked for, and none is kept', async () => {
+  const release = Promise.withResolvers<void>();
+  const posted: string[] = [];
+  const post = async (_url: string, headers: Readonly<Record<string, string>>) => {
+    posted.push(headers['webhook-id'] ?? '');
+    await release.promise;
+    return 204;
+  };
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const { id } = await webhooks.add('tested', 'https://tested.example/');
+  const other = await webhooks.add('tested', 'https://other.example/');
+  const many = async (webhook: string) => new Set(await Promise.all(Array.from({ length: 100 }, () => webhooks.ping('tested', webhook))));
+  // one that waits goes with its webhook
+  await many(other.id);
+  expect(await testJobs()).toHaveLength(1);
+  await webhooks.remove('tested', other.id);
+  expect(await testJobs()).toEqual([]);
+  const [first] = await many(id);
+  expect(await testJobs()).toHaveLength(1);
+  const started = startWebhooks({ webhooks, post, show: () => Promise.resolve(undefined), now: Date.now, log, connection: redis });
+  try {
+    await until('the first one', () => posted.length === 1);
+    expect(posted).toEqual([first]);
+    // what is asked for now is sent after it: the server may just have been mended
+    const next = await many(id);
+    expect([...next]).not.toContain(first);
+    expect(next.size).toBe(1);
+    expect(await testJobs()).toHaveLength(2);
+    release.resolve();
+    await until('both', async () => (await webhooks.deliveries('tested', 10)).length === 2);
+    expect(posted).toEqual([first, ...next]);
+    await until('nothing kept', async () => (await testJobs()).length === 0);
+  } finally {
+    release.resolve();
+    await started.stop();
+  }
+});
+
+it('of the deliveries of ended runs the last 10,000 are kept, for a day at most', async () => {
+  await webhooks.add('kept', 'https://kept.example/');
+  await end('kept', 1);
+  await webhooks.dispatch();
+  const [name = ''] = await redis.keys(`${WEBHOOK_PREFIX}:${WEBHOOK_QUEUE}:kept-*`);
+  const opts: unknown = JSON.parse((await redis.hget(name, 'opts')) ?? '{}');
+  const kept = { age: 86_400, count: 10_000 };
+  expect(opts).toMatchObject({ removeOnComplete: kept, removeOnFail: kept });
 });

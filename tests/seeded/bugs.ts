@@ -567,6 +567,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /added while the last one is removed is told.*to deeply equal/,
   },
   {
+    name: 'every test of a webhook that is asked for waits',
+    file: 'queues/webhooks.ts',
+    from: 'deduplication: { id: testOf(webhook) }',
+    to: 'deduplication: { id: testOf(id) }',
+    caughtBy: 'tests/addon/webhooks-fair.test.ts',
+    says: /one waits and one is under way.*to have a length of 1/,
+  },
+  {
     name: "one resource's backup that is never to be read holds every recovery up",
     file: 'processors/archive-marks.ts',
     from: 'if (!(error instanceof Failure) || error.retry) throw error;',
