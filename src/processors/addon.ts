@@ -59,6 +59,14 @@ export async function startAddonWorker(deps: AddonWorkerDeps): Promise<{ stop():
   worker.on('failed', (job, error) =>
     deps.log.warn({ job: job?.name, jobId: job?.id, error: messageOf(error) }, 'resource job not done yet'),
   );
+  worker.on('completed', (job) => {
+    const order = readResourceJob(job.data);
+    if (order?.kind !== 'rotate') return;
+    // one that came while this job was at work added none: its name was taken. What is missed here the look at all resources finds
+    void orderAgain(deps, order.resource).catch((error: unknown) =>
+      deps.log.warn({ resource: order.resource, error: messageOf(error) }, 'rotation not ordered again'),
+    );
+  });
   await worker.waitUntilReady();
   // resources that had no credentials when this process looked last
   const without = new Set<string>();
@@ -103,6 +111,7 @@ async function look(deps: AddonWorkerDeps, resource: Resource, without: Set<stri
   const held = await deps.resources.secret(id, 'credentials');
   const pending = await deps.resources.secret(id, 'pending');
   if (pending !== undefined || isDue(id, held, deps.now())) await deps.jobs.add({ kind: 'rotate', resource: id });
+  else await orderAgain(deps, id);
   const alarm = credentialAlarm(held, without.has(id), deps.now());
   if (held === undefined) without.add(id);
   else without.delete(id);
@@ -121,10 +130,22 @@ async function rewrapWebhooks(deps: AddonWorkerDeps, id: string): Promise<void> 
   }
 }
 
-async function rotateOne(deps: AddonWorkerDeps, id: string, before: number | undefined): Promise<void> {
+/** Adds the job of an order for new credentials that is not fulfilled yet, if there is one. */
+async function orderAgain(deps: AddonWorkerDeps, id: string): Promise<void> {
+  const before = await deps.jobs.ordered(id);
+  if (before !== undefined) await deps.jobs.add({ kind: 'rotate', resource: id, before });
+}
+
+/** `asked`: of the job itself; the last order for this resource may be a later one. */
+async function rotateOne(deps: AddonWorkerDeps, id: string, asked: number | undefined): Promise<void> {
   await deps.whole();
+  // read before anything is done: an order that comes from now on stands until it has a job of its own
+  const ordered = await deps.jobs.ordered(id);
   const resource = await deps.resources.get(id);
-  if (resource === undefined || (resource.state !== undefined && resource.state !== 'provisioned')) return;
-  const rotated = await rotate(deps, resource, before === undefined ? {} : { before });
-  if (rotated) await deps.audit.append(id, { actor: 'engine', action: 'credentials.rotated' });
+  if (resource !== undefined && (resource.state === undefined || resource.state === 'provisioned')) {
+    const orders = [asked, ordered].filter((one) => one !== undefined);
+    const rotated = await rotate(deps, resource, orders.length === 0 ? {} : { before: Math.max(...orders) });
+    if (rotated) await deps.audit.append(id, { actor: 'engine', action: 'credentials.rotated' });
+  }
+  if (ordered !== undefined) await deps.jobs.fulfilled(id, ordered);
 }

@@ -50,9 +50,11 @@ export async function rotate(deps: CredentialDeps, resource: Resource, options: 
   if (pending === undefined || isDue(resource.id, pending, now(), options.before)) {
     if (pending === undefined && !isDue(resource.id, await resources.secret(resource.id, 'credentials'), now(), options.before))
       return false;
+    // before the call: an order that comes while it lasts is one for those after these
+    const issuedAt = now();
     const issued = await deps.issuer.forBucket(resource.bucket, resource.id, LIFE_S);
     deps.failpoint?.('rotate.issued');
-    pending = { ...issued, issuedAt: now() };
+    pending = { ...issued, issuedAt };
     const { done } = await resources.change(resource.id, { secrets: { pending } });
     if (!done) return false;
     deps.failpoint?.('rotate.kept');

@@ -163,6 +163,11 @@ export function pausedKey(account: string): string {
 export const ADDON_PREFIX = '{af:addon}';
 export const ADDON_QUEUE = 'resource';
 
+/** ZSET of one member, ORDERED, score = the last moment (ms) at which somebody ordered new credentials for a resource that has not had them since. */
+export function rotationKey(resource: string): string {
+  return `af:rotation:${resource}`;
+}
+
 /** Which resource an app belongs to. */
 export function appKey(app: string): string {
   return `af:app:${app}`;

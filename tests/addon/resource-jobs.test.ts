@@ -2,8 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
 import { afterEach, expect, it } from 'vitest';
+import { type AddonWorkerDeps, startAddonWorker } from '../../src/processors/addon.ts';
+import { createAudit } from '../../src/queues/audit.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { ADDON_PREFIX, ADDON_QUEUE, bucketKey, RESOURCES_KEY } from '../../src/queues/keys.ts';
+import { createLocks } from '../../src/queues/locks.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createResourceJobs } from '../../src/queues/resource-jobs.ts';
 import { createResources } from '../../src/queues/resources.ts';
@@ -73,4 +76,72 @@ it('a resource whose removal ends while it is put back is found nowhere', async 
   expect(await resources.stateOf(id)).toBe('removed');
   expect(await redis.exists(bucketKey(bucket))).toBe(0);
   expect(await redis.sismember(RESOURCES_KEY, id)).toBe(0);
+});
+
+it('of any number of orders of one resource for new credentials one waits and one is fulfilled at a time, the last one too', async () => {
+  const redis = await start();
+  const clock = { now: Date.now() };
+  const jobs = createResourceJobs({ connection: redis, onError: () => {} });
+  const resources = createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now: () => clock.now });
+  const audit = createAudit({ redis });
+  const id = randomUUID();
+  await resources.put({ id, app: 'app', bucket: `ld-private-${id}`, region: 'us-east-1', plan: 'basic' });
+  const order = async () => {
+    const begin = clock.now;
+    // the last one first: the highest counts, whatever the order of their coming
+    for (let i = 100; i > 0; i -= 1) await jobs.add({ kind: 'rotate', resource: id, before: begin - 100 + i });
+    clock.now += 1;
+  };
+  const waiting = async () => {
+    const names = await redis.keys(`${ADDON_PREFIX}:${ADDON_QUEUE}:rotate-*`);
+    const kinds = await Promise.all(names.map(async (name) => await redis.type(name)));
+    return kinds.filter((kind) => kind === 'hash').length;
+  };
+  const release = Promise.withResolvers<void>();
+  let issued = 0;
+  const forBucket = async () => {
+    issued += 1;
+    const name = `key-${issued}`;
+    await release.promise;
+    return { accessKeyId: name, secretAccessKey: 's', sessionToken: 't', expiresAt: clock.now + 43_200_000 };
+  };
+  const told: string[] = [];
+  await order();
+  expect(await waiting()).toBe(1);
+  // what a rotation needs, and a look at all resources, which comes once and then not in the time of this test
+  const deps: Partial<AddonWorkerDeps> = {
+    resources,
+    jobs,
+    audit,
+    locks: createLocks({ redis }),
+    issuer: { forBucket },
+    platform: {
+      setConfigVars: async (_app: string, vars: Readonly<Record<string, string>>) => {
+        told.push(vars['LD_AWS_ACCESS_KEY_ID'] ?? '');
+        await Promise.resolve();
+      },
+    } as unknown as AddonWorkerDeps['platform'],
+    rewrapWebhooks: () => Promise.resolve(0),
+    whole: () => Promise.resolve(0),
+    connection: redis,
+    lockMs: 5_000,
+    lookMs: 3_600_000,
+    now: () => clock.now,
+    failpoint: () => {},
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+  };
+  const worker = await startAddonWorker(deps as AddonWorkerDeps);
+  ends.push(jobs.close, worker.stop, release.resolve);
+  await until('the first issue', () => issued === 1);
+  clock.now += 60_000;
+  await order();
+  expect(await waiting()).toBeLessThanOrEqual(2);
+  release.resolve();
+  await until(
+    'the end of all',
+    async () => (await waiting()) === 0 && (await resources.secret(id, 'credentials'))?.accessKeyId === 'key-2',
+  );
+  expect(told).toEqual(['key-1', 'key-2']);
+  const entries = await audit.list(id, { limit: 10 });
+  expect(entries.filter(({ action }) => action === 'credentials.rotated')).toHaveLength(2);
 });

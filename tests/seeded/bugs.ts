@@ -567,6 +567,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /added while the last one is removed is told.*to deeply equal/,
   },
   {
+    name: 'an order for new credentials that comes while others are made is lost',
+    file: 'processors/addon.ts',
+    from: "if (order?.kind !== 'rotate') return;",
+    to: "if (order?.kind !== 'provision') return;",
+    caughtBy: 'tests/addon/resource-jobs.test.ts',
+    says: /waited \d+ ms for the end of all/,
+  },
+  {
     name: 'every test of a webhook that is asked for waits',
     file: 'queues/webhooks.ts',
     from: 'deduplication: { id: testOf(webhook) }',
