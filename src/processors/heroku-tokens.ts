@@ -47,11 +47,16 @@ export function createHerokuTokens(deps: HerokuTokenDeps) {
         continue;
       }
       try {
-        const again = await resources.secret(id, source);
-        if (again !== undefined && again.access === held.access) {
+        const again = await resources.sealedSecret(id, source);
+        if (again !== undefined && again.value.access === held.access) {
           const next = await oauthOf(source).refresh(held.refresh, { deadline: REFRESH_MS - 5_000 });
-          await resources.change(id, { from: ['provisioning', 'provisioned', 'deprovisioning'], secrets: { [source]: next } });
-          return next.access;
+          // an owner may have withdrawn the consent meanwhile, or given another one: then that is what stands
+          const { done } = await resources.change(id, {
+            from: ['provisioning', 'provisioned', 'failed', 'deprovisioning'],
+            held: { [source]: again.sealed },
+            secrets: { [source]: next },
+          });
+          if (done) return next.access;
         }
       } finally {
         await release();

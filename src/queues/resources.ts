@@ -32,6 +32,8 @@ export interface ResourceChange {
   readonly secrets?: Partial<Secrets>;
   /** Fields and kinds of secrets to be removed. */
   readonly unset?: readonly (keyof Resource | SecretKind)[];
+  /** Fields, and sealed texts of secrets, that must stand as they were read: nothing is changed when somebody else was faster. */
+  readonly held?: Readonly<Partial<Record<keyof Resource | SecretKind, string>>>;
 }
 
 export type Resources = ReturnType<typeof createResources>;
@@ -79,12 +81,13 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
         fields[secretField(kind as SecretKind)] = sealer.seal(id, kind, wrapped, JSON.stringify(value));
       }
     }
-    const unset = (order.unset ?? []).map((name) => (Object.hasOwn(SECRETS, name) ? secretField(name as SecretKind) : name));
+    const unset = (order.unset ?? []).map(fieldOf);
+    const held = Object.fromEntries(Object.entries(order.held ?? {}).map(([name, text]) => [fieldOf(name), text]));
     const reply = await runScript(
       redis,
       'resource',
       [resourceKey(id)],
-      ['', '', JSON.stringify(from), JSON.stringify(fields), JSON.stringify(unset)],
+      ['', '', JSON.stringify(from), JSON.stringify(fields), JSON.stringify(unset), '', '', JSON.stringify(held)],
     );
     const [done, state] = Array.isArray(reply) ? reply : [];
     byBucket.clear();
@@ -135,8 +138,8 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
     index,
 
     /**
-     * Changes fields and secrets in one step when the resource is in one of the states `from`; answers whether it was and which state
-     * it was in (`''`: none).
+     * Changes fields and secrets in one step when the resource is in one of the states `from` and everything of `held` still stands; answers
+     * whether that was so and which state it was in (`''`: none).
      */
     change,
 
@@ -227,6 +230,16 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       return open(id, kind, dataKey, sealed);
     },
 
+    /** A secret as `secret` answers it, and its sealed text, by which `change` knows whether it still stands. */
+    sealedSecret: async <Kind extends SecretKind>(
+      id: string,
+      kind: Kind,
+    ): Promise<{ readonly value: Secrets[Kind]; readonly sealed: string } | undefined> => {
+      const [dataKey, sealed] = await redis.hmget(resourceKey(id), DATA_KEY, secretField(kind));
+      const value = open(id, kind, dataKey, sealed);
+      return value === undefined ? undefined : { value, sealed: sealed ?? '' };
+    },
+
     /** Wraps the resource's data key by the current master key; answers whether it was another one before. */
     rewrap: async (id: string): Promise<boolean> => {
       const wrapped = await redis.hget(resourceKey(id), DATA_KEY);
@@ -236,4 +249,9 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       return true;
     },
   };
+}
+
+/** The field of the record that a name of Resource, or a kind of secret, stands for. */
+function fieldOf(name: string): string {
+  return Object.hasOwn(SECRETS, name) ? secretField(name as SecretKind) : name;
 }

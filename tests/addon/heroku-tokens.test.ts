@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createSealerOf } from '../../src/cli/wiring.ts';
 import { createAddonParts } from '../../src/cli/wiring-addon.ts';
+import { createHerokuTokens } from '../../src/processors/heroku-tokens.ts';
 import { connect } from '../../src/queues/connection.ts';
+import { createLocks } from '../../src/queues/locks.ts';
 import { type AddonWorld, startAddonWorld } from './addon-world.ts';
 import { CUSTOMER } from './heroku-side.ts';
 
@@ -113,6 +115,51 @@ describe('a token of Heroku', () => {
     expect(next?.access).not.toBe(customer.access);
     expect(world.heroku.calls.at(-1)?.auth).toBe(`Bearer ${next?.access}`);
     expect(refreshes()).toBe(1);
+  });
+
+  describe('that is refreshed', () => {
+    const tokens = (name: string, ms: number) => ({ access: `${name}-access`, refresh: `${name}-refresh`, expiresAt: Date.now() + ms });
+
+    /** A consent whose refresh Heroku answers when it is told to. `token`: what the caller of the refresh gets. */
+    const heldBack = async () => {
+      await world.resources.change(uuid, { set: { permission: 'customer' }, secrets: { customer: tokens('a', 60_000) } });
+      const asked = Promise.withResolvers<void>();
+      const answer = Promise.withResolvers<void>();
+      const source = createHerokuTokens({
+        resources: world.resources,
+        locks: createLocks({ redis: world.redis }),
+        oauth: {
+          exchange: () => Promise.reject(new Error('nothing is exchanged here')),
+          refresh: async () => {
+            asked.resolve();
+            await answer.promise;
+            return tokens('a2', 3_600_000);
+          },
+        },
+        staticToken: 'static',
+        now: Date.now,
+      });
+      const token = source.ofApp(world.heroku.addon(uuid).appId);
+      await asked.promise;
+      return { token, answer: answer.resolve };
+    };
+
+    test('does not take the place of a consent that was given meanwhile', async () => {
+      const { token, answer } = await heldBack();
+      const b = tokens('b', 3_600_000);
+      await world.resources.change(uuid, { secrets: { customer: b } });
+      answer();
+      expect(await token).toBe(b.access);
+      expect(await world.resources.secret(uuid, 'customer')).toEqual(b);
+    });
+
+    test('does not bring a consent back that was withdrawn meanwhile', async () => {
+      const { token, answer } = await heldBack();
+      await world.resources.change(uuid, { set: { permission: 'partner' }, unset: ['customer'] });
+      answer();
+      expect(await token).toBe((await world.resources.secret(uuid, 'partner'))?.access);
+      expect(await world.resources.secret(uuid, 'customer')).toBeUndefined();
+    });
   });
 });
 

@@ -511,6 +511,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'tests/ledger/forgotten.test.ts',
   ),
   {
+    name: 'a refresh brings a withdrawn consent back',
+    file: 'processors/heroku-tokens.ts',
+    from: 'held: { [source]: again.sealed },',
+    to: '',
+    caughtBy: 'tests/addon/heroku-tokens.test.ts',
+    says: /does not bring a consent back.*AssertionError/s,
+  },
+  {
     name: 'a tombstone is put over what a rolled-back Redis has again',
     file: 'queues/resources.ts',
     from: ", start ?? '']",
