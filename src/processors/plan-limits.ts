@@ -20,7 +20,25 @@ export type PlanLimits = ReturnType<typeof createPlanLimits>;
 
 /** The limits of all plans. Several processes together may let a few more runs begin than a day has. */
 export function createPlanLimits(deps: PlanLimitsDeps) {
-  const counts = new Map<string, { until: number; day: number; count: number }>();
+  const counts = new Map<string, { until: number; readonly day: number; readonly counted: Promise<{ count: number }> }>();
+
+  /** A count that is under way is everybody's: each with one of its own would have room for as many runs as ask at once. */
+  const countAnew = (id: string, day: number) => {
+    const counted = deps.count(id, day).then(
+      (count) => {
+        today.until = deps.now() + COUNT_MS;
+        return { count };
+      },
+      (error: unknown) => {
+        if (counts.get(id) === today) counts.delete(id);
+        throw error;
+      },
+    );
+    const today = { until: Number.POSITIVE_INFINITY, day, counted };
+    counts.set(id, today);
+    return today;
+  };
+
   return {
     /** Counts one run more for today (UTC). Answers with what is wrong when the day has no more; undefined: it may begin. */
     begin: async ({ id, plan }: Pick<Resource, 'id' | 'plan'>): Promise<string | undefined> => {
@@ -28,11 +46,8 @@ export function createPlanLimits(deps: PlanLimitsDeps) {
       if (limit >= NO_LIMIT) return undefined;
       const now = deps.now();
       const day = Math.floor(now / DAY_MS) * DAY_MS;
-      let today = counts.get(id);
-      if (today === undefined || today.day !== day || today.until <= now) {
-        today = { until: now + COUNT_MS, day, count: await deps.count(id, day) };
-        counts.set(id, today);
-      }
+      const known = counts.get(id);
+      const today = await (known === undefined || known.day !== day || known.until <= now ? countAnew(id, day) : known).counted;
       if (today.count >= limit) return `The plan ${plan} has ${limit} runs a day (UTC), and they are used up: a larger plan has more.`;
       today.count += 1;
       return undefined;

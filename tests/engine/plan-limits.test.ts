@@ -1,6 +1,7 @@
 // What a plan limits of the runs of its resource.
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createPlanLimits } from '../../src/processors/plan-limits.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { PLANS } from '../../src/schema/plans.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -52,4 +53,31 @@ it('a file past the runs that a plan has in a day starts none and is shown; an e
   expect(engine.cloud.postsOf(last)).toHaveLength(1);
   engine.cloud.copies = 1;
   expect((await engine.ended(engine.upload([{ cmd: 'ok' }]))).state).toBe('succeeded');
+});
+
+describe('runs that begin at once', () => {
+  const free = { id: 'r1', plan: 'free' };
+  const begun = async (limits: ReturnType<typeof createPlanLimits>, runs: number) =>
+    (await Promise.all(Array.from({ length: runs }, () => limits.begin(free)))).filter((fault) => fault === undefined).length;
+
+  it('share one count: the last run of the day is given once', async () => {
+    const counts: PromiseWithResolvers<number>[] = [];
+    const count = () => {
+      const asked = Promise.withResolvers<number>();
+      counts.push(asked);
+      return asked.promise;
+    };
+    const limits = createPlanLimits({ count, now: () => 0 });
+    const done = begun(limits, 50);
+    for (const asked of counts) asked.resolve(PLANS.free.runs_per_day - 1);
+    expect(await done).toBe(1);
+  });
+
+  it('that could not be counted are counted anew', async () => {
+    let away = true;
+    const limits = createPlanLimits({ count: () => (away ? Promise.reject(new Error('away')) : Promise.resolve(0)), now: () => 0 });
+    await expect(limits.begin(free)).rejects.toThrow('away');
+    away = false;
+    expect(await limits.begin(free)).toBeUndefined();
+  });
 });
