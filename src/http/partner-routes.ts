@@ -5,6 +5,7 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { within } from '../clients/deadline.ts';
 import type { Audit } from '../queues/audit.ts';
+import type { Locks } from '../queues/locks.ts';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
@@ -14,6 +15,7 @@ import { isUuid, type ProvisionRequest, planChangeRequest, provisionRequest } fr
 import { PLANS, type Plan, planOf } from '../schema/plans.ts';
 import type { AddressOf } from './address.ts';
 import { requireBasic } from './basic-auth.ts';
+import { putPlan } from './plan-change.ts';
 
 /** Bytes of a request; Heroku's have about 1,000. */
 const MAX_BODY_BYTES = 65_536;
@@ -28,7 +30,8 @@ export interface PartnerDeps {
   /** undefined: the Partner API is closed. */
   readonly addonPassword: string | undefined;
   readonly resources: Resources;
-  readonly jobs: ResourceJobs;
+  readonly jobs: Pick<ResourceJobs, 'add'>;
+  readonly locks: Locks;
   readonly audit: Audit;
   /** What is kept outside Redis before Heroku is answered; undefined: nothing is archived. */
   readonly archive:
@@ -53,9 +56,14 @@ export interface PartnerDeps {
   readonly log: Log;
 }
 
+/** `signal` fires when Heroku was answered that it took too long. */
+interface PartnerEnv {
+  Variables: { signal: AbortSignal };
+}
+
 /** To be mounted at `/heroku/resources`. */
-export function partnerRoutes(deps: PartnerDeps): Hono {
-  const routes = new Hono();
+export function partnerRoutes(deps: PartnerDeps): Hono<PartnerEnv> {
+  const routes = new Hono<PartnerEnv>();
   const { addonId: user, addonPassword: password } = deps;
   routes.onError((error, c) => {
     const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
@@ -67,9 +75,12 @@ export function partnerRoutes(deps: PartnerDeps): Hono {
   routes.use(requireBasic(password === undefined ? undefined : { user, password }, 'add-on manifest'));
   routes.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => refusal(c, 413, `The body has more than ${MAX_BODY_BYTES} bytes.`) }));
   // ioredis waits for Redis as long as it takes; Heroku does not
-  routes.use(async (_c, next) => {
+  routes.use(async (c, next) => {
     try {
-      await within({}, ANSWER_MS, next);
+      await within({}, ANSWER_MS, async (signal) => {
+        c.set('signal', signal);
+        await next();
+      });
     } catch (error) {
       if (error instanceof Failure) throw error;
       throw new Failure('redis_unavailable', 'Autofiles cannot answer at the moment. Please try again.', { cause: error });
@@ -77,7 +88,7 @@ export function partnerRoutes(deps: PartnerDeps): Hono {
   });
 
   routes.post('/', async (c) => await provision(deps, c));
-  routes.put('/:id', async (c) => await changePlan(deps, c));
+  routes.put('/:id', async (c) => await changePlan(deps, c, c.var.signal));
   routes.delete('/:id', async (c) => await remove(deps, c));
   return routes;
 }
@@ -140,7 +151,7 @@ function grantOf({ oauth_grant: grant }: ProvisionRequest) {
   return { grant: { code: grant.code, expiresAt: Number.isNaN(expiresAt) ? 0 : expiresAt } };
 }
 
-async function changePlan(deps: PartnerDeps, c: Context): Promise<Response> {
+async function changePlan(deps: PartnerDeps, c: Context, signal: AbortSignal): Promise<Response> {
   const id = c.req.param('id') ?? '';
   const body = await json(c);
   if (!planChangeRequest.Check(body)) return refusal(c, 422, 'The request names no plan.');
@@ -150,13 +161,8 @@ async function changePlan(deps: PartnerDeps, c: Context): Promise<Response> {
   if (isUuid(id)) await deps.archive?.recall(id);
   const state = isUuid(id) ? await deps.resources.stateOf(id) : undefined;
   if (state === undefined) return refusal(c, 404, 'There is no such add-on.');
-  const before = (await deps.resources.get(id))?.plan;
-  const { done } = await deps.resources.change(id, { set: { plan: body.plan } });
+  const done = await putPlan(deps, { id, plan: body.plan, address: deps.addressOf(c) }, signal);
   if (!done) return refusal(c, state === 'failed' ? 422 : 410, 'This add-on was removed.');
-  if ((await deps.archive?.keepPlan(id, body.plan)) === false)
-    throw new Failure('redis_unavailable', 'It lost data meanwhile. Please try again.');
-  if (before !== body.plan)
-    await deps.audit.append(id, { actor: 'heroku', action: 'plan.change', detail: `${before} → ${body.plan}`, address: deps.addressOf(c) });
   return c.json({ message: `The plan ${plan.name} is in force.` }, 200);
 }
 

@@ -1,7 +1,12 @@
 import { ListBucketsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { partnerRoutes } from '../../src/http/partner-routes.ts';
+import { createResourceArchive } from '../../src/processors/resource-archive.ts';
 import { createBudget } from '../../src/queues/budget.ts';
-import { shardKeys, WEBHOOKED_KEY } from '../../src/queues/keys.ts';
+import { resourceLockKey, shardKeys, WEBHOOKED_KEY } from '../../src/queues/keys.ts';
+import { createLocks } from '../../src/queues/locks.ts';
+import { createResourceBackup } from '../../src/queues/resource-backup.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import type { Log } from '../../src/schema/log.ts';
 import { redisText } from '../support/redis-text.ts';
 import { until } from '../support/until.ts';
@@ -154,6 +159,77 @@ describe('change of plan', () => {
     expect((await world.resources.get(uuid))?.plan).toBe('free');
     const changes = (await world.audit.list(uuid, { limit: 10 })).filter((entry) => entry.action === 'plan.change');
     expect(changes.map((entry) => entry.detail)).toEqual(['premium → free', 'basic → premium']);
+  });
+
+  describe('that the archive does not take', () => {
+    /** A change of plan by routes whose archive waits for `put` before it writes; answers with its status. */
+    const changedWith = (put: () => Promise<void>) => {
+      const archive = createResourceArchive({
+        store: {
+          ...world.clients.store,
+          put: async (...order) => {
+            await put();
+            return await world.clients.store.put(...order);
+          },
+        },
+        archiveBucket: world.config.archiveBucket,
+        backup: createResourceBackup({ redis: world.redis }),
+        log: quiet,
+      });
+      const routes = partnerRoutes({
+        addonId: 'line-d',
+        addonPassword: 'super-secret-password',
+        resources: world.resources,
+        jobs: { add: () => Promise.reject(new Error('a change of plan is no job')) },
+        locks: createLocks({ redis: world.redis }),
+        audit: world.audit,
+        archive,
+        region: 'us-east-1',
+        asyncDeprovision: false,
+        localPlan: false,
+        addressOf: () => '127.0.0.1',
+        now: Date.now,
+        log: quiet,
+      });
+      return async (uuid: string, plan: string) => {
+        const headers = { authorization: BASIC, 'content-type': 'application/json' };
+        return (await routes.request(`/${uuid}`, { method: 'PUT', headers, body: JSON.stringify({ plan }) })).status;
+      };
+    };
+    const planOf = async (uuid: string) => (await world.resources.get(uuid))?.plan;
+    const changes = async (uuid: string) =>
+      (await world.audit.list(uuid, { limit: 10 })).flatMap(({ action, detail }) => (action === 'plan.change' ? [detail] : []));
+    const archived = async (uuid: string): Promise<string> =>
+      JSON.parse((await world.clients.store.text('autofiles-archive', `resources/${uuid}.json`, undefined, 100_000)) ?? '{}').record.plan;
+
+    test('is not in force, and can be asked for again', async () => {
+      const uuid = await world.provisioned();
+      let away = true;
+      const change = changedWith(async () => {
+        if (away) throw new Failure('s3_unavailable', 'It is away.');
+      });
+      expect(await change(uuid, 'premium')).toBe(503);
+      expect(await planOf(uuid)).toBe('basic');
+      expect(await changes(uuid)).toEqual([]);
+      away = false;
+      expect(await change(uuid, 'premium')).toBe(200);
+      expect(await planOf(uuid)).toBe('premium');
+      expect(await archived(uuid)).toBe('premium');
+      expect(await changes(uuid)).toEqual(['basic → premium']);
+    });
+
+    test('in time is not in force either, and the archive hears of it', async () => {
+      const uuid = await world.provisioned();
+      const held = Promise.withResolvers<void>();
+      const change = changedWith(() => held.promise);
+      expect(await change(uuid, 'premium')).toBe(503);
+      expect(await planOf(uuid)).toBe('basic');
+      held.resolve();
+      await until('the archive to have it', async () => (await world.redis.exists(resourceLockKey('plan', uuid))) === 0);
+      expect(await archived(uuid)).toBe('basic');
+      expect(await change(uuid, 'premium')).toBe(200);
+      expect(await changes(uuid)).toEqual(['basic → premium']);
+    });
   });
 
   test('of an add-on that never was is 404, of a removed one 410', async () => {

@@ -519,6 +519,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /last run of the day is given once.*expected 50 to be 1/,
   },
   {
+    name: 'a plan that the archive did not take stays in force',
+    file: 'http/plan-change.ts',
+    from: 'if (before === plan) throw error;',
+    to: 'if (before !== undefined) throw error;',
+    caughtBy: 'tests/addon/partner-api.test.ts',
+    says: /is not in force, and can be asked for again.*'premium' to be 'basic'/,
+  },
+  {
     name: 'a refresh brings a withdrawn consent back',
     file: 'processors/heroku-tokens.ts',
     from: 'held: { [source]: again.sealed },',

@@ -1,0 +1,90 @@
+// A change of plan that Heroku asks for: it stays in force when Heroku is told so, and only then. What cannot be kept in time is set back.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { within } from '../clients/deadline.ts';
+import type { Audit } from '../queues/audit.ts';
+import type { Locks } from '../queues/locks.ts';
+import type { Resources } from '../queues/resources.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
+import type { Log } from '../schema/log.ts';
+
+/** Milliseconds that the archive has: less than Heroku's answer has, so that what it did not take is set back before that. */
+const KEEP_MS = 2_000;
+/** Milliseconds after which a change whose process died holds no other one up; one that S3 does not answer ends before (CALL_DEADLINE_MS, twice). */
+const CHANGE_MS = 30_000;
+/** Milliseconds between two looks at whether another change is done. */
+const LOOK_MS = 40;
+
+export interface PlanChangeDeps {
+  readonly resources: Pick<Resources, 'get' | 'change'>;
+  readonly locks: Locks;
+  readonly audit: Pick<Audit, 'append'>;
+  /** undefined: nothing is archived. */
+  readonly archive: { readonly keepPlan: (id: string, plan: string) => Promise<boolean> } | undefined;
+  readonly log: Pick<Log, 'error'>;
+}
+
+/**
+ * Puts a plan in force, in Redis, in the archive and in the audit log; answers false when the resource does not serve its customer any more. Throws, and
+ * sets the plan back, when that fails or `signal` fires before.
+ */
+export async function putPlan(
+  deps: PlanChangeDeps,
+  { id, plan, address }: { id: string; plan: string; address: string | undefined },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { resources, audit } = deps;
+  // of two at once, one would set back what Heroku was told of the other
+  const release = await lockOf(deps.locks, id, signal);
+  let kept: Promise<unknown> = Promise.resolve();
+  let setBackTo: string | undefined;
+  const note = async (detail: string) =>
+    await audit.append(id, { actor: 'heroku', action: 'plan.change', detail, ...(address === undefined ? {} : { address }) });
+  try {
+    const before = (await resources.get(id))?.plan ?? plan;
+    let noted = false;
+    signal.throwIfAborted();
+    try {
+      if (!(await resources.change(id, { set: { plan } })).done) return false;
+      await within({ signal }, KEEP_MS, async () => {
+        const known = deps.archive?.keepPlan(id, plan);
+        kept = Promise.resolve(known).catch(() => {});
+        if ((await known) === false) throw new Failure('redis_unavailable', 'It lost data meanwhile. Please try again.');
+      });
+      noted = before !== plan;
+      if (noted) await note(`${before} → ${plan}`);
+      signal.throwIfAborted();
+      return true;
+    } catch (error) {
+      if (before === plan) throw error;
+      const { done } = await resources.change(id, { set: { plan: before }, held: { plan } });
+      if (done) setBackTo = before;
+      if (done && noted) await note(`${plan} → ${before}: Heroku was not told in time`);
+      throw error;
+    }
+  } finally {
+    void finish(deps, { id, kept, setBackTo, release });
+  }
+}
+
+/** Waits for what the archive was asked for too long: it may have taken it, and is told what stands. Then another change may begin. */
+async function finish(
+  deps: PlanChangeDeps,
+  { id, kept, setBackTo, release }: { id: string; kept: Promise<unknown>; setBackTo: string | undefined; release: () => Promise<void> },
+): Promise<void> {
+  try {
+    await kept;
+    if (setBackTo !== undefined) await deps.archive?.keepPlan(id, setBackTo);
+  } catch (error) {
+    deps.log.error({ resource: id, error: messageOf(error) }, 'a plan that was set back is not in the archive yet');
+  }
+  // its time ends, should Redis not hear of it
+  await release().catch(() => {});
+}
+
+async function lockOf(locks: Locks, id: string, signal: AbortSignal): Promise<() => Promise<void>> {
+  for (;;) {
+    const release = await locks.take('plan', id, CHANGE_MS);
+    if (release !== undefined) return release;
+    await sleep(LOOK_MS, undefined, { signal });
+  }
+}
