@@ -10,13 +10,12 @@ import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import type { BucketReader, ListedFile } from '../clients/s3-reader.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
-import { flatPathOfKey, pathOfKey } from './export-path.ts';
+import { createExportPlaces, type ExportPlaces } from './export-path.ts';
 
 /** The list of what was taken along, in the folder itself: a line of JSON for each file. */
 const MANIFEST = 'export.jsonl';
-/** Folders of ours in it; no key's path begins so (export-path.ts encodes `%`). */
+/** A folder of ours in it; no key's path begins so (export-path.ts encodes `%`). */
 const PARTS = '%parts';
-const FLAT = '%flat';
 /** What a file system says of a file where a folder is to be, and the other way round. */
 const IN_THE_WAY: ReadonlySet<string> = new Set(['EEXIST', 'ENOTDIR', 'EISDIR', 'ENOTEMPTY']);
 /** Files that are fetched at a time. */
@@ -64,6 +63,7 @@ export async function exportBucket(deps: {
   const { reader, bucket, folder, signal, say } = deps;
   await mkdir(join(folder, PARTS), { recursive: true });
   const before = await readManifest(join(folder, MANIFEST));
+  const places = createExportPlaces(before.values(), MANIFEST);
   const manifest = await open(join(folder, MANIFEST), 'a');
   // a line that a broken export left in half must not swallow the next one
   if ((await manifest.stat()).size > 0) await manifest.appendFile('\n');
@@ -72,12 +72,12 @@ export async function exportBucket(deps: {
 
   const one = async (file: ListedFile): Promise<void> => {
     const known = before.get(file.key);
-    if (known !== undefined && (await isThere(folder, known, file))) {
+    if (known !== undefined && !places.isDoubtful(file.key) && (await isThere(folder, known, file))) {
       kept += 1;
       return;
     }
     try {
-      const written = await fetchFile(reader, bucket, file.key, folder, signal);
+      const written = await fetchFile(reader, { bucket, key: file.key, known: known?.path, folder, places }, signal);
       // deleted between list and fetch: it is not part of the bucket any more
       if (written === undefined) return;
       await manifest.appendFile(`${JSON.stringify(written)}\n`);
@@ -111,12 +111,11 @@ export async function exportBucket(deps: {
 
 async function fetchFile(
   reader: Pick<BucketReader, 'open'>,
-  bucket: string,
-  key: string,
-  folder: string,
+  order: { bucket: string; key: string; known: string | undefined; folder: string; places: ExportPlaces },
   signal: AbortSignal,
 ): Promise<ExportEntry | undefined> {
-  const opened = await reader.open(bucket, key, { signal });
+  const { key, folder } = order;
+  const opened = await reader.open(order.bucket, key, { signal });
   if (opened === undefined) return undefined;
   const hash = createHash('sha256');
   let size = 0;
@@ -132,7 +131,7 @@ async function fetchFile(
   try {
     await pipeline(opened.body, counted, createWriteStream(part, { flush: true }), { signal });
     if (size !== opened.size) throw new Failure('s3_unavailable', `Found ${size} bytes, expected ${opened.size}.`);
-    path = await place(part, folder, key);
+    path = await place(part, order);
   } catch (error) {
     await rm(part, { force: true });
     throw error;
@@ -151,21 +150,24 @@ async function fetchFile(
 }
 
 /** Moves a fetched file to its place; answers with its path. A key such as `a/b` beside a file `a` gets one name for both parts. */
-async function place(part: string, folder: string, key: string): Promise<string> {
-  const path = pathOfKey(key);
-  try {
-    if (path === MANIFEST) throw Object.assign(new Error('taken'), { code: 'EEXIST' });
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await rename(part, join(folder, path));
-    return path;
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-    if (!IN_THE_WAY.has(code)) throw error;
-    const flat = join(FLAT, flatPathOfKey(key));
-    await mkdir(join(folder, FLAT), { recursive: true });
-    await rename(part, join(folder, flat));
-    return flat;
+async function place(
+  part: string,
+  { key, known, folder, places }: { key: string; known: string | undefined; folder: string; places: ExportPlaces },
+): Promise<string> {
+  let inTheWay: unknown;
+  for (const path of places.of(key, known)) {
+    if (!places.take(path, key)) continue;
+    try {
+      await mkdir(dirname(join(folder, path)), { recursive: true });
+      await rename(part, join(folder, path));
+      return path;
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+      if (!IN_THE_WAY.has(code)) throw error;
+      inTheWay = error;
+    }
   }
+  throw inTheWay;
 }
 
 async function isThere(folder: string, known: ExportEntry, file: ListedFile): Promise<boolean> {

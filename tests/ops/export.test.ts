@@ -8,7 +8,7 @@ import { CreateBucketCommand, DeleteObjectCommand, PutObjectCommand } from '@aws
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { exportBucket } from '../../src/cli/export.ts';
-import { flatPathOfKey, pathOfKey } from '../../src/cli/export-path.ts';
+import { flatPathOfKey, folded, pathOfKey } from '../../src/cli/export-path.ts';
 import { type BucketReader, createBucketReader } from '../../src/clients/s3-reader.ts';
 import { root, runStore, type TestStore } from '../store/running-store.ts';
 
@@ -42,6 +42,8 @@ const manifest = async (): Promise<Record<string, unknown>[]> =>
   (await readFile(join(folder, 'export.jsonl'), 'utf8'))
     .trim()
     .split('\n')
+    // one that goes on begins a new line
+    .filter((line) => line !== '')
     .map((line) => JSON.parse(line));
 
 describe('an export', () => {
@@ -101,6 +103,35 @@ describe('an export', () => {
     expect(await take('again/')).toMatchObject({ fetched: 3, kept: 1 });
     expect(await readFile(join(folder, 'again/2'), 'utf8')).toBe('other text');
     expect(await take('again/')).toMatchObject({ fetched: 0, kept: 4 });
+  });
+
+  it('keeps files apart that some file systems take for one, also when it is begun again', async () => {
+    const names = ['Data.json', 'data.json', 'Sub/x', 'sub/x', 'sub/X', 'caf\u00e9', 'cafe\u0301', 'CAFE\u0301', 'stra\u00dfe', 'STRASSE'];
+    for (const name of names) await save(`alike/${name}`, name);
+    expect(await take('alike/')).toMatchObject({ fetched: names.length, failed: [] });
+    await save('alike/DATA.json', 'DATA.json');
+    expect(await take('alike/')).toMatchObject({ fetched: 1, kept: names.length, failed: [] });
+    const entries = await manifest();
+    expect(new Set(entries.map(({ path }) => folded(String(path)))).size).toBe(names.length + 1);
+    for (const { key, path } of entries)
+      expect(await readFile(join(folder, String(path)), 'utf8')).toBe(String(key).slice('alike/'.length));
+    expect(await take('alike/')).toMatchObject({ fetched: 0, kept: names.length + 1 });
+    // one that is written anew stays where it is
+    await save('alike/data.json', 'other');
+    await take('alike/');
+    const [before, after] = [entries, await manifest()].map((all) => all.findLast(({ key }) => key === 'alike/data.json')?.['path']);
+    expect(after).toBe(before);
+  });
+
+  it('fetches anew what an export before may have put one over the other', async () => {
+    const keys = ['over/Data', 'over/data'];
+    for (const key of keys) await save(key, key);
+    await take('over/');
+    const lines = (await manifest()).map((entry) => JSON.stringify({ ...entry, path: entry['key'] }));
+    await writeFile(join(folder, 'export.jsonl'), `${lines.join('\n')}\n`);
+    expect(await take('over/')).toMatchObject({ fetched: 2, kept: 0 });
+    expect(await take('over/')).toMatchObject({ fetched: 0, kept: 2 });
+    for (const { key, path } of (await manifest()).slice(-2)) expect(await readFile(join(folder, String(path)), 'utf8')).toBe(key);
   });
 
   it('goes on after it was broken off, with no file in half', async () => {
