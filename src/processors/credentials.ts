@@ -34,7 +34,7 @@ export interface CredentialDeps {
 export function isDue(resource: string, held: ResourceCredentials | undefined, now: number, before?: number): boolean {
   if (held === undefined) return true;
   const issuedAt = held.issuedAt ?? held.expiresAt - LIFE_S * 1000;
-  if (before !== undefined) return issuedAt <= before;
+  if (before !== undefined && issuedAt <= before) return true;
   const early = (createHash('sha256').update(resource).digest().readUInt32BE(0) / 2 ** 32) * JITTER_MS;
   return now - issuedAt >= ROTATE_AFTER_MS - early;
 }

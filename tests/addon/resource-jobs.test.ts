@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Worker } from 'bullmq';
 import { afterEach, expect, it } from 'vitest';
 import { type AddonWorkerDeps, startAddonWorker } from '../../src/processors/addon.ts';
+import { isDue } from '../../src/processors/credentials.ts';
 import { createAudit } from '../../src/queues/audit.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { ADDON_PREFIX, ADDON_QUEUE, bucketKey, RESOURCES_KEY } from '../../src/queues/keys.ts';
@@ -144,4 +145,23 @@ it('of any number of orders of one resource for new credentials one waits and on
   expect(told).toEqual(['key-1', 'key-2']);
   const entries = await audit.list(id, { limit: 10 });
   expect(entries.filter(({ action }) => action === 'credentials.rotated')).toHaveLength(2);
+});
+
+it('credentials of hours ago are replaced, also those that were made for an order and not told since', () => {
+  const hour = 3_600_000;
+  const now = Date.now();
+  const made = (ago: number) => ({
+    accessKeyId: 'A',
+    secretAccessKey: 's',
+    sessionToken: 't',
+    issuedAt: now - ago,
+    expiresAt: now - ago + 12 * hour,
+  });
+  // the order came a second before they were made
+  for (const [ago, due] of [
+    [hour, false],
+    [13 * hour, true],
+  ] as const)
+    expect(isDue('a resource', made(ago), now, now - ago - 1_000)).toBe(due);
+  expect(isDue('a resource', made(hour), now, now - hour + 1_000)).toBe(true);
 });

@@ -36,7 +36,7 @@ async function running() {
   await runs.accept({ runId, resource, trigger, workflow, plan, cap: 1000, depth: 0 });
   const record = shardKeys(0).run(runId);
   await redis.hset(record, 'state', 'running');
-  const enter = (budget: '' | 'granted' | 'queued', verdict?: 'extend') =>
+  const enter = (budget: '' | 'granted' | 'queued' | 'held', verdict?: 'extend') =>
     runs.enter({
       ref,
       task,
@@ -46,6 +46,7 @@ async function running() {
       adoptAfter: MINUTE_MS,
       grace: MINUTE_MS,
       budget,
+      held: MINUTE_MS,
       ...(verdict === undefined ? {} : { verdict }),
     });
   const refused = (kind: 'heal' | 'held' | 'lost') =>
@@ -104,6 +105,19 @@ it('does not count the time for which the customer’s own account has no calls 
   // of which a minute was no waiting
   await ago(9.5 * MINUTE_MS);
   expect(await launchAndBe('heal')).toBe('failed');
+});
+
+it('does not count it either when a pause of the account begins after a refusal', async () => {
+  const { enter, refused, ago, phase, record } = await running();
+  await enter('granted');
+  await refused('heal');
+  await ago(MINUTE_MS);
+  expect(await enter('held')).toMatchObject({ action: 'park', ms: MINUTE_MS });
+  await ago(60 * MINUTE_MS);
+  await redis.hset(record, 'dl:0.0', 0);
+  expect((await enter('granted')).action).toBe('launch');
+  await refused('heal');
+  expect(await phase()).toBe('backoff');
 });
 
 it('asks ever more rarely, up to five graces, how a dyno ended of which nobody can tell', async () => {

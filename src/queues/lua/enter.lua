@@ -205,6 +205,8 @@ if phase == 'backoff' and now < tonumber(v[11]) then return reply('park', tonumb
 if ARGV[19] == 'held' and phase == 'backoff' then
   -- the customer's account still has no calls: this goes on, and nobody finds it overdue
   redis.call('HSET', run, 'dl:' .. t, now + tonumber(ARGV[20]))
+  -- no refusal either (refused.lua)
+  if v[18] then redis.call('HSETNX', run, 'q:' .. t, now) end
   return reply('park', tonumber(ARGV[20]))
 end
 if ARGV[19] == '' or ARGV[19] == 'held' then return reply('ask', 0, phase) end
