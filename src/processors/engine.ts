@@ -101,7 +101,18 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         failpoint,
         log,
       }),
-      sweeping: startSweeping({ runs, planner, sweeping, watch, budget, allowances, sweepMs: options.sweepMs, failpoint, log }),
+      sweeping: startSweeping({
+        runs,
+        planner,
+        sweeping,
+        watch,
+        budget,
+        allowances,
+        sweepMs: options.sweepMs,
+        graceMs: options.graceMs,
+        failpoint,
+        log,
+      }),
     };
   });
 

@@ -26,6 +26,8 @@ export interface SweepDeps {
   readonly budget: Budget;
   readonly allowances: Allowances;
   readonly sweepMs: number;
+  /** Milliseconds that a task waits for its output after its dyno's end. */
+  readonly graceMs: number;
   readonly failpoint: Failpoint;
   readonly log: Log;
 }
@@ -55,7 +57,7 @@ async function sweep(deps: SweepDeps, signal?: AbortSignal): Promise<number> {
   let rank = from;
   let moved = 0;
   for (;;) {
-    const { scope, looked, found } = await deps.sweeping.look(now - YOUNG_MS, rank);
+    const { scope, looked, found } = await deps.sweeping.look(now - YOUNG_MS, rank, deps.graceMs);
     const unlisted = await missing(deps, found);
     for (const finding of found) {
       if (signal?.aborted) return moved;

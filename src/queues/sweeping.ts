@@ -46,10 +46,10 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
 
     /**
      * Looks at the runs accepted before `until` (ms) that have not ended, oldest first, from the one of this rank on.
-     * Answers how many there are, how many it looked at (as many as one script should), and those in which something is the matter.
+     * `graceMs`: what a task waits for its output after its dyno's end. Answers how many there are, how many it looked at (as many as one script should), and those in which something is the matter.
      */
-    look: async (until: number, rank: number): Promise<{ scope: number; looked: number; found: readonly Finding[] }> => {
-      const reply = await runScript(redis, 'inspect', [keys.live], ['', '', until, rank, OVERDUE_MS, FIELDS, LOST_MS]);
+    look: async (until: number, rank: number, graceMs: number): Promise<{ scope: number; looked: number; found: readonly Finding[] }> => {
+      const reply = await runScript(redis, 'inspect', [keys.live], ['', '', until, rank, OVERDUE_MS, FIELDS, LOST_MS, graceMs]);
       if (!Array.isArray(reply)) throw new Failure('internal', `inspect answered ${String(reply)}, expected a list.`);
       const [scope, looked, ...found] = reply;
       return { scope: Number(scope), looked: Number(looked), found: found.map(findingOf) };

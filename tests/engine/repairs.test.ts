@@ -209,6 +209,20 @@ describe('a clock that was ahead, of a worker that is gone', () => {
     });
   });
 
+  it('keeps no dyno that has ended from being judged', async () => {
+    await setup(async ({ engine }) => {
+      const runId = engine.upload([t('silent')]);
+      await launched(engine, `${runId}.0.0`);
+      await parked(engine, `${runId}.0.0`);
+      // as if its dyno had been seen to end two minutes ago, and the grace had been waited for by that clock
+      const died = Date.now() - 120_000;
+      await engine.redis.hset(shardKeys(0).run(runId), 'x:0.0', `${died}|crashed`);
+      await farAhead(engine, shardKeys(0).delayed, `${runId}.0.0`);
+      const run = await engine.ended(runId);
+      expect([run.state, run.error?.code]).toEqual(['failed', 'exited_without_output']);
+    });
+  });
+
   it('keeps no run from ending whose tasks have settled', async () => {
     await setup(async ({ engine, finish }) => {
       const runId = engine.upload([t('silent')]);

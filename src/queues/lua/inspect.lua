@@ -4,7 +4,7 @@
 -- longer (0: it has not), tasks that should move, tasks that wait for the launch budget, tasks that should move and
 -- have no job any more, 1 when all tasks have settled, 1 when the root job exists.
 -- KEYS: live   ARGV: (unused), (unused), accepted before (ms), rank, milliseconds that a timer may be overdue, fields at most,
--- milliseconds after which a launch of unknown fate is looked for by whoever is rung
+-- milliseconds after which a launch of unknown fate is looked for by whoever is rung, milliseconds of a grace
 local p = string.match(KEYS[1], '^{[^}]*}')
 local late, most = tonumber(ARGV[5]), tonumber(ARGV[6])
 local scope = redis.call('ZCOUNT', KEYS[1], '-inf', ARGV[3])
@@ -33,12 +33,15 @@ local function inspect(id)
         local deadline = r['dl:' .. t]
         -- it has no deadline in the record, and who parked it may have done so by a clock that was ahead
         local intent = phase == 'intent' and tonumber(string.match(r['i:' .. t] or '', '|(%d+)'))
+        -- nor has the grace after a dyno's end: it may be extended by five of its lengths (enter.lua)
+        local death = phase == 'await' and tonumber(string.match(r['x:' .. t] or '', '^%d+'))
         local moves = r.cancel
           or (r['o:' .. t] and phase ~= 'cool')
           or (r.failing and released and (new or phase == 'throttle' or phase == 'backoff'))
           or (new and s > 0 and ((i > 0 and released) or (i == 0 and begun)))
           or (deadline and now - tonumber(deadline) > late)
           or (intent and now - intent > tonumber(ARGV[7]))
+          or (death and now - death > 5 * tonumber(ARGV[8]) + late)
         if moves then due[#due + 1] = t end
         -- nothing but the task's own job has to move it: it may wait in a queue, but must not be missing there
         local turn = begun and (new or phase == 'throttle' or phase == 'intent' or (phase == 'await' and r['x:' .. t]))
