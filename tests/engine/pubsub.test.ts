@@ -176,7 +176,10 @@ describe('with pub/sub', () => {
   it('a cancel that is heard while a launch is being prepared sends no POST', async () => {
     await setup(async ({ engine, proxy }) => {
       // whose bucket it is is remembered from here on: the next to read the resource, with its region, is the preparation
-      await engine.ended(engine.upload([t('ok')]));
+      const before = engine.upload([t('ok')]);
+      await engine.ended(before);
+      // who archives it looks whether its resource is there
+      await until('its archive', async () => (await engine.redis.hexists(shardKeys(0).run(before), 'arch')) === 1);
       engine.cloud.posts.length = 0;
       proxy.holdReplies('us-east-1');
       const runId = engine.upload([t('ok'), t('ok')]);

@@ -25,6 +25,8 @@ it('emptied after the number of shards was raised: no ended run is run again, an
     { ledgerMs: 100, lateMs: 300 },
   );
   try {
+    // what is saved before its account begins is nobody's to find again
+    await until('the account', () => engine.cloud.objects.has(`${ARCHIVE_BUCKET}/watermarks/${engine.resource}.json`));
     // milliseconds; a minute in production
     const margin = 1;
     const first = await openLayout({ redis: engine.redis, wanted: 1, margin });
