@@ -61,14 +61,19 @@ export async function launch(
     if (fault !== undefined) return await refuse('final', 0, fault.message);
   }
   deps.failpoint('task.intent');
-  if (heard.cancel) return await refuse('heal', 0, 'The run is being cancelled.');
   // The line before the send: an activation that slept since its decision may no longer be the one that counts.
-  if (deps.monotonic() - asked > NOT_AFTER_MS) return await refuse('heal', 0, 'The launch came too late and was not sent.');
-  if (deps.whole() !== activation.whole) return await refuse('heal', UNSURE_MS, 'The connection to Redis broke; the launch was not sent.');
+  const changedSince = (): readonly [delay: number, why: string] | undefined => {
+    if (heard.cancel) return [0, 'The run is being cancelled.'];
+    if (deps.monotonic() - asked > NOT_AFTER_MS) return [0, 'The launch came too late and was not sent.'];
+    if (deps.whole() !== activation.whole) return [UNSURE_MS, 'The connection to Redis broke; the launch was not sent.'];
+    return undefined;
+  };
+  const changed = changedSince();
+  if (changed !== undefined) return await refuse('heal', ...changed);
   const outcome: LaunchOutcome = await deps.platform.launch(order.app, order, {
     deadline: LAUNCH_DEADLINE_MS,
     // getting the token may take a while
-    mayStill: () => !heard.cancel && deps.monotonic() - asked <= NOT_AFTER_MS && deps.whole() === activation.whole,
+    mayStill: () => changedSince() === undefined,
   });
   deps.failpoint('task.posted');
   const facts = { taskId: ref.id, attempt, runId: ref.runId };

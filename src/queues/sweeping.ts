@@ -46,7 +46,8 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
 
     /**
      * Looks at the runs accepted before `until` (ms) that have not ended, oldest first, from the one of this rank on.
-     * `graceMs`: what a task waits for its output after its dyno's end. Answers how many there are, how many it looked at (as many as one script should), and those in which something is the matter.
+     * `graceMs`: what a task waits for its output after its dyno's end. Answers how many there are, how many it looked at (as many as one script
+     * should), and those in which something is the matter.
      */
     look: async (until: number, rank: number, graceMs: number): Promise<{ scope: number; looked: number; found: readonly Finding[] }> => {
       const reply = await runScript(redis, 'inspect', [keys.live], ['', '', until, rank, OVERDUE_MS, FIELDS, LOST_MS, graceMs]);

@@ -13,7 +13,9 @@ export const storedWebhook = Compile(
 
 /**
  * Wraps the keys of a resource's webhooks by the current master key; answers with the number of those that were not. One that is removed meanwhile stays
- * removed. A resource that has any is on the list of those that have afterwards: who took it off while one was added may have died before he saw that. Throws Failure internal, when all others are done, where a key was wrapped by a master key that is not known here.
+ * removed.
+ * A resource that has any is on the list of those that have afterwards: who took it off while one was added may have died before he saw that.
+ * Throws Failure internal, when all others are done, where a key was wrapped by a master key that is not known here.
  */
 export async function rewrapWebhooks(deps: { redis: Redis; sealer: Pick<Sealer, 'rewrap'> }, resource: string): Promise<number> {
   const { redis, sealer } = deps;

@@ -86,6 +86,31 @@ function gateBefore(hold: () => Watch['hold']) {
   };
 }
 
+type Started = Awaited<ReturnType<typeof start>>;
+
+/**
+ * Two workers behind proxies that are held up: of what Redis has beyond the copy to which it is rolled back, `seer` saw a part and `blind`, whose count
+ * is on its way, nothing.
+ */
+async function seenByOneAlone(redis: Started['redis'], worker: Started['worker']) {
+  const [away, blinded] = await Promise.all([startRedisProxy(redis.socket), startRedisProxy(redis.socket)]);
+  ends.push(away.close, blinded.close);
+  const seer = worker('seer', { socket: away.socket });
+  const blind = worker('blind', { socket: blinded.socket });
+  await until('both are sure', () => seer.whole() !== undefined && blind.whole() !== undefined);
+  blinded.hold();
+  await until('a count of the blind one to be on its way', () => blinded.held() > 0);
+  const rollBack = await redis.remember();
+  const eye = connect({ socket: redis.socket }, () => {});
+  ends.push(() => eye.disconnect());
+  const beat = async () => Number(await eye.hget(STORE_KEY, 'beat'));
+  const before = await beat();
+  await until('beats that only one sees', async () => (await beat()) >= before + 2);
+  away.hold();
+  await until('the seer to be held up', () => away.held() > 0);
+  return { away, blinded, seer, blind, eye, beat, before, rollBack };
+}
+
 it('a worker that was held up takes the witness of another one for no loss', async () => {
   const { worker, raised, witness } = await start();
   const first = worker('first');
@@ -156,21 +181,7 @@ it('a worker that saw nothing of what was lost waits for those that did', async 
 
 it('a count that is sent again to another start of Redis vouches for nothing before those that saw more can tell', async () => {
   const { redis, worker, raised, witness } = await start();
-  const [away, blinded] = await Promise.all([startRedisProxy(redis.socket), startRedisProxy(redis.socket)]);
-  ends.push(away.close, blinded.close);
-  const seer = worker('seer', { socket: away.socket });
-  const blind = worker('blind', { socket: blinded.socket });
-  await until('both are sure', () => seer.whole() !== undefined && blind.whole() !== undefined);
-  blinded.hold();
-  await until('a count of the blind one to be on its way', () => blinded.held() > 0);
-  const rollBack = await redis.remember();
-  const eye = connect({ socket: redis.socket }, () => {});
-  ends.push(() => eye.disconnect());
-  const beat = async () => Number(await eye.hget(STORE_KEY, 'beat'));
-  const before = await beat();
-  await until('beats that only one sees', async () => (await beat()) >= before + 2);
-  away.hold();
-  await until('the seer to be held up', () => away.held() > 0);
+  const { away, blinded, seer, blind, eye, beat, before, rollBack } = await seenByOneAlone(redis, worker);
   const { server } = witness();
   await rollBack();
   blinded.release();
@@ -282,21 +293,7 @@ it('a worker whose first look broke off when Redis was rolled back looks again b
 
 it('a worker that comes back late tells of a loss although others have long counted past what it saw', async () => {
   const { redis, worker, raised } = await start();
-  const [away, blinded] = await Promise.all([startRedisProxy(redis.socket), startRedisProxy(redis.socket)]);
-  ends.push(away.close, blinded.close);
-  const seer = worker('seer', { socket: away.socket });
-  const blind = worker('blind', { socket: blinded.socket });
-  await until('both are sure', () => seer.whole() !== undefined && blind.whole() !== undefined);
-  blinded.hold();
-  await until('the blind one to be held up', () => blinded.held() > 0);
-  const rollBack = await redis.remember();
-  const eye = connect({ socket: redis.socket }, () => {});
-  ends.push(() => eye.disconnect());
-  const beat = async () => Number(await eye.hget(STORE_KEY, 'beat'));
-  const before = await beat();
-  await until('beats that only one sees', async () => (await beat()) >= before + 2);
-  away.hold();
-  await until('the seer to be held up', () => away.held() > 0);
+  const { away, blinded, seer, blind, eye, beat, rollBack } = await seenByOneAlone(redis, worker);
   const seen = await beat();
   await rollBack();
   blinded.release();
