@@ -1,6 +1,7 @@
 // What an upload carries: the metadata that starts a workflow, checked before anything is saved. A broken workflow would
 // otherwise fail out of sight.
 import { Failure } from '../schema/failures.ts';
+import { isOwnObject, OWN_PREFIX } from '../schema/own-objects.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 
 /** Bytes of user metadata that S3 takes, names and values together. */
@@ -27,6 +28,5 @@ export function workflowMetadata(text: string): Record<string, string> {
 
 /** Throws Failure request_invalid for a key that no upload may have. */
 export function checkUploadKey(key: string): void {
-  if (key.startsWith('.autofiles/'))
-    throw new Failure('request_invalid', 'key: found one below .autofiles/, which holds exports; choose another.');
+  if (isOwnObject(key)) throw new Failure('request_invalid', `key: found one below ${OWN_PREFIX}, which holds exports; choose another.`);
 }

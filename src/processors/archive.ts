@@ -8,6 +8,7 @@ import { type ArchivedRun, MAX_ARCHIVED_BYTES, parseArchivedRun, writeArchivedRu
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import { OWN_PREFIX } from '../schema/own-objects.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { whileHeld } from './while-held.ts';
 
@@ -137,7 +138,7 @@ function archiveKey(runId: string): string {
 
 /** Where a tenant finds a run, by the day (UTC) on which it was accepted. `createdAt`: ISO 8601. */
 function exportKey(runId: string, createdAt: string): string {
-  return `.autofiles/runs/${createdAt.slice(0, 10).replaceAll('-', '/')}/${runId}.json`;
+  return `${OWN_PREFIX}runs/${createdAt.slice(0, 10).replaceAll('-', '/')}/${runId}.json`;
 }
 
 /** A run from the archive; undefined when it has none of that id. Throws Failure archive_damaged for what cannot be trusted, or is never to be read. */

@@ -3,11 +3,10 @@ import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
 import type { Ledger } from '../queues/ledger.ts';
 import type { BackfillOrder, BackfillPage } from '../schema/ledger-view.ts';
 import { readMetadata } from '../schema/metadata.ts';
+import { isOwnObject } from '../schema/own-objects.ts';
 import type { ObjectCreated } from '../schema/s3-event.ts';
 import type { ArchivedViews } from './archived-views.ts';
 
-/** Objects that we write ourselves. */
-const OWN_PREFIX = '.autofiles/';
 /** HEADs, or decisions, at the same time. */
 const AT_ONCE = 8;
 /** Versions that one page looks at. */
@@ -40,7 +39,7 @@ export async function backfillPage(
   });
   const since = order.since === undefined ? 0 : Date.parse(order.since);
   const until = order.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(order.until);
-  const inRange = page.versions.filter(({ key, modifiedAt }) => !key.startsWith(OWN_PREFIX) && modifiedAt >= since && modifiedAt < until);
+  const inRange = page.versions.filter(({ key, modifiedAt }) => !isOwnObject(key) && modifiedAt >= since && modifiedAt < until);
   const loss = await deps.loss();
   const account = await deps.ledger.open(resource.id, 0);
   const open = [...(await account.missing(inRange.map((version) => ({ ...version, bucket }))))];

@@ -2,9 +2,8 @@
 import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
 import { MEMORY_MS } from '../queues/identity.ts';
 import type { Ledger } from '../queues/ledger.ts';
+import { isOwnObject } from '../schema/own-objects.ts';
 
-/** Objects that we write ourselves. */
-const OWN_PREFIX = '.autofiles/';
 /** Unaccounted versions that are kept in mind at most, about half a kilobyte each; the oldest ones, the others come with the next sweep. */
 const MAX_KEPT = 50_000;
 /** Versions that are looked up at the same time: as many as a page has. */
@@ -59,7 +58,7 @@ export async function compareBucket(
       ...(signal === undefined ? {} : { signal }),
     });
     pages += 1;
-    const theirs = page.versions.filter(({ key }) => !key.startsWith(OWN_PREFIX));
+    const theirs = page.versions.filter(({ key }) => !isOwnObject(key));
     before += theirs.filter(({ modifiedAt }) => modifiedAt < range.since).length;
     const scope = theirs.filter(({ modifiedAt }) => modifiedAt >= range.since && modifiedAt > range.from);
     inScope += scope.length;

@@ -8,13 +8,12 @@ import { type OutputRef, refOf } from '../queues/run-record.ts';
 import { Failure, failureKind, messageOf } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import { type ObjectMetadata, readMetadata } from '../schema/metadata.ts';
+import { isOwnObject } from '../schema/own-objects.ts';
 import { type ObjectCreated, parseEvents } from '../schema/s3-event.ts';
 import type { EventDeps } from './event-deps.ts';
 import { putOff } from './put-off.ts';
 import { startRun } from './start-run.ts';
 
-/** Objects that we write ourselves; their events mean nothing. */
-const OWN_PREFIX = '.autofiles/';
 /** Runs that may lead to one another, each by an output that starts the next; as many as Lambda allows. */
 const MAX_DEPTH = 16;
 /** Receives after which an event that always fails is set aside, so that it cannot hold the queue for ever. */
@@ -42,9 +41,12 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
       await deps.runs.decide(0, NOBODY, 'ignored');
       deps.log.info({ messageId: message.id, reason }, 'skipped a record');
     }
+    // an export of our own is nobody's event: nothing is decided of it
+    const events = parsed.events.filter(({ key }) => !isOwnObject(key));
+    if (events.length === 0) return DONE;
     // one record's trouble must not keep the others back; the message comes again for those that need it
     deps.failpoint('events.received');
-    const results = await Promise.allSettled(parsed.events.map((event) => decideAtLast(deps, event, message.receiveCount)));
+    const results = await Promise.allSettled(events.map((event) => decideAtLast(deps, event, message.receiveCount)));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
     deps.failpoint('events.decided');
@@ -64,7 +66,7 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
 export async function decideAtLast(deps: EventDeps, event: ObjectCreated, receiveCount: number): Promise<void> {
   try {
     await decide(deps, event, receiveCount);
-    if (event.time !== undefined && !event.key.startsWith(OWN_PREFIX)) deps.telemetry.eventDecided(deps.now() - event.time);
+    if (event.time !== undefined) deps.telemetry.eventDecided(deps.now() - event.time);
   } catch (error) {
     const outage = (error instanceof Failure && error.retry) || isRedisOutage(error);
     if (outage || receiveCount < MAX_RECEIVES) throw error;
@@ -87,7 +89,6 @@ interface Beside {
 }
 
 async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: number): Promise<void> {
-  if (event.key.startsWith(OWN_PREFIX)) return;
   await deps.recall?.settled();
   const whole = deps.recall?.whole();
   const server = deps.recall?.server();
