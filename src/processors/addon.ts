@@ -107,7 +107,11 @@ async function look(deps: AddonWorkerDeps, resource: Resource, without: Set<stri
     await deps.jobs.add({ kind: state === 'provisioning' ? 'provision' : 'deprovision', resource: id });
     return;
   }
-  if (state === 'failed') return;
+  if (state === 'failed') {
+    // the tokens are there until everything else of it is gone
+    if ((await deps.resources.secret(id, 'partner')) !== undefined) await deps.jobs.add({ kind: 'provision', resource: id });
+    return;
+  }
   const held = await deps.resources.secret(id, 'credentials');
   const pending = await deps.resources.secret(id, 'pending');
   if (pending !== undefined || isDue(id, held, deps.now())) await deps.jobs.add({ kind: 'rotate', resource: id });

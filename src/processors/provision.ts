@@ -2,6 +2,7 @@
 // provisioning that died anywhere is simply run again.
 import type { AddonPlatform, BucketAdmin, HerokuOAuth } from '../clients/addon-ports.ts';
 import type { Audit } from '../queues/audit.ts';
+import type { ResourceState } from '../queues/resource-record.ts';
 import type { Resource } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { type CredentialDeps, configVarsOf, rotate } from './credentials.ts';
@@ -12,6 +13,9 @@ const GIVE_UP_MS = 39_600_000;
 
 /** Milliseconds, 10 minutes: how long a refusal of Heroku's may be one that passes. */
 const REFUSED_MS = 600_000;
+
+/** States in which nobody has the bucket, and from which none comes back that has. */
+const OVER: readonly string[] = ['failed', 'deprovisioning', 'removed'] satisfies ResourceState[];
 
 interface StorageDeps {
   readonly buckets: BucketAdmin;
@@ -68,6 +72,7 @@ export interface AddonDeps extends CredentialDeps, StorageDeps {
 export async function provisionAddon(deps: AddonDeps, id: string): Promise<void> {
   const epoch = await deps.whole();
   const found = await deps.resources.get(id);
+  if (found?.state === 'failed') await clearAway(deps, found);
   if (found?.state !== 'provisioning') return;
   try {
     await steps(deps, found);
@@ -108,9 +113,10 @@ async function steps(deps: AddonDeps, resource: Resource): Promise<void> {
   const permission = await deps.probe(placed);
   if (!(await goesOn({ permission: permission ?? 'none' }))) return;
   await deps.buckets.make(resource.bucket);
-  if (!(await goesOn({}))) {
-    // the removal may have been past its bucket
-    await removeBucket(deps, resource.bucket);
+  const made = await resources.change(id, { from: ['provisioning'] });
+  if (!made.done) {
+    // the removal may have been past its bucket; but a job that was taken from this worker, as it froze, may be done: then a customer has it
+    if (OVER.includes(made.state)) await removeBucket(deps, resource.bucket);
     return;
   }
   await deps.beginAccount?.(resource);
@@ -166,17 +172,26 @@ async function removeBucket({ buckets }: StorageDeps, bucket: string): Promise<v
   await buckets.remove(bucket);
 }
 
-/** Nothing of a failed resource is left but its record: the bucket goes, Heroku is told, and the customer is not charged. Repeatable. */
+/** Who takes a resource for lost says so first: another worker, which has its job now, may have finished it, or else makes no more of it. */
 async function giveUp(deps: AddonDeps, resource: Resource, why: string): Promise<void> {
-  const { id, bucket } = resource;
-  await removeBucket(deps, bucket);
-  if ((await deps.resources.secret(id, 'partner')) !== undefined) await deps.addons.deprovisioned(id);
+  const { id } = resource;
   const { done } = await deps.resources.change(id, {
     from: ['provisioning'],
     set: { state: 'failed', error: why },
-    unset: ['grant', 'partner', 'credentials', 'pending', 'hook'],
+    unset: ['grant', 'credentials', 'pending', 'hook'],
   });
   if (!done) return;
   deps.log.error({ resource: id, error: why }, 'provisioning failed for good');
   await deps.audit.append(id, { actor: 'engine', action: 'resource.failed', detail: why });
+  await clearAway(deps, resource);
+}
+
+/**
+ * Nothing of a failed resource is left but its record: the bucket goes, Heroku is told, and the customer is not charged. The tokens go last: as long
+ * as they are there, there is more to do. Repeatable.
+ */
+async function clearAway(deps: AddonDeps, { id, bucket }: Resource): Promise<void> {
+  await removeBucket(deps, bucket);
+  if ((await deps.resources.secret(id, 'partner')) !== undefined) await deps.addons.deprovisioned(id);
+  await deps.resources.change(id, { from: ['failed'], unset: ['partner'] });
 }

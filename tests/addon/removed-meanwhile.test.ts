@@ -8,6 +8,7 @@ import { createAudit } from '../../src/queues/audit.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
 
 const ends: (() => Promise<void> | void)[] = [];
@@ -28,6 +29,8 @@ async function start() {
   const resources = createResources({ redis, sealer: createSealer(Buffer.alloc(32, 1)), now: () => clock.now });
   const buckets = new Set<string>();
   const told: Record<string, string>[] = [];
+  /** Add-ons of which Heroku was told that they are gone. */
+  const untold: string[] = [];
   let issued = 0;
   const admin = {
     make: async (bucket: string) => void (await Promise.resolve(buckets.add(bucket))),
@@ -38,11 +41,16 @@ async function start() {
   const addons = {
     setConfig: async (_id: string, vars: Readonly<Record<string, string>>) => void (await Promise.resolve(told.push({ ...vars }))),
     provisioned: none,
-    deprovisioned: none,
+    deprovisioned: async (id: string) => void (await Promise.resolve(untold.push(id))),
     subscribe: none,
   };
   /** What the job has; Heroku's and S3's sides are scripted. */
-  const deps = (more: { info: AddonPlatform['info']; probe?: AddonDeps['probe']; make?: BucketAdmin['make'] }): AddonDeps => ({
+  const deps = (more: {
+    info: AddonPlatform['info'];
+    probe?: AddonDeps['probe'];
+    make?: BucketAdmin['make'];
+    remove?: BucketAdmin['remove'];
+  }): AddonDeps => ({
     resources,
     issuer: {
       forBucket: async () => {
@@ -54,7 +62,7 @@ async function start() {
     platform: {} as AddonDeps['platform'],
     now: () => clock.now,
     log,
-    buckets: { ...admin, ...(more.make === undefined ? {} : { make: more.make }) } as unknown as BucketAdmin,
+    buckets: { ...admin, make: more.make ?? admin.make, remove: more.remove ?? admin.remove } as unknown as BucketAdmin,
     queueArn: async () => await Promise.resolve('arn'),
     oauth: { exchange: async () => await Promise.resolve(tokens) } as unknown as AddonDeps['oauth'],
     audit: createAudit({ redis }),
@@ -79,7 +87,7 @@ async function start() {
     if (resource === undefined) throw new Error(`no resource ${id}`);
     await resources.bury(resource);
   };
-  return { resources, clock, buckets, told, admin, deps, claim, remove, bury };
+  return { resources, clock, buckets, told, untold, admin, deps, claim, remove, bury };
 }
 const on = (app: string) => async () =>
   (await Promise.resolve({ app: { id: app, name: app }, name: 'line-d-x' })) as Awaited<ReturnType<AddonPlatform['info']>>;
@@ -113,6 +121,62 @@ it('leaves no bucket that it made while the removal was past it', async () => {
   };
   await provisionAddon(deps({ info: on('app-1'), make }), id);
   expect([...buckets]).toEqual([]);
+});
+
+/** What another worker does that has the job now: it comes to its end. */
+const elsewhere = async (resources: Awaited<ReturnType<typeof start>>['resources'], id: string) =>
+  await resources.change(id, { from: ['provisioning'], set: { state: 'provisioned' } });
+
+it('a job that was taken from a frozen worker leaves the bucket to the one that finished it', async () => {
+  const { resources, buckets, deps, claim, admin } = await start();
+  const id = await claim();
+  const make = async (bucket: string) => {
+    await admin.make(bucket);
+    await elsewhere(resources, id);
+  };
+  await provisionAddon(deps({ info: on('app-1'), make }), id);
+  expect([...buckets]).toEqual([`ld-private-${id}`]);
+  expect(await resources.stateOf(id)).toBe('provisioned');
+});
+
+it('a job that was taken from a frozen worker gives up nothing that another one has finished', async () => {
+  const { resources, buckets, deps, claim, admin, untold } = await start();
+  const id = await claim();
+  const make = async (bucket: string) => {
+    await admin.make(bucket);
+    await elsewhere(resources, id);
+    throw new Failure('conflict', 'What was found before it froze.');
+  };
+  await provisionAddon(deps({ info: on('app-1'), make }), id);
+  expect([...buckets]).toEqual([`ld-private-${id}`]);
+  expect(untold).toEqual([]);
+  expect(await resources.secret(id, 'partner')).toEqual(tokens);
+});
+
+it('leaves no bucket that it made after another worker had given up, nor one whose removal broke off', async () => {
+  const { resources, buckets, deps, claim, admin, untold } = await start();
+  const id = await claim();
+  let failures = 1;
+  const remove = async (bucket: string) => {
+    failures -= 1;
+    if (failures >= 0) throw new Failure('s3_unavailable', 'HTTP 503 SlowDown.');
+    await admin.remove(bucket);
+  };
+  const gaveUp = async (bucket: string) => {
+    await admin.make(bucket);
+    throw new Failure('conflict', 'Somebody else has it.');
+  };
+  const make = async (bucket: string) => {
+    await expect(provisionAddon(deps({ info: on('app-1'), make: gaveUp, remove }), id)).rejects.toThrow('SlowDown');
+    await admin.make(bucket);
+  };
+  await provisionAddon(deps({ info: on('app-1'), make }), id);
+  expect([...buckets]).toEqual([]);
+  // nothing but the job that broke off knows whom to tell
+  await provisionAddon(deps({ info: on('app-1') }), id);
+  expect(untold).toEqual([id]);
+  expect(await resources.get(id)).toMatchObject({ state: 'failed', error: expect.stringContaining('Somebody else has it.') });
+  expect(await resources.secret(id, 'partner')).toBeUndefined();
 });
 
 it('leaves the app to the add-on that was installed after the removal', async () => {

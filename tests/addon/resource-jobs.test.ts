@@ -147,6 +147,41 @@ it('of any number of orders of one resource for new credentials one waits and on
   expect(entries.filter(({ action }) => action === 'credentials.rotated')).toHaveLength(2);
 });
 
+it('what is left of a resource that failed goes also when Redis lost the job that was at it', async () => {
+  const redis = await start();
+  const jobs = createResourceJobs({ connection: redis, onError: () => {} });
+  const resources = createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now: Date.now });
+  const id = randomUUID();
+  const resource = { id, app: '', bucket: `ld-private-${id}`, region: 'us-east-1', plan: 'basic', state: 'failed' as const };
+  await resources.claim(resource, { partner: { access: 'a', refresh: 'r', expiresAt: 0 } });
+  await resources.index(resource);
+  const gone: string[] = [];
+  const deps: Partial<AddonWorkerDeps> = {
+    resources,
+    jobs,
+    locks: createLocks({ redis }),
+    buckets: {
+      emptyPage: () => Promise.resolve(0),
+      remove: async (bucket: string) => void (await Promise.resolve(gone.push(bucket))),
+    } as unknown as AddonWorkerDeps['buckets'],
+    addons: {
+      deprovisioned: async (addon: string) => void (await Promise.resolve(gone.push(addon))),
+    } as unknown as AddonWorkerDeps['addons'],
+    rewrapWebhooks: () => Promise.resolve(0),
+    whole: () => Promise.resolve(0),
+    connection: redis,
+    lockMs: 5_000,
+    lookMs: 3_600_000,
+    now: Date.now,
+    failpoint: () => {},
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+  };
+  const worker = await startAddonWorker(deps as AddonWorkerDeps);
+  ends.push(jobs.close, worker.stop);
+  await until('its tokens to be gone', async () => (await resources.secret(id, 'partner')) === undefined, 5_000);
+  expect(gone).toEqual([`ld-private-${id}`, id]);
+});
+
 it('credentials of hours ago are replaced, also those that were made for an order and not told since', () => {
   const hour = 3_600_000;
   const now = Date.now();

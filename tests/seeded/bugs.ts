@@ -599,6 +599,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /added while the last one is removed is told.*to deeply equal/,
   },
   {
+    name: 'a provisioning that another worker has finished is taken for one that was removed',
+    file: 'processors/provision.ts',
+    from: 'if (OVER.includes(made.state)) await',
+    to: 'await',
+    caughtBy: 'tests/addon/removed-meanwhile.test.ts',
+    says: /leaves the bucket to the one that finished it.*to deeply equal/,
+  },
+  {
+    name: 'the bucket of a resource goes before the record says that it failed',
+    file: 'processors/provision.ts',
+    from: 'const { id } = resource;\n  const { done } = await deps.resources.change(id, {',
+    to: 'const { id } = resource;\n  await removeBucket(deps, resource.bucket);\n  const { done } = await deps.resources.change(id, {',
+    caughtBy: 'tests/addon/removed-meanwhile.test.ts',
+    says: /gives up nothing that another one has finished.*to deeply equal/,
+  },
+  {
     name: 'an order for new credentials that comes while others are made is lost',
     file: 'processors/addon.ts',
     from: "if (order?.kind !== 'rotate') return;",
