@@ -54,6 +54,8 @@ export interface BookkeepingDeps {
   /** Milliseconds between two looks for records whose retention has passed. */
   readonly retentionMs: number;
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number;
   readonly failpoint: Failpoint;
   readonly log: Log;
 }
@@ -130,6 +132,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
     watch,
     clock,
     now,
+    monotonic: deps.monotonic,
     recovered: ledger.recovered,
     onRecovered: async () => {
       await ledger.allDue();

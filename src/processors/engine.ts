@@ -174,6 +174,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     retention: options.retention ?? retentionOf,
     retentionMs: options.retentionMs ?? 3_600_000,
     now,
+    monotonic: options.monotonic,
     failpoint,
     log,
   });

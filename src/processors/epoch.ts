@@ -68,6 +68,8 @@ export interface EpochDeps extends RecoveryDeps {
   /** Redis' time in milliseconds. */
   readonly clock: () => Promise<number>;
   readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number;
   /** What was lost is back as far as the archive has it; the epoch begins when this has resolved. May be called again. */
   readonly onRecovered: () => Promise<void>;
 }
@@ -76,6 +78,7 @@ export interface EpochDeps extends RecoveryDeps {
 export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } {
   let seen: Sight | undefined;
   let current: { epoch: number; since: number; server: string | undefined } | undefined;
+  /** Monotonic milliseconds. */
   let witnessed = Number.NEGATIVE_INFINITY;
   /** The starts of Redis, by place, that were found whole last. */
   let known: readonly string[] | undefined;
@@ -83,7 +86,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   let wholeAfter = -1;
   /** How often Redis was found whole after it had not been known to be. */
   let times = 0;
-  /** Since when (ms) this process has found a Redis that nobody vouched for. */
+  /** Since when (monotonic ms) this process has found a Redis that nobody vouched for. */
   let unvouched: number | undefined;
   /** This process counts no further: its last witness says where it left off. */
   let ended = false;
@@ -93,9 +96,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   const read = async () => await (fresh() ? deps.epochs.peek() : deps.epochs.beat());
 
   /**
-   * `before`: what this process found before it was alone. undefined: another process is at it, or may be about to.
+   * `before`: what this process found before it was alone, when there had been so many `breaks`. undefined: another process is at it, or may be
+   * about to, or it is to be looked at again.
    */
-  const check = async (before: StoreState, turnedBack: boolean): Promise<StoreState | undefined> => {
+  const check = async (before: StoreState, turnedBack: boolean, breaks: number): Promise<StoreState | undefined> => {
     const hold = await deps.watch.hold('epoch', ALONE_MS);
     if (hold === undefined) return undefined;
     try {
@@ -103,6 +107,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       // asked after the witness was read: what was seen before may be older than a witness of another process, or than the
       // recovery that it has just made
       const found = await read();
+      // it may have been sent again to another start of Redis, and is no witness of that
+      if (deps.epochs.breaks() !== breaks) return undefined;
       const behind = turnedBack && found.epoch === before.epoch;
       if (witness === undefined) {
         if (found.epoch === undefined) await deps.epochs.raise(1, beatsOf(found), found.since);
@@ -114,7 +120,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
         if (mayBeVouchedFor(found)) return undefined;
         await begin(found, witness, hold);
       } else await note(found.epoch, found.since, beatsOf(found), serverOf(found));
-      witnessed = deps.now();
+      witnessed = deps.monotonic();
       return await deps.epochs.beat();
     } finally {
       await hold.release();
@@ -123,8 +129,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
 
   /** A node of a cluster that took over from another one has been up for long: there the time counts since it was found. */
   const mayBeVouchedFor = (found: StoreState): boolean => {
-    unvouched ??= deps.now();
-    const ofCluster = found.places.length > 1 && deps.now() - unvouched < 1_000 * VOUCH_S;
+    unvouched ??= deps.monotonic();
+    const ofCluster = found.places.length > 1 && deps.monotonic() - unvouched < 1_000 * VOUCH_S;
     return ofCluster || found.places.some(({ start, seconds }) => start !== '' && seconds < VOUCH_S);
   };
 
@@ -153,6 +159,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
    * with it begins the same epoch, and last that it is done, before anything may be launched in it.
    */
   const begin = async (found: StoreState, witness: Witness, hold: Hold): Promise<void> => {
+    // also where nothing told of it before: until all is back nobody may go on
+    wholeAfter = -1;
     const goesOn = witness.recovering === true && (found.epoch ?? 0) < witness.epoch;
     const epoch = goesOn ? witness.epoch : Math.max(witness.epoch, found.epoch ?? 0) + 1;
     const server = serverOf(found);
@@ -192,9 +200,9 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     // what breaks off is sent again: even one that was sure of Redis may have counted at another start of it
     if (isSettling(found) && !turnedBack && found.epoch !== undefined) return;
     let state: StoreState | undefined = found;
-    if (doubtful || deps.now() - witnessed >= WITNESS_MS) {
+    if (doubtful || deps.monotonic() - witnessed >= WITNESS_MS) {
       try {
-        state = await check(found, turnedBack);
+        state = await check(found, turnedBack, breaks);
       } catch (error) {
         // a witness that cannot be written now is written later; what is lost comes back first
         if (doubtful) throw error;
@@ -226,11 +234,13 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   const leave = async (): Promise<void> => {
     const state = current;
     if (state === undefined || !unbroken()) return;
-    for (const until = deps.now() + LAST_WITNESS_MS; deps.now() < until; await sleep(TRY_MS)) {
+    for (const until = deps.monotonic() + LAST_WITNESS_MS; deps.monotonic() < until; await sleep(TRY_MS)) {
       const hold = await deps.watch.hold('epoch', ALONE_MS);
       if (hold === undefined) continue;
       try {
         const left = await deps.epochs.beat();
+        // it may have been sent again to another start of Redis, and would vouch for that
+        if (!unbroken() || serverOf(left) !== state.server) return;
         // another process knows of a loss that this one does not
         if (left.epoch !== state.epoch || (await deps.marks.witness())?.recovering === true) return;
         await note(state.epoch, left.since, beatsOf(left), state.server);

@@ -37,6 +37,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       socket?: string;
       recovered?: (resource: string) => Promise<number>;
       now?: () => number;
+      monotonic?: () => number;
       onRecovered?: () => Promise<void>;
     } = {},
   ) => {
@@ -58,6 +59,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       clock: createSweeping({ redis: connection, shard: 0 }).clock,
       recovered: change.recovered ?? (() => Promise.resolve(0)),
       now: change.now ?? Date.now,
+      monotonic: change.monotonic ?? (() => performance.now()),
       onRecovered: async () => {
         await change.onRecovered?.();
         raised.push(name);
@@ -306,6 +308,101 @@ it('a worker that comes back late tells of a loss although others have long coun
   expect(await eye.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
+/** A worker's clock for what lasts, which a test sets ahead; a minute later the next witness is due. */
+function aheadBy() {
+  const clock = { ahead: 0 };
+  return { clock, monotonic: () => performance.now() + clock.ahead };
+}
+const MINUTE_MS = 60_000;
+
+it('a count that is sent again to another start of Redis is no witness of it, where one is due just then', async () => {
+  const { redis, worker, witness } = await start();
+  const { clock, monotonic } = aheadBy();
+  let gated = false;
+  const again = Promise.withResolvers<void>();
+  const gate = gateBefore(() => seer.watch.hold);
+  const seer: ReturnType<typeof worker> = worker('seer', {
+    monotonic,
+    hold: async (what, ms) => {
+      if (!gated) return await seer.watch.hold(what, ms);
+      const hold = await gate.hold(what, ms);
+      // it comes no further than to its first witness
+      gate.hold = async () => {
+        again.resolve();
+        return await Promise.reject(new Error('killed'));
+      };
+      return hold;
+    },
+  });
+  await until('it is sure', () => seer.whole() !== undefined);
+  const { server, beat: noted } = witness();
+  const beat = async () => Number(await seer.connection.hget(STORE_KEY, 'beat'));
+  await until('more than the witness says', async () => (await beat()) > noted + 2);
+  const rollBack = await redis.remember();
+  const before = await beat();
+  await until('beats that are lost', async () => (await beat()) >= before + 4);
+  gated = true;
+  clock.ahead += MINUTE_MS;
+  await gate.waiting;
+  await rollBack();
+  gate.open();
+  await again.promise;
+  expect(witness().server).toBe(server);
+});
+
+it('a loss that is found while a witness is due leaves Redis whole nowhere until all is back', async () => {
+  const { cloud, worker, raised } = await start();
+  const { clock, monotonic } = aheadBy();
+  const [looks, recovers, open] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const lost = Promise.withResolvers<void>();
+  let due = false;
+  const one = worker('one', {
+    monotonic,
+    store: {
+      text: async (...args) => {
+        if (due) {
+          looks.resolve();
+          await lost.promise;
+        }
+        return await cloud.store.text(...args);
+      },
+      keys: async (...args) => {
+        if (due) {
+          recovers.resolve();
+          await open.promise;
+        }
+        return await cloud.store.keys(...args);
+      },
+    },
+  });
+  ends.push(lost.resolve, open.resolve);
+  await until('it is sure', () => one.whole() !== undefined);
+  const before = one.whole();
+  due = true;
+  clock.ahead += MINUTE_MS;
+  await looks.promise;
+  await one.connection.flushall();
+  lost.resolve();
+  await recovers.promise;
+  expect(one.whole()).toBeUndefined();
+  open.resolve();
+  await until('all is back', () => one.whole() !== undefined);
+  expect(one.whole()).not.toBe(before);
+  expect(raised).toContain('one');
+});
+
+it('a clock that is set back an hour holds no witness up', async () => {
+  const { worker, witness } = await start();
+  const { clock, monotonic } = aheadBy();
+  let back = 0;
+  const one = worker('one', { monotonic, now: () => Date.now() - back });
+  await until('it is sure', () => one.whole() !== undefined);
+  const { beat } = witness();
+  back = 60 * MINUTE_MS;
+  clock.ahead += MINUTE_MS;
+  await until('the next witness', () => witness().beat > beat, 5_000);
+});
+
 /** Ways in which Redis loses everything. */
 const LOSSES = {
   'that breaks the connections': async ({ redis }) => await redis.wipe(),
@@ -491,6 +588,32 @@ describe('when the last worker has ended and Redis started anew', () => {
     expect(raised).toEqual([]);
     expect(asked).toMatchObject({ code: 'redis_unavailable' });
     expect(last.whole()).toBeUndefined();
+  });
+
+  it('a last count that was sent again to a Redis that was rolled back vouches for nothing', async () => {
+    const { redis, worker, raised } = await start();
+    let ending = false;
+    const gate = gateBefore(() => last.watch.hold);
+    const last: ReturnType<typeof worker> = worker('last', {
+      hold: async (what, ms) => await (ending ? gate.hold : last.watch.hold)(what, ms),
+    });
+    await until('it is sure', () => last.whole() !== undefined);
+    const rollBack = await redis.remember();
+    const beat = async () => Number(await last.connection.hget(STORE_KEY, 'beat'));
+    const before = await beat();
+    await until('beats that are lost', async () => (await beat()) >= before + 4);
+    ending = true;
+    const stopped = last.stop();
+    await gate.waiting;
+    await rollBack();
+    gate.open();
+    await stopped;
+    last.connection.disconnect();
+
+    const fresh = worker('fresh');
+    await until('the fresh one is sure', () => fresh.whole() !== undefined, 30_000);
+    expect(raised).toEqual(['fresh']);
+    expect(await fresh.connection.hget(STORE_KEY, 'epoch')).toBe('2');
   });
 
   it('a worker that starts leaves it to one that was there before', async () => {
