@@ -97,7 +97,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
         watch,
         pollMs: options.pollMs,
         hookedMs: options.hookedMs,
-        now,
+        monotonic: options.monotonic,
         failpoint,
         log,
       }),

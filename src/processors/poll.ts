@@ -37,13 +37,15 @@ export interface PollDeps extends Pick<StopDeps, 'silences'> {
   readonly pollMs: number;
   /** Milliseconds between two looks at an app whose dynos tell of themselves by webhook. */
   readonly hookedMs: number;
-  readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number;
   readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
 /** Watches one shard's dynos until stopped. `nudge` makes it look at once. */
 export function startPolling(deps: PollDeps): Loop {
+  /** Monotonic milliseconds. */
   const nextLook = new Map<string, number>();
   const busy = new Map<string, Promise<void>>();
   const stops = createStops(deps);
@@ -64,7 +66,7 @@ export function startPolling(deps: PollDeps): Loop {
     try {
       const size = await deps.watch.count(resource);
       const rest = size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK);
-      nextLook.set(resource, deps.now() + ((await deps.watch.hooked(resource)) ? Math.max(rest, deps.hookedMs) : rest));
+      nextLook.set(resource, deps.monotonic() + ((await deps.watch.hooked(resource)) ? Math.max(rest, deps.hookedMs) : rest));
       await look(deps, resource, stopping.signal);
     } finally {
       await release();
@@ -76,13 +78,14 @@ export function startPolling(deps: PollDeps): Loop {
     log: deps.log,
     name: 'poll',
     turn: async (signal) => {
-      for (const [resource, dynos] of stops.due(await deps.watch.toStop(STOPS_KNOWN)))
+      const toStop = await deps.watch.toStop(STOPS_KNOWN);
+      for (const [resource, dynos] of stops.due(toStop, toStop.length < STOPS_KNOWN))
         apart('stop', resource, () => stops.work(resource, dynos, stopping.signal));
       // who was looked at longest ago comes first, so that a small budget goes round
       const watched = (await deps.watch.resources()).toSorted((a, b) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0));
       for (const resource of watched) {
         if (signal.aborted) return;
-        if ((nextLook.get(resource) ?? 0) <= deps.now()) apart('look', resource, () => lookAlone(resource));
+        if ((nextLook.get(resource) ?? 0) <= deps.monotonic()) apart('look', resource, () => lookAlone(resource));
       }
     },
   });

@@ -27,21 +27,21 @@ export interface StopDeps {
   /** Every call is charged. */
   readonly charged: Pick<DynoPlatform, 'stop'>;
   readonly watch: Watch;
-  /** Milliseconds. */
-  readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic: () => number;
   readonly failpoint: Failpoint;
   readonly log: Log;
 }
 
 /** The stops of one shard, as one process makes them. */
 export function createStops(deps: StopDeps) {
-  /** Stops that Heroku refused, by member: when the first was, and when the next is due. Milliseconds since 1970. */
+  /** Stops that Heroku refused, by member: when the first was, and when the next is due, in monotonic milliseconds. */
   const refusals = new Map<string, { readonly since: number; readonly next: number }>();
   const { silences } = deps;
 
   /** Notes a refusal; answers whether the stop is to be tried again. */
   const again = (member: string): boolean => {
-    const now = deps.now();
+    const now = deps.monotonic();
     const since = refusals.get(member)?.since ?? now;
     if (now - since > LONGEST_LIFE_S * 1000) return false;
     refusals.set(member, { since, next: now + Math.min(Math.max(REFUSED_MS, now - since), REFUSED_MOST_MS) });
@@ -76,11 +76,16 @@ export function createStops(deps: StopDeps) {
   };
 
   return {
-    /** Of all dynos that are to be stopped those whose turn it is, by resource. */
-    due: (all: readonly DynoToStop[]): ReadonlyMap<string, readonly DynoToStop[]> => {
-      const now = deps.now();
+    /** Of the dynos that are to be stopped those whose turn it is, by resource. `complete`: there are no others. */
+    due: (some: readonly DynoToStop[], complete: boolean): ReadonlyMap<string, readonly DynoToStop[]> => {
+      const now = deps.monotonic();
+      // another worker stopped it, or it went with its resource
+      if (complete) {
+        const listed = new Set(some.map(({ member }) => member));
+        for (const member of refusals.keys()) if (!listed.has(member)) refusals.delete(member);
+      }
       return Map.groupBy(
-        all.filter(({ member, resource }) => (refusals.get(member)?.next ?? 0) <= now && silences.left(resource) === 0),
+        some.filter(({ member, resource }) => (refusals.get(member)?.next ?? 0) <= now && silences.left(resource) === 0),
         ({ resource }) => resource,
       );
     },

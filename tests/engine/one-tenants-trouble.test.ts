@@ -347,7 +347,7 @@ describe('stops', () => {
           throw new Failure('heroku_refused', 'POST stop: HTTP 401 unauthorized');
         },
       }),
-      { now: () => Date.now() + ahead },
+      { monotonic: () => performance.now() + ahead },
     );
     const run = uploadTo(a, task('live'));
     await until('its launch', async () => (await engine.redis.hlen(keys.watch(a.id))) === 1);

@@ -117,7 +117,7 @@ it.each([
     watch,
     pollMs: 20,
     hookedMs: 20,
-    now: Date.now,
+    monotonic: () => performance.now(),
     failpoint: () => {},
     log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
   });

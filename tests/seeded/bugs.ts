@@ -591,6 +591,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'tests/ledger/archive.test.ts',
   ),
   {
+    name: 'a stop that was refused is remembered for ever where another worker makes it',
+    file: 'processors/stops.ts',
+    from: 'if (!listed.has(member)) refusals.delete(member);',
+    to: '',
+    caughtBy: 'tests/engine/looks.test.ts',
+    says: /another worker stopped.*\+0 to be 1/,
+  },
+  {
     name: 'a dyno that cannot be stopped while Redis is full goes on',
     file: 'processors/stops.ts',
     from: 'again(member) : unanswered || away',
