@@ -3,12 +3,12 @@ import { adoptDyno } from '../queues/dyno-news.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { TaskRef } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
-import { readMarker } from '../schema/command.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
 import type { DynoLists } from './dyno-lists.ts';
+import { markedDyno } from './marked-dynos.ts';
 
 /** Milliseconds between two lists of an app for a launch that may still appear. */
 const EARLY_AGE_MS = 2_000;
@@ -16,12 +16,13 @@ const EARLY_AGE_MS = 2_000;
 /**
  * Looks for the dyno of a launch whose fate is unknown, by the marker at the end of its command, and adopts it. `overdue`: milliseconds since it should
  * have appeared at the latest; negative before.
- * `absent`: a list from after that moment does not show it. `refused`: Heroku does not give us the list, which may last. `unseen`: nothing is known yet.
+ * `absent`: a list from after that moment does not show it. `several`: more than one names this launch, and none is adopted by guess. `refused`: Heroku
+ * does not give us the list, which may last. `unseen`: nothing is known yet.
  */
 export async function findDyno(
   deps: { runs: Runs; resources: Resources; lists: DynoLists; failpoint: Failpoint; log: Log },
   task: { ref: TaskRef; task: TaskPlan; resource: string; attempt: number; overdue: number },
-): Promise<'adopted' | 'absent' | 'refused' | 'unseen'> {
+): Promise<'adopted' | 'absent' | 'several' | 'refused' | 'unseen'> {
   const resource = await deps.resources.get(task.resource);
   if (resource === undefined) return 'absent';
   let dynos: readonly Dyno[] | undefined;
@@ -35,11 +36,12 @@ export async function findDyno(
     return error.code === 'not_found' ? 'absent' : error.code === 'heroku_refused' ? 'refused' : 'unseen';
   }
   if (dynos === undefined) return 'unseen';
-  const dyno = dynos.find(({ command }) => {
-    const marker = readMarker(command);
-    return marker !== undefined && marker.taskId === task.ref.id && marker.attempt === task.attempt;
-  });
+  const dyno = markedDyno(dynos, task.ref.id, task.attempt);
   if (dyno === undefined) return 'absent';
+  if (dyno === 'several') {
+    deps.log.warn({ taskId: task.ref.id, attempt: task.attempt }, 'several dynos name this launch: none is adopted');
+    return 'several';
+  }
   deps.failpoint('adopt.found');
   const { timeout, no_output: noOutput } = task.task;
   await adoptDyno(deps.runs, task.resource, { ref: task.ref, attempt: task.attempt, timeout, noOutput }, dyno);

@@ -5,6 +5,7 @@ import { connect, duplicate } from '../queues/connection.ts';
 import { QUEUES } from '../queues/keys.ts';
 import { unchanged } from '../queues/layout.ts';
 import { createLedger } from '../queues/ledger.ts';
+import { createLooks } from '../queues/looks.ts';
 import { createParking, openParks } from '../queues/parking.ts';
 import { createPlanner } from '../queues/planner.ts';
 import { createPurge } from '../queues/purge.ts';
@@ -80,40 +81,38 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   });
   const granting = startGranting({ budget, runs, failpoint, log });
 
-  const silences = createPauses({ now: options.monotonic });
-  const loops = shards.map((shard) => {
-    const watch = createWatch({ redis, shard });
+  const watches = shards.map((shard) => createWatch({ redis, shard }));
+  const polling = startPolling({
+    runs,
+    resources,
+    platform: { ...options.platform, list: lists.seen },
+    charged: platform,
+    silences: createPauses({ now: options.monotonic }),
+    mayLook,
+    watches,
+    looks: createLooks({ redis }),
+    pollMs: options.pollMs,
+    hookedMs: options.hookedMs,
+    monotonic: options.monotonic,
+    failpoint,
+    log,
+  });
+  const sweeps = watches.map((watch, shard) => {
     const planner = planners[shard];
     if (planner === undefined) throw new RangeError(`shard ${shard} has no planner`);
     const sweeping = createSweeping({ redis, shard });
-    return {
-      polling: startPolling({
-        runs,
-        resources,
-        platform: { ...options.platform, list: lists.seen },
-        charged: platform,
-        silences,
-        mayLook,
-        watch,
-        pollMs: options.pollMs,
-        hookedMs: options.hookedMs,
-        monotonic: options.monotonic,
-        failpoint,
-        log,
-      }),
-      sweeping: startSweeping({
-        runs,
-        planner,
-        sweeping,
-        watch,
-        budget,
-        allowances,
-        sweepMs: options.sweepMs,
-        graceMs: options.graceMs,
-        failpoint,
-        log,
-      }),
-    };
+    return startSweeping({
+      runs,
+      planner,
+      sweeping,
+      watch,
+      budget,
+      allowances,
+      sweepMs: options.sweepMs,
+      graceMs: options.graceMs,
+      failpoint,
+      log,
+    });
   });
 
   const auditing = startBudgetAudit({
@@ -197,9 +196,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     ...(options.graceUntilDrained ? { drained } : {}),
     adoptMarginMs: options.adoptMarginMs,
     graceMs: options.graceMs,
-    nudge: () => {
-      for (const { polling } of loops) polling.nudge();
-    },
+    nudge: polling.nudge,
     token: options.id,
     now: options.now,
     monotonic: options.monotonic,
@@ -261,7 +258,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
             books.quiet(),
             // how it ends is for whoever stops it
             others.catch(() => {}),
-            ...loops.flatMap(({ polling, sweeping }) => [polling.stop(), sweeping.stop()]),
+            polling.stop(),
+            ...sweeps.map((sweeping) => sweeping.stop()),
           ],
           lastWord: books.stop,
           settled: async () => {

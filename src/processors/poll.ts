@@ -1,15 +1,17 @@
-// One look at an app's dyno list serves all its tasks: who is up, who is gone, which launch of unknown fate arrived.
+// One look at an app's dyno list serves all its tasks, of every shard and worker: who is up, who is gone, which launch of unknown fate arrived.
 // The same loop has the dynos of closed attempts stopped.
-import type { Dyno, DynoPlatform } from '../clients/ports.ts';
+import { within } from '../clients/deadline.ts';
+import type { DynoPlatform } from '../clients/ports.ts';
 import { adoptDyno, noteDyno } from '../queues/dyno-news.ts';
+import type { Looks } from '../queues/looks.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { Watch, Watched } from '../queues/watch.ts';
-import { readMarker } from '../schema/command.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { type Loop, startLoop } from './loop.ts';
+import { type Marked, markedDyno } from './marked-dynos.ts';
 import { createStops, type StopDeps } from './stops.ts';
 
 /** Dynos that one look of ordinary length covers; with more the looks become rarer, so that waiting stays cheap. */
@@ -20,8 +22,10 @@ const STOPS_KNOWN = 10_000;
 const NOTES_AT_ONCE = 100;
 /** Resources that are worked on at the same time. */
 const AT_ONCE = 20;
-/** Milliseconds that a poller which was killed keeps the others from looking; two looks at a time do no harm. */
-const ALONE_MS = 3_000;
+/** Part of the time between two looks for which a look keeps all other processes from one: a turn may come a little early. */
+const TURN = 0.9;
+/** Milliseconds that a shard is waited for: one whose node is away keeps the dynos of no other shard from being seen. */
+const SHARD_MS = 3_000;
 
 export interface PollDeps extends Pick<StopDeps, 'silences'> {
   readonly runs: Runs;
@@ -32,7 +36,9 @@ export interface PollDeps extends Pick<StopDeps, 'silences'> {
   readonly charged: DynoPlatform;
   /** Whether the budget allows a look now. */
   readonly mayLook: (resource: string) => Promise<boolean>;
-  readonly watch: Watch;
+  /** Those of all shards. */
+  readonly watches: readonly Watch[];
+  readonly looks: Looks;
   /** Milliseconds between two looks. */
   readonly pollMs: number;
   /** Milliseconds between two looks at an app whose dynos tell of themselves by webhook. */
@@ -43,34 +49,46 @@ export interface PollDeps extends Pick<StopDeps, 'silences'> {
   readonly log: Log;
 }
 
-/** Watches one shard's dynos until stopped. `nudge` makes it look at once. */
+/** Watches the dynos of all shards until stopped. `nudge` makes it look at once. */
 export function startPolling(deps: PollDeps): Loop {
   /** Monotonic milliseconds. */
   const nextLook = new Map<string, number>();
   const busy = new Map<string, Promise<void>>();
-  const stops = createStops(deps);
+  const shards = deps.watches.map((watch, number) => ({ number, watch, stops: createStops({ ...deps, watch }) }));
   const stopping = new AbortController();
+  /** What is read of every shard, without those that do not answer. */
+  const ofAll = async <T>(what: string, read: (shard: (typeof shards)[number]) => Promise<readonly T[]>): Promise<readonly T[]> => {
+    const found = await Promise.allSettled(shards.map((shard) => within({ deadline: SHARD_MS }, SHARD_MS, () => read(shard))));
+    for (const [shard, one] of found.entries())
+      if (one.status === 'rejected') deps.log.warn({ shard, error: messageOf(one.reason) }, `${what}: a shard was not read`);
+    return found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+  };
   /** Each resource is worked on by itself: an app that fails or does not answer keeps nobody else's dynos waiting. */
-  const apart = (what: 'look' | 'stop', resource: string, work: () => Promise<void>) => {
+  const apart = (what: string, resource: string, work: () => Promise<void>) => {
     const name = `${what}:${resource}`;
-    if (busy.has(name) || busy.size >= AT_ONCE) return;
+    if (busy.has(name) || busy.size >= AT_ONCE * shards.length) return;
     const working = work()
       .catch((error: unknown) => deps.log.warn({ resource, error: messageOf(error) }, `${what} failed`))
       .finally(() => busy.delete(name));
     busy.set(name, working);
   };
   const lookAlone = async (resource: string) => {
-    if (!(await deps.mayLook(resource))) return;
-    const release = await deps.watch.alone(`poll:${resource}`, ALONE_MS);
-    if (release === undefined) return;
-    try {
-      const size = await deps.watch.count(resource);
-      const rest = size <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (size / DYNOS_PER_LOOK);
-      nextLook.set(resource, deps.monotonic() + ((await deps.watch.hooked(resource)) ? Math.max(rest, deps.hookedMs) : rest));
-      await look(deps, resource, stopping.signal);
-    } finally {
-      await release();
+    if (!(await deps.looks.take(resource, deps.pollMs * TURN))) {
+      // somebody else just looked
+      nextLook.set(resource, deps.monotonic());
+      return;
     }
+    if (!(await deps.mayLook(resource))) return;
+    // read before the list: a dyno that was launched after the list was made must not seem gone
+    const watched = await ofAll('the dynos that are watched', async ({ watch }) =>
+      (await watch.of(resource)).map((one) => ({ one, watch })),
+    );
+    const rest = watched.length <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (watched.length / DYNOS_PER_LOOK);
+    const hooked = await ofAll('webhooks', async ({ watch }) => [await watch.hooked(resource)]);
+    const next = hooked.includes(true) ? Math.max(rest, deps.hookedMs) : rest;
+    nextLook.set(resource, deps.monotonic() + next);
+    if (next > deps.pollMs) await deps.looks.rest(resource, next * TURN);
+    await look(deps, resource, watched, stopping.signal);
   };
 
   const loop = startLoop({
@@ -78,12 +96,15 @@ export function startPolling(deps: PollDeps): Loop {
     log: deps.log,
     name: 'poll',
     turn: async (signal) => {
-      const toStop = await deps.watch.toStop(STOPS_KNOWN);
-      for (const [resource, dynos] of stops.due(toStop, toStop.length < STOPS_KNOWN))
-        apart('stop', resource, () => stops.work(resource, dynos, stopping.signal));
+      const toStop = await ofAll('dynos to be stopped', async (shard) => [{ ...shard, dynos: await shard.watch.toStop(STOPS_KNOWN) }]);
+      for (const { number, stops, dynos } of toStop) {
+        for (const [resource, due] of stops.due(dynos, dynos.length < STOPS_KNOWN))
+          apart(`stop in shard ${number}`, resource, () => stops.work(resource, due, stopping.signal));
+      }
       // who was looked at longest ago comes first, so that a small budget goes round
-      const watched = (await deps.watch.resources()).toSorted((a, b) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0));
-      for (const resource of watched) {
+      const watched = new Set(await ofAll('resources with dynos', ({ watch }) => watch.resources()));
+      for (const resource of nextLook.keys()) if (!watched.has(resource)) nextLook.delete(resource);
+      for (const resource of [...watched].toSorted((a, b) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0))) {
         if (signal.aborted) return;
         if ((nextLook.get(resource) ?? 0) <= deps.monotonic()) apart('look', resource, () => lookAlone(resource));
       }
@@ -99,27 +120,25 @@ export function startPolling(deps: PollDeps): Loop {
   };
 }
 
-async function look(deps: PollDeps, resourceId: string, signal: AbortSignal): Promise<void> {
+interface WatchedThere {
+  readonly one: Watched;
+  readonly watch: Watch;
+}
+
+async function look(deps: PollDeps, resourceId: string, watched: readonly WatchedThere[], signal: AbortSignal): Promise<void> {
+  if (watched.length === 0) return;
   const resource = await deps.resources.get(resourceId);
   if (resource === undefined) return;
-  // read before the list: a dyno that was launched after the list was made must not seem gone
-  const watched = await deps.watch.of(resourceId);
-  if (watched.length === 0) return;
   // Redis' clock: it wrote until when a launch is looked for
-  const now = watched.some(({ until }) => until !== undefined) ? await deps.watch.clock() : 0;
+  const now = (await watched.find(({ one }) => one.until !== undefined)?.watch.clock()) ?? 0;
   const dynos = await deps.platform.list(resource.app, { signal });
   deps.failpoint('poll.looked');
   const byId = new Map(dynos.map((dyno) => [dyno.id, dyno]));
-  const byMarker = new Map<string, Dyno>();
-  for (const dyno of dynos) {
-    const marker = readMarker(dyno.command);
-    if (marker !== undefined) byMarker.set(`${marker.taskId}/${marker.attempt}`, dyno);
-  }
   // many at a time: one after the other, the ends of a thousand dynos would take seconds to be noted
   for (let i = 0; i < watched.length; i += NOTES_AT_ONCE) {
     await Promise.all(
-      watched.slice(i, i + NOTES_AT_ONCE).map(async (one) => {
-        if (one.dyno === undefined) await adopt(deps, resourceId, one, byMarker.get(`${one.ref.id}/${one.attempt}`), now);
+      watched.slice(i, i + NOTES_AT_ONCE).map(async ({ one, watch }) => {
+        if (one.dyno === undefined) await adopt({ ...deps, watch }, resourceId, one, markedDyno(dynos, one.ref.id, one.attempt), now);
         else if ((await noteDyno(deps.runs, resourceId, one, one.dyno.id, byId.get(one.dyno.id))) !== undefined)
           deps.failpoint('poll.noted');
       }),
@@ -127,8 +146,9 @@ async function look(deps: PollDeps, resourceId: string, signal: AbortSignal): Pr
   }
 }
 
-async function adopt(deps: PollDeps, resource: string, one: Watched, dyno: Dyno | undefined, now: number): Promise<void> {
-  if (dyno === undefined) {
+async function adopt(deps: PollDeps & { watch: Watch }, resource: string, one: Watched, dyno: Marked, now: number): Promise<void> {
+  // of several nobody can tell which was launched: none is adopted, and none stopped
+  if (dyno === undefined || dyno === 'several') {
     if (one.until !== undefined && now > one.until) await deps.watch.forget(resource, one);
     return;
   }

@@ -21,7 +21,8 @@ const UNSEEN_MS = 2_000;
 const UNSEEN_MOST_MS = 15_000;
 /**
  * Milliseconds after which such a launch counts as lost although no list came. Where Heroku does not answer, the longest life of a one-off dyno:
- * an outage is nobody's fault. Where it refuses, which may last for ever: as long as the dyno itself may live, an hour at most.
+ * an outage is nobody's fault. Where it refuses, or several dynos
+ * name the launch, which may last for ever: as long as the dyno itself may live, an hour at most.
  */
 const UNSEEN_ENDS_MS = LONGEST_LIFE_S * 1000;
 const REFUSED_ENDS_MS = 3_600_000;
@@ -140,7 +141,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         const found = await findDyno(deps, { ref, task, resource, attempt: decision.attempt, overdue: -decision.ms });
         if (found === 'adopted') break;
         const since = adoptAfter - decision.ms;
-        const most = found === 'refused' ? Math.min(timeToLiveOf(task) * 1000, REFUSED_ENDS_MS) : UNSEEN_ENDS_MS;
+        const most = found === 'refused' || found === 'several' ? Math.min(timeToLiveOf(task) * 1000, REFUSED_ENDS_MS) : UNSEEN_ENDS_MS;
         if (found !== 'absent' && since < adoptAfter + most) {
           const ms = Math.min(Math.max(UNSEEN_MS, since / 4), UNSEEN_MOST_MS);
           return await park(deps, activation, { ...decision, ms: Math.ceil(ms) }, false);
@@ -154,7 +155,10 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
           delay: 2 * adoptAfter,
           retries: task.retries,
           code: 'launch_unknown',
-          detail: 'The launch was not answered, and no such dyno appeared.',
+          detail:
+            found === 'several'
+              ? 'The launch was not answered, and several dynos carry its marker: which of them is its own cannot be told.'
+              : 'The launch was not answered, and no such dyno appeared.',
         });
         deps.failpoint('task.lost');
         break;

@@ -6,6 +6,7 @@ import { startPolling } from '../../src/processors/poll.ts';
 import { createStops } from '../../src/processors/stops.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { createLooks } from '../../src/queues/looks.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
@@ -69,7 +70,8 @@ it('a clock that is set back an hour holds up neither looks at dyno lists nor st
     charged: platform,
     silences: createPauses({ now: () => performance.now() }),
     mayLook: async () => await Promise.resolve(true),
-    watch,
+    watches: [watch],
+    looks: createLooks({ redis }),
     pollMs: POLL_MS,
     hookedMs: POLL_MS,
     // not asked for: should anything go by it again, it does so by this one
@@ -88,6 +90,65 @@ it('a clock that is set back an hour holds up neither looks at dyno lists nor st
   // a refused stop is due again after half a minute
   clock.ahead = 31_000;
   await until('the stop to be tried again', () => calls.stop > before.stop, 2_000);
+});
+
+it('one list serves every worker and shard: the others look when it is their turn, and pay nothing', async () => {
+  const { redis, cloud, resource, resources } = await start();
+  const watches = [0, 1, 2, 3].map((shard) => createWatch({ redis, shard }));
+  const calls = { list: 0, charged: 0 };
+  for (const shard of watches.keys()) {
+    // launches that were given up, and until when they are looked for is over
+    const taskId = `${seedId(`file-${shard}`, shard)}.0.0`;
+    await redis.hset(shardKeys(shard).watch(resource), `?${taskId}/1`, `${taskId}|1|0|60000|1`);
+    await redis.sadd(shardKeys(shard).watched, resource);
+  }
+  const platform = {
+    ...cloud.platform,
+    list: async () => {
+      calls.list += 1;
+      return await Promise.resolve([]);
+    },
+  };
+  const turns = [0, 0];
+  const [one, other] = turns.map((_, worker) => {
+    const [first = watches[0], ...others] = watches;
+    // each turn asks every shard once
+    const counted = {
+      ...first,
+      resources: async () => (await first?.resources().finally(() => (turns[worker] = (turns[worker] ?? 0) + 1))) ?? [],
+    };
+    return startPolling({
+      runs: createRuns({ redis }),
+      resources,
+      platform,
+      charged: platform,
+      silences: createPauses({ now: () => performance.now() }),
+      mayLook: async () => {
+        calls.charged += 1;
+        return await Promise.resolve(true);
+      },
+      watches: [counted as (typeof watches)[number], ...others],
+      looks: createLooks({ redis }),
+      pollMs: HOUR_MS,
+      hookedMs: HOUR_MS,
+      monotonic: () => performance.now(),
+      failpoint: () => {},
+      log,
+    });
+  });
+  ends.push(
+    async () => await one?.stop(),
+    async () => await other?.stop(),
+  );
+  const left = async () => (await Promise.all(watches.map(async (watch) => await watch.count(resource)))).join();
+  await until('what is over to be forgotten in every shard', async () => (await left()) === '0,0,0,0');
+  for (const shard of watches.keys()) await redis.sadd(shardKeys(shard).watched, resource);
+  for (const n of [2, 3, 4, 5]) {
+    one?.nudge();
+    other?.nudge();
+    await until('another turn of both', () => Math.min(...turns) >= n);
+  }
+  expect(calls).toEqual({ list: 1, charged: 1 });
 });
 
 it('what another worker stopped, or a purge took, is forgotten as one that was refused', async () => {

@@ -8,6 +8,7 @@ import { createPauses } from '../../src/processors/pauses.ts';
 import { startPolling } from '../../src/processors/poll.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { createLooks } from '../../src/queues/looks.ts';
 import { createPlanner } from '../../src/queues/planner.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
@@ -114,7 +115,8 @@ it.each([
     charged: chargedPlatform(platform, charge),
     silences: createPauses({ now: Date.now }),
     mayLook: async () => await Promise.resolve(true),
-    watch,
+    watches: [watch],
+    looks: createLooks({ redis }),
     pollMs: 20,
     hookedMs: 20,
     monotonic: () => performance.now(),

@@ -432,6 +432,31 @@ describe.concurrent('a launch of unknown fate', () => {
     expect(engine.cloud.stopped).not.toContain(dynoOf(engine, `${runId}.0.0`)?.id);
   });
 
+  it('is neither adopted nor sent again while two dynos name it, and adopted when one is left', async () => {
+    await alone(SOON_LOST, async (own) => {
+      own.cloud.scripts['hidden'] = () => unknown;
+      own.cloud.listDown = true;
+      const runId = own.upload([t('hidden', { retries: 3 })]);
+      await seen(own, runId, 'intent');
+      const [ours, copy] = [appeared(`${runId}.0.0`, 1), { ...appeared(`${runId}.0.0`, 1), id: 'copied', name: 'run.1' }];
+      own.cloud.dynos.set(ours.id, ours).set(copy.id, copy);
+      own.cloud.listDown = false;
+      const before = own.cloud.lists;
+      await until('many looks', async () => {
+        await own.runs.ring(runId, ['0.0']);
+        return own.cloud.lists > before + 20;
+      });
+      const run = await own.show(runId);
+      expect(run?.history.map(({ what }) => what)).not.toEqual(expect.arrayContaining([expect.stringMatching(/adopted|lost/)]));
+      expect(own.cloud.stopped).toEqual([]);
+      own.cloud.dynos.delete(copy.id);
+      await seen(own, runId, 'adopted');
+      own.cloud.put(`out/${runId}.0.0`, 'x', { ld_task_id: `${runId}.0.0` });
+      expect((await own.ended(runId)).state).toBe('succeeded');
+      expect(own.cloud.posts).toHaveLength(1);
+    });
+  });
+
   it('is neither lost nor poisoned while the list cannot be read, however often its task wakes', async () => {
     await alone(SOON_LOST, async (own) => {
       own.cloud.listDown = true;

@@ -687,6 +687,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /takes away with a resource what it has in shards.*to deeply equal/,
   },
   {
+    name: 'of several dynos that name a launch the last one is adopted',
+    file: 'processors/marked-dynos.ts',
+    from: "found.has(name) ? 'several' : dyno",
+    to: 'dyno',
+    caughtBy: 'tests/engine/timeouts.test.ts',
+    says: /while two dynos name it, and adopted when one is left/,
+  },
+  {
+    name: "every worker looks at an app's dyno list, and pays for it",
+    file: 'processors/poll.ts',
+    from: 'if (!(await deps.looks.take(resource, deps.pollMs * TURN))) {',
+    to: 'if (Number.isNaN(deps.pollMs)) {',
+    caughtBy: 'tests/engine/looks.test.ts',
+    says: /one list serves every worker and shard.*to deeply equal/,
+  },
+  {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',
