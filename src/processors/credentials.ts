@@ -59,10 +59,23 @@ export async function rotate(deps: CredentialDeps, resource: Resource, options: 
     if (!done) return false;
     deps.failpoint?.('rotate.kept');
   }
+  const kept = await resources.sealedSecret(resource.id, 'pending');
+  // another worker has this job as well: one of the two was frozen, and its job was given to the other
+  if (kept?.value.accessKeyId !== pending.accessKeyId) return await rotate(deps, resource, options);
   // what the app has is what dynos get next: the old ones go on beside them until they end by themselves
   await tell(deps, resource, pending);
   deps.failpoint?.('rotate.told');
-  const { done } = await resources.change(resource.id, { secrets: { credentials: pending }, unset: ['pending'] });
+  const { done, state } = await resources.change(resource.id, {
+    held: { pending: kept.sealed },
+    secrets: { credentials: pending },
+    unset: ['pending'],
+  });
+  if (!done && (state === 'provisioning' || state === 'provisioned')) {
+    // the app may have been told of these after it was told of newer ones
+    const stands = (await resources.secret(resource.id, 'pending')) ?? (await resources.secret(resource.id, 'credentials'));
+    if (stands !== undefined && stands.accessKeyId !== pending.accessKeyId) await tell(deps, resource, stands);
+    return await rotate(deps, resource, options);
+  }
   if (done) deps.log.info({ resource: resource.id, expiresAt: new Date(pending.expiresAt).toISOString() }, 'rotated credentials');
   return done;
 }

@@ -223,3 +223,29 @@ it('credentials that an order before this one left untold are not what this one 
   expect(await rotate(parts, resource, { before: clock.now })).toBe(true);
   expect(told.at(-1)?.['LD_AWS_ACCESS_KEY_ID']).toBe('key-4');
 });
+
+it('a rotation that was taken from a frozen worker leaves the app and its dynos the credentials that another one made', async () => {
+  const { resources, clock, told, deps, claim } = await start();
+  const id = await claim();
+  const parts = deps({ info: on('app-4') });
+  await provisionAddon(parts, id);
+  const resource = await resources.get(id);
+  if (resource === undefined) throw new Error('not provisioned');
+  clock.now += 7 * HOUR_MS;
+  let frozen = true;
+  const late = {
+    ...parts,
+    addons: {
+      ...parts.addons,
+      setConfig: async (addon: string, vars: Readonly<Record<string, string>>) => {
+        // keys have leaked: all that were made up to now are to be replaced
+        if (frozen) expect(await rotate(parts, resource, { before: clock.now })).toBe(true);
+        frozen = false;
+        await parts.addons.setConfig(addon, vars);
+      },
+    },
+  };
+  await rotate(late, resource);
+  expect(told.at(-1)?.['LD_AWS_ACCESS_KEY_ID']).toBe('key-3');
+  expect((await resources.secret(id, 'credentials'))?.accessKeyId).toBe('key-3');
+});

@@ -639,6 +639,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /leaves the bucket to the one that finished it.*to deeply equal/,
   },
   {
+    name: 'what a frozen worker made takes the place of newer credentials',
+    file: 'processors/credentials.ts',
+    from: 'held: { pending: kept.sealed },',
+    to: '',
+    caughtBy: 'tests/addon/removed-meanwhile.test.ts',
+    says: /leaves the app and its dynos the credentials.*to be 'key-3'/,
+  },
+  {
     name: 'the bucket of a resource goes before the record says that it failed',
     file: 'processors/provision.ts',
     from: 'const { id } = resource;\n  const { done } = await deps.resources.change(id, {',
