@@ -12,6 +12,7 @@ import type { Tokens } from '../queues/tokens.ts';
 import { readMarker } from '../schema/command.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
+import { parseTaskId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
 import type { ResourceArchive } from './resource-archive.ts';
 
@@ -93,17 +94,27 @@ async function quiet(deps: DeprovisionDeps, resource: Resource): Promise<void> {
   await deps.resources.change(resource.id, { from: ['deprovisioning'], set: { quiet: String(deps.now()) } });
 }
 
-/** The app's dynos that a task's marker names as ours. Other one-offs are the customer's own. */
+/**
+ * The app's dynos that a task's marker names as ours. Other one-offs are the customer's own, and a bucket takes so long to be emptied that the app may
+ * have another add-on of ours since.
+ */
 async function stopDynos(deps: DeprovisionDeps, resource: Resource): Promise<void> {
   if (resource.app === '') return;
   const deadline = { deadline: STOP_DEADLINE_MS };
   const dynos = await deps.platform.list(resource.app, deadline);
-  const ours = dynos.filter((dyno) => readMarker(dyno.command) !== undefined);
+  const found = await Promise.all(dynos.map(async (dyno) => ((await isOf(deps, resource.id, dyno.command)) ? [dyno] : [])));
+  const ours = found.flat();
   const results = await Promise.allSettled(ours.map((dyno) => deps.platform.stop(resource.app, dyno.id, deadline)));
   const failed = results.filter((result) => result.status === 'rejected');
   if (ours.length > 0)
     deps.log.info({ resource: resource.id, stopped: ours.length - failed.length, failed: failed.length }, 'stopped dynos');
   if (failed[0] !== undefined) throw failed[0].reason;
+}
+
+/** Whether a run of the resource has the command. One without a record is taken for its own: the purge took it, or Redis lost it. */
+async function isOf(deps: DeprovisionDeps, resource: string, command: string): Promise<boolean> {
+  const task = parseTaskId(readMarker(command)?.taskId ?? '');
+  return task !== undefined && ((await deps.purge.ownerOf(task.runId)) ?? resource) === resource;
 }
 
 /** Cancels what came late, waits until the cancelled runs have ended by themselves, and stops what a launch in flight started meanwhile. */

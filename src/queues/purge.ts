@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { OPEN_STATES } from '../schema/run-view.ts';
 import { nodesOf, startOfRedis } from './connection.ts';
 import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
+import { keysOfRun } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 
 /** Runs removed at a time, keys looked at in one step of the scan. */
@@ -12,6 +13,8 @@ const SCAN_COUNT = 1_000;
 export interface Purge {
   /** The runs of the resource that have not ended, and the dynos that it still waits for or has to stop. */
   open(resource: string): Promise<{ runs: readonly string[]; watched: number }>;
+  /** Which resource a run belongs to; undefined when Redis has no such run. */
+  ownerOf(runId: string): Promise<string | undefined>;
   /** Removes all keys of the resource but its tombstone and its audit log. Answers on which start of Redis (`startOfRedis`). Repeatable. */
   purge(resource: string): Promise<string | undefined>;
 }
@@ -36,6 +39,8 @@ export function createPurge(deps: { redis: Redis; shards: () => number }): Purge
       }
       return { runs, watched };
     },
+
+    ownerOf: async (runId) => (await redis.hget(keysOfRun(runId).run(runId), 'resource')) ?? undefined,
 
     purge: async (resource) => {
       const start = await startOfRedis(redis);

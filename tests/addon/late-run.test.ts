@@ -13,6 +13,7 @@ import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
 import { createSessions } from '../../src/queues/sessions.ts';
 import { createTokens } from '../../src/queues/tokens.ts';
+import { withMarker } from '../../src/schema/command.ts';
 import { eventDeps } from '../support/event-deps.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ScriptedCloud } from '../support/scripted-cloud.ts';
@@ -41,15 +42,41 @@ async function start() {
   return { redis, cloud, id, resources, open, runs: createRuns({ redis }) };
 }
 
+/** What a removal has; Heroku's and S3's sides do nothing. */
+function removing({ redis, cloud, resources, runs }: Pick<Awaited<ReturnType<typeof start>>, 'redis' | 'cloud' | 'resources' | 'runs'>) {
+  const never = () => Promise.reject(new Error('not asked for here'));
+  return {
+    resources,
+    runs,
+    purge: createPurge({ redis, shards: () => 1 }),
+    archive: undefined,
+    whole: () => Promise.resolve(0),
+    tokens: createTokens({ redis, now: Date.now }),
+    sessions: createSessions({ redis }),
+    buckets: { make: never, notify: never, close: async () => {}, emptyPage: async () => 0, remove: async () => {} },
+    identity: async () => ({ account: '000000000000', arn: 'arn:aws:iam::000000000000:user/engine', chained: false }),
+    platform: cloud.platform,
+    addons: { info: never, setConfig: never, provisioned: never, deprovisioned: never, subscribe: never },
+    audit: createAudit({ redis }),
+    asyncDeprovision: false,
+    now: Date.now,
+    failpoint: () => {},
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+  } satisfies DeprovisionDeps;
+}
+
 it('is cancelled before its record goes, and nothing of it is left', async () => {
   const { redis, cloud, id, resources, runs } = await start();
   await resources.change(id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
-  const now = Date.now;
   const late = seedId('late');
   const cancelled: string[] = [];
-  const never = () => Promise.reject(new Error('not asked for here'));
   const deps: DeprovisionDeps = {
-    resources,
+    ...removing({ redis, cloud, resources, runs }),
+    buckets: {
+      ...removing({ redis, cloud, resources, runs }).buckets,
+      // everything was cancelled, and now an event comes to its end that was read before
+      remove: async () => await seedRuns(redis, [{ runId: late, resource: id }]),
+    },
     runs: {
       ...runs,
       cancel: async (run, by) => {
@@ -57,32 +84,41 @@ it('is cancelled before its record goes, and nothing of it is left', async () =>
         return await runs.cancel(run, by);
       },
     },
-    purge: createPurge({ redis, shards: () => 1 }),
-    archive: undefined,
-    whole: () => Promise.resolve(0),
-    tokens: createTokens({ redis, now }),
-    sessions: createSessions({ redis }),
-    buckets: {
-      make: never,
-      notify: never,
-      close: async () => {},
-      emptyPage: async () => 0,
-      // everything was cancelled, and now an event comes to its end that was read before
-      remove: async () => await seedRuns(redis, [{ runId: late, resource: id }]),
-    },
-    identity: async () => ({ account: '000000000000', arn: 'arn:aws:iam::000000000000:user/engine', chained: false }),
-    platform: cloud.platform,
-    addons: { info: never, setConfig: never, provisioned: never, deprovisioned: never, subscribe: never },
-    audit: createAudit({ redis }),
-    asyncDeprovision: false,
-    now,
-    failpoint: () => {},
-    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
   };
   await deprovision(deps, id);
   expect(cancelled).toEqual([late]);
   expect(await redis.keys(`*${late}*`)).toEqual([]);
   expect(await resources.stateOf(id)).toBe('removed');
+});
+
+it('the dynos of the add-on that the app has had since are not stopped with it', async () => {
+  const { redis, cloud, id, resources, runs } = await start();
+  const [own, forgotten, other] = [seedId('own'), seedId('forgotten'), seedId('other')];
+  await seedRuns(redis, [
+    { runId: own, resource: id },
+    { runId: other, resource: randomUUID() },
+  ]);
+  await resources.change(id, { from: ['', 'provisioned'], set: { app: 'app', state: 'deprovisioning' } });
+  const stopped = new Set<string>();
+  const dynos = [own, forgotten, other].map((run) => ({
+    id: run,
+    name: 'run.1',
+    state: 'up' as const,
+    size: 'basic',
+    type: 'run',
+    createdAt: 0,
+    command: withMarker('work', `${run}.0.0`, 1),
+  }));
+  const deps: DeprovisionDeps = {
+    ...removing({ redis, cloud, resources, runs }),
+    platform: {
+      ...cloud.platform,
+      list: async () => await Promise.resolve(dynos),
+      stop: async (_app, dyno) => void (await Promise.resolve(stopped.add(dyno))),
+    },
+  };
+  await deprovision(deps, id);
+  expect([...stopped].toSorted()).toEqual([own, forgotten].toSorted());
 });
 
 it('an event that comes when the bucket is gone is not accounted for by a process that does not know so yet', async () => {

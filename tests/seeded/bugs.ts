@@ -639,6 +639,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /leaves the bucket to the one that finished it.*to deeply equal/,
   },
   {
+    name: 'a removal stops the dynos of the add-on that its app has had since',
+    file: 'processors/deprovision.ts',
+    from: '(await deps.purge.ownerOf(task.runId)) ?? resource) === resource',
+    to: "(await deps.purge.ownerOf(task.runId)) ?? resource) !== ''",
+    caughtBy: 'tests/addon/late-run.test.ts',
+    says: /the app has had since.*to deeply equal/,
+  },
+  {
     name: 'what a frozen worker made takes the place of newer credentials',
     file: 'processors/credentials.ts',
     from: 'held: { pending: kept.sealed },',
