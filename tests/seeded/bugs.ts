@@ -594,7 +594,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     name: 'a stop that was refused is remembered for ever where another worker makes it',
     file: 'processors/stops.ts',
     from: 'if (!listed.has(member)) refusals.delete(member);',
-    to: '',
+    to: 'listed.has(member);',
     caughtBy: 'tests/engine/looks.test.ts',
     says: /another worker stopped.*\+0 to be 1/,
   },
