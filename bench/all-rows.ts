@@ -5,9 +5,9 @@ import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { apiRows } from './api-bench.ts';
 import { plainBullmq } from './baseline.ts';
-import { budgetRows } from './budget-bench.ts';
+import { budgetRows, minuteRows } from './budget-bench.ts';
 import { dynoRows } from './dynos-bench.ts';
-import { type EngineBench, startEngineBench } from './engine-bench.ts';
+import { type EngineBench, GROUP, startEngineBench } from './engine-bench.ts';
 import { localRows } from './local-bench.ts';
 import { peerRows } from './peers-bench.ts';
 import { barText, median, percentile, type Row, verdictOf } from './rows.ts';
@@ -30,19 +30,21 @@ const RUN_BYTES = 6 * 1024;
 const MIB = 1024 * 1024;
 /** Launches per hour of one account: nine tenths of Heroku's 4,500 calls (DESIGN §4). */
 const DEFAULT_LAUNCHES = 4_050;
-/** Runs that the engine itself parks; at about 300 a second a million would take an hour. */
+/** Runs, and tasks in groups, that the engine itself parks; at about 300 a second a million would take an hour. */
 const MOST_PARKED = 10_000;
+const MOST_GROUPED = 20_000;
 
 const quick = {
   rounds: 3,
   runs: 600,
   jobs: 6_000,
   latencies: 100,
-  grouped: 2_000,
+  grouped: [1_000, 2_000],
   parked: [1_000, 5_000],
   burst: 10_000,
   // an hour is scaled to a minute (DESIGN §10)
   budgetMs: 60_000,
+  minuteMs: 75_000,
   idleMs: 30_000,
   stored: 20_000,
   puts: 20,
@@ -53,26 +55,33 @@ const usual = {
   runs: 2_000,
   jobs: 20_000,
   latencies: 400,
-  grouped: 20_000,
+  grouped: [1_000, 10_000, 100_000],
   parked: [1_000, 10_000, 100_000],
   burst: 100_000,
   budgetMs: 60_000,
+  minuteMs: 150_000,
   // V8 keeps the pages of a heap that was larger, and gives them back 100 s after its last collection (kWatchdogDelayMs of its memory-reducer.h)
   idleMs: 130_000,
   stored: 100_000,
   puts: 100,
   peers: { rounds: 5, runs: 1_000, idleMs: 30_000 },
 };
-const size = options.quick ? quick : options.full ? { ...usual, parked: [...usual.parked, 1_000_000] } : usual;
+const size = options.quick
+  ? quick
+  : options.full
+    ? { ...usual, parked: [...usual.parked, 1_000_000], grouped: [...usual.grouped, 1_000_000] }
+    : usual;
 
 const rows: Row[] = [
   // first: the memory of a worker that has done nothing else
   ...(await inWorld(parkedRows)),
+  ...(await inWorld(groupedRows)),
   ...(await inWorld(throughputRows)),
   ...(await burstRows()),
   ...(await inWorld(overHttpRows)),
   ...(await inWorld(rememberedRows)),
   ...(await inWorld(async (world) => await budgetRows(world, size.budgetMs))),
+  ...(await inWorld(async (world) => await minuteRows(world, size.minuteMs, note))),
   ...(await inWorld(async (world) => await apiRows(world, size.stored))),
   ...(await localRows({ puts: size.puts, note })),
   ...(await dynoRows({ starts: size.puts, note })),
@@ -148,15 +157,6 @@ async function parkedRows(world: World): Promise<Row[]> {
   await bench.throughput(size.runs);
   note('output → next POST …');
   const found: Row[] = latencyRows('', await bench.latencies(size.latencies));
-  note(`parking ${size.grouped} tasks in groups …`);
-  const before = await bench.usedMemory();
-  const grouped = await bench.parkGroups(size.grouped);
-  found.push({
-    name: `Redis per waiting task in a group (${grouped})`,
-    value: ((await bench.usedMemory()) - before) / grouped,
-    unit: 'bytes',
-    bar: { most: TASK_BYTES },
-  });
   const empty = await bench.usedMemory();
   let parked = 0;
   for (const count of size.parked) {
@@ -188,6 +188,33 @@ async function parkedRows(world: World): Promise<Row[]> {
     unit: 'MiB',
     bar: { most: 200 },
   });
+  await bench.stop();
+  return found;
+}
+
+/** The same in groups of tasks: at growing numbers of those that wait. */
+async function groupedRows(world: World): Promise<Row[]> {
+  const bench = await startEngineBench(world);
+  await bench.throughput(size.runs);
+  const found: Row[] = [];
+  const empty = await bench.usedMemory();
+  let parked = 0;
+  for (const count of size.grouped) {
+    note(`parking ${count} tasks in groups …`);
+    const byEngine = Math.min(count, MOST_GROUPED) - Math.min(parked, MOST_GROUPED);
+    if (byEngine > 0) await bench.parkGroups(byEngine);
+    const byCopy = Math.max(count - MOST_GROUPED, 0) - Math.max(parked - MOST_GROUPED, 0);
+    if (byCopy > 0) await bench.parkCopies(byCopy / GROUP);
+    parked = count;
+    const copied = count > MOST_GROUPED ? `, ${count - MOST_GROUPED} of them copies` : '';
+    found.push({
+      name: `Redis per waiting task in a group (${count}${copied})`,
+      value: ((await bench.usedMemory()) - empty) / count,
+      unit: 'bytes',
+      bar: { most: TASK_BYTES },
+    });
+  }
+  found.push(...latencyRows(`, ${parked} parked in groups`, await bench.latencies(size.latencies)));
   await bench.stop();
   return found;
 }

@@ -6,6 +6,7 @@ import { connect } from '../src/queues/connection.ts';
 import { shardKeys } from '../src/queues/keys.ts';
 import { createResources } from '../src/queues/resources.ts';
 import { refOf } from '../src/queues/run-record.ts';
+import { Failure } from '../src/schema/failures.ts';
 import { benchSealer, installForBench, startUnderMeasurement } from './bench-engine.ts';
 import { parkedCopies } from './parked-copies.ts';
 import type { World } from './world.ts';
@@ -15,7 +16,7 @@ const OUTPUT_AFTER_MS = 25;
 /** Messages of one batch, as SQS gives them, and batches at a time. */
 const BATCH = 10;
 const CONSUMERS = 4;
-const GROUP = 200;
+export const GROUP = 200;
 
 export type EngineBench = Awaited<ReturnType<typeof startEngineBench>>;
 
@@ -41,6 +42,13 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
       }
     };
     await Promise.all(Array.from({ length: CONSUMERS }, consumer));
+  };
+
+  const recorded = async (): Promise<number> => await redis.zcard(shardKeys(0).index((await resources.ofBucket(bucket))?.id ?? ''));
+  /** Throws Failure internal where fewer runs are recorded than events were accepted: a burst that loses some is none. */
+  const allRecorded = async (before: number, n: number): Promise<void> => {
+    const found = (await recorded()) - before;
+    if (found !== n) throw new Failure('internal', `Of a burst of ${n} events ${found} have a run.`);
   };
 
   /** Resolves after `count` launches; at once for none. */
@@ -122,7 +130,7 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
       await new Promise((resolve) => setTimeout(resolve, 1000));
     },
 
-    /** Puts so many copies of a parked run beside it. */
+    /** Puts so many copies of the run that was parked last beside it. */
     parkCopies: parkedCopies(redis),
 
     /** Parks `n` tasks in groups of 200; answers with how many there are. */
@@ -139,9 +147,12 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
     burst: async (n: number): Promise<number> => {
       onLaunch = () => {};
       const keys = Array.from({ length: n }, (_, i) => `single/burst-${i}`);
+      const before = await recorded();
       const began = performance.now();
       await inBatches(keys);
-      return n / ((performance.now() - began) / 1000);
+      const perSecond = n / ((performance.now() - began) / 1000);
+      await allRecorded(before, n);
+      return perSecond;
     },
 
     /** The same with an engine of its own that gets its events from SQS over HTTP, with as many consumers as a worker has. */
@@ -151,11 +162,13 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
       const fill = async (method: string) =>
         (await (await fetch(`${world.endpoint}/fill/${bucket}/${n}`, { method })).json()) as { open: number };
       await fill('PUT');
+      const before = await recorded();
       const began = performance.now();
       const receiving = await startUnderMeasurement(world, { launch: () => {}, end: () => {} }, { queue, consumers: CONSUMERS });
       while ((await fill('GET')).open > 0) await new Promise((resolve) => setTimeout(resolve, 20));
       const perSecond = n / ((performance.now() - began) / 1000);
       await receiving.stop();
+      await allRecorded(before, n);
       return perSecond;
     },
 

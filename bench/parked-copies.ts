@@ -6,9 +6,9 @@ import { shardKeys } from '../src/queues/keys.ts';
 import { Failure } from '../src/schema/failures.ts';
 
 const shard = shardKeys(0);
-/** Copies that one script makes: it keeps Redis for about 50 ms. */
+/** Tasks that one script copies: it keeps Redis for about 50 ms. */
 const AT_ONCE = 1_000;
-/** Stand for the template's run id, dyno id and file digest in what is copied. */
+/** Stand for the template's run id and file digest in what is copied, and around the number of one of its dynos. */
 const RUN = '\u0001';
 const DYNO = '\u0002';
 const FILE = '\u0003';
@@ -18,11 +18,14 @@ const COPY = `
 local template, from, count = cjson.decode(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local command = { hash = 'HSET', zset = 'ZADD', set = 'SADD', list = 'RPUSH', string = 'SET' }
 for n = from, from + count - 1 do
-  local names = { [string.char(1)] = 'r0-' .. string.format('%020d', n), [string.char(2)] = string.format('ffffffff-0000-4000-8000-%012d', n),
-    [string.char(3)] = string.format('copy%018d', n) }
+  local names = { [string.char(1)] = 'r0-' .. string.format('%020d', n), [string.char(3)] = string.format('copy%018d', n) }
+  local dyno = function (k) return string.format('ffffffff-%04d-4000-8000-%012d', k, n) end
   for _, entry in ipairs(template) do
     local args = {}
-    for k = 2, #entry do args[k - 1] = string.gsub(entry[k], '[' .. string.char(1, 2, 3) .. ']', names) end
+    for k = 2, #entry do
+      local text = string.gsub(entry[k], '[' .. string.char(1, 3) .. ']', names)
+      args[k - 1] = string.gsub(text, string.char(2) .. '(%d+)' .. string.char(2), dyno)
+    end
     redis.call(command[entry[1]], unpack(args))
   end
 end`;
@@ -43,13 +46,14 @@ const LOOK_MS = 250;
  * nothing to do with them any more. Throws Failure internal where none is parked.
  */
 export function parkedCopies(redis: Redis): (count: number) => Promise<void> {
-  let template: string | undefined;
+  let template: { readonly tasks: number; readonly text: string } | undefined;
   let copies = 0;
   return async (count) => {
-    template ??= JSON.stringify(await readTemplate(redis));
-    for (let done = 0; done < count; done += AT_ONCE) {
-      const some = Math.min(AT_ONCE, count - done);
-      await redis.eval(COPY, 0, template, copies, some);
+    template ??= await readTemplate(redis);
+    const most = Math.ceil(AT_ONCE / template.tasks);
+    for (let done = 0; done < count; done += most) {
+      const some = Math.min(most, count - done);
+      await redis.eval(COPY, 0, template.text, copies, some);
       copies += some;
     }
     while (/aof_rewrite_(?:in_progress|scheduled):1/.test(await redis.info('persistence'))) await pause(LOOK_MS);
@@ -57,11 +61,12 @@ export function parkedCopies(redis: Redis): (count: number) => Promise<void> {
 }
 
 /** Everything that Redis has of the run: its own keys whole, and its entries in keys that it shares with others. */
-async function readTemplate(redis: Redis): Promise<readonly (readonly string[])[]> {
+async function readTemplate(redis: Redis): Promise<{ tasks: number; text: string }> {
   const runId = (await redis.zrevrange(shard.live, 0, 0))[0];
   if (runId === undefined) throw new Failure('internal', 'No run is parked that could be copied.');
-  const dyno = (await redis.hget(shard.run(runId), 'dy:0.0'))?.split('|')[0];
-  if (dyno === undefined) throw new Failure('internal', `Run ${runId} waits for no dyno.`);
+  const record = Object.entries(await redis.hgetall(shard.run(runId)));
+  const dynos = record.flatMap(([field, value]) => (field.startsWith('dy:') ? value.split('|', 1) : []));
+  if (dynos.length === 0) throw new Failure('internal', `Run ${runId} waits for no dyno.`);
   const found: string[][] = [];
   let file = FILE;
   for (const key of (await redis.eval(KEYS_OF, 0, runId)) as string[]) {
@@ -71,8 +76,14 @@ async function readTemplate(redis: Redis): Promise<readonly (readonly string[])[
     if (key.includes(':file:')) file = key.slice(key.lastIndexOf(':') + 1);
     found.push([type, key, ...items]);
   }
-  const named = (text: string) => text.replaceAll(runId, RUN).replaceAll(dyno, DYNO).replaceAll(file, FILE);
-  return found.map(([type = '', ...rest]) => [type, ...rest.map(named)]);
+  const numbers = new Map(dynos.map((dyno, k) => [dyno, `${DYNO}${k}${DYNO}`]));
+  const anyDyno = new RegExp(dynos.join('|'), 'g');
+  const named = (text: string) =>
+    text
+      .replaceAll(runId, RUN)
+      .replaceAll(anyDyno, (dyno) => numbers.get(dyno) ?? dyno)
+      .replaceAll(file, FILE);
+  return { tasks: dynos.length, text: JSON.stringify(found.map(([type = '', ...rest]) => [type, ...rest.map(named)])) };
 }
 
 /** A key's items as its adding command takes them; with `runId` those alone that name it. */
