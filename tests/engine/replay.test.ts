@@ -6,6 +6,7 @@ import { createPlanner, type Planner } from '../../src/queues/planner.ts';
 import { replay, type Selection } from '../../src/queues/replay.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
 
 let redis: TestRedis;
 let engine: TestEngine;
@@ -19,6 +20,7 @@ beforeAll(async () => {
       await dyno.output(5, { ld_state: `made by ${dyno.post.taskId}` });
       return dyno.accept();
     },
+    silent: (dyno) => dyno.accept(),
     fragile: async (dyno) => {
       if (broken) dyno.exit(5, 1);
       else await dyno.output(5);
@@ -139,6 +141,10 @@ it('refuses a run that has not ended, one that is not there, and a selection of 
   const deps = { redis: engine.redis, runs: engine.runs };
   const order = (runId: string, selection: Selection) => replay(deps, { runId, selection, nonce: 'n', cap: 1000 });
   await expect(order('r0-00000000000000000000', { mode: 'run' })).rejects.toThrow('Found no run');
+  const open = engine.upload([task('silent')]);
+  await until('a run under way', async () => (await engine.show(open))?.state === 'running');
+  await expect(order(open, { mode: 'run' })).rejects.toThrow('has not ended');
+  await engine.runs.cancel(open, 'test');
   const runId = engine.upload([task('ok')]);
   await engine.ended(runId);
   await expect(order(runId, { mode: 'failed' })).rejects.toThrow('Nothing of run');

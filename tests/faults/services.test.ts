@@ -96,4 +96,25 @@ describe('in the middle of many runs', { timeout: 150_000 }, () => {
     await expectAllWell(world, runIds);
     await survivor.stop();
   });
+
+  it('a worker is killed while a task cools: the rest of its wait_for passes, and no more', async () => {
+    const world = await setup();
+    const victim = await world.startWorker();
+    const runId = await world.upload([t('ok', { wait_for: 4 }), t('ok')]);
+    const at = async (what: string, task: string) =>
+      Date.parse((await world.show(runId))?.history.find((entry) => entry.what === what && entry.task?.endsWith(task))?.at ?? '');
+    await until('the task to cool', async () => (await at('cooling', '.0.0')) > 0);
+    victim.signal('SIGKILL');
+    expect(await victim.ended).toBe('SIGKILL');
+    await world.passVisibility();
+    const survivor = await world.startSurvivor();
+    const run = await world.ended(runId, 90_000);
+    expect(run.state).toBe('succeeded');
+    const waited = (await at('intent', '.1.0')) - (await at('output', '.0.0'));
+    expect(waited).toBeGreaterThanOrEqual(4_000);
+    expect(waited).toBeLessThan(4_000 + 30_000);
+    expect(world.launches(runId)).toHaveLength(2);
+    await world.expectSound(run);
+    await survivor.stop();
+  });
 });

@@ -671,6 +671,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /waited \d+ ms for the end of all/,
   },
   {
+    name: 'a run is retried that has not ended',
+    file: 'queues/replay.ts',
+    from: "if (record['end'] === undefined) throw",
+    to: "if (record['resource'] === undefined) throw",
+    caughtBy: 'tests/engine/replay.test.ts',
+    says: /refuses a run that has not ended.*instead of rejecting/,
+  },
+  {
     name: 'every test of a webhook that is asked for waits',
     file: 'queues/webhooks.ts',
     from: 'deduplication: { id: testOf(webhook) }',
