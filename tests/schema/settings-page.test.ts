@@ -2,6 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { apiOf, bucketOf, herokuOf } from '../../src/cli/access.ts';
 import { type Config, readConfig } from '../../src/schema/config.ts';
 import { messageOf } from '../../src/schema/failures.ts';
@@ -62,6 +63,12 @@ async function mentioned(pattern: RegExp, ...places: readonly string[]): Promise
   return names;
 }
 
+const composeText = await readFile(join(ROOT, 'docker/compose.yaml'), 'utf8');
+// the file is ours: services have environments of names and texts
+const compose = parse(composeText, { merge: true }) as { services: Record<string, { environment?: Record<string, string> }> };
+/** Whether compose.yaml gives the service what the operator has in that variable. */
+const passedOn = (service: string, name: string) => compose.services[service]?.environment?.[name]?.startsWith(`\${${name}:`) === true;
+
 const sorted = (names: Iterable<string>) => [...new Set(names)].toSorted();
 const rows = rowsOf(page);
 const ENGINE = ['Everywhere', 'AWS', 'Heroku', 'Web', 'Worker'];
@@ -120,6 +127,25 @@ describe('docs/settings.md', () => {
     const anywhere = await mentioned(/\b[A-Z][A-Z0-9_]+\b/g, 'src', 'scripts', 'bench', 'docker', 'tests');
     expect(all.filter((name) => !anywhere.has(name))).toEqual([]);
     expect(all.length).toBe(new Set(all).size);
+  });
+
+  it('says which of them compose.yaml passes on to whom, and which it does not', () => {
+    // the words before the table of that part: what stands there is not passed on
+    const kept = /^## compose\.yaml\n(.*?)^\|/ms.exec(page)?.[1]?.match(/(?<=`)[A-Z][A-Z0-9_]+(?=`)/g) ?? [];
+    const unsaid = (named: readonly string[]) =>
+      engineRows.flatMap(({ name, cells }) =>
+        (['web', 'worker'] as const)
+          .filter((service) => cells[2]?.split(', ').includes(service) && passedOn(service, name) === named.includes(name))
+          .map((service) => `${name} of ${service}`),
+      );
+    expect(unsaid(kept)).toEqual([]);
+    expect(kept.filter((name) => !engineNames.includes(name))).toEqual([]);
+    expect(unsaid([...kept, 'AUTOFILES_SHARDS'])).toEqual(['AUTOFILES_SHARDS of web', 'AUTOFILES_SHARDS of worker']);
+    // nothing is passed on or asked for that has no row
+    const all = rows.map(({ name }) => name);
+    const theirs = ['web', 'worker'].flatMap((service) => Object.keys(compose.services[service]?.environment ?? {}));
+    expect(theirs.filter((name) => !all.includes(name))).toEqual([]);
+    expect(sorted(composeText.match(/(?<=\$\{)\w+/g) ?? []).filter((name) => !all.includes(name))).toEqual([]);
   });
 
   it('would be missed one variable more, by the code or by the page', () => {
