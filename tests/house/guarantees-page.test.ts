@@ -1,5 +1,5 @@
 // docs/guarantees.md names the test of each promise: the files are there, the tests in them are called so, and no invariant of the chaos
-// checker is left out of the basic promises.
+// checker is left out of the basic promises. What was measured names its commit.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -59,4 +59,12 @@ it('has every invariant of the chaos checker among the basic promises, and none 
     .flatMap(([, , cell = '']) => cell.match(/\b\w+\b/g) ?? [])
     .filter((word) => /^I\d+$/.test(word) || looked.includes(word));
   expect([...new Set(named)].toSorted()).toEqual(looked.toSorted());
+});
+
+it('has reports that each name the commit they were made on', async () => {
+  const folder = join(ROOT, 'docs/reports');
+  const unnamed: string[] = [];
+  for (const name of await readdir(folder))
+    if (!/\b(?=[0-9a-f]*[a-f])[0-9a-f]{7}\b/.test(await readFile(join(folder, name), 'utf8'))) unnamed.push(name);
+  expect(unnamed).toEqual([]);
 });
