@@ -1,10 +1,12 @@
 // The budget's lists stand beside the records, in a slot of their own, so a process that dies between the two leaves them
-// apart. This loop compares them: a launch that is held for a task which does not launch is let go.
+// apart. This loop compares them: a launch that is held for a task which does not launch is let go. It also tells the budget of a
+// change of plan: tasks that wait ask nothing.
 import type { Budget } from '../queues/budget.ts';
 import { refOf } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { Watch } from '../queues/watch.ts';
 import type { Log } from '../schema/log.ts';
+import type { Allowances } from './allowance.ts';
 import { type Loop, startLoop } from './loop.ts';
 
 /** Milliseconds between a grant and the recorded launch at most, with a margin: younger entries are left alone. */
@@ -16,6 +18,7 @@ const PER_TURN = 2_000;
 
 export interface BudgetAuditDeps {
   readonly budget: Budget;
+  readonly allowances: Pick<Allowances, 'of'>;
   readonly runs: Runs;
   readonly watch: Watch;
   readonly everyMs: number;
@@ -59,6 +62,10 @@ async function auditResource(deps: BudgetAuditDeps, account: string, resource: s
   for (;;) {
     if (signal.aborted || offset - from >= PER_TURN) return offset;
     const { waiting, held, more } = await deps.budget.entries(account, resource, { offset, heldBefore });
+    if (waiting.length > 0 && offset === from) {
+      const { concurrency } = await deps.allowances.of(resource);
+      if (await deps.budget.allow(account, resource, concurrency)) deps.nudgeGrants();
+    }
     const wants = await deps.runs.launchesOf([...waiting, ...held].flatMap((task) => refOf(task) ?? []));
     let released = 0;
     const check = async (task: string, wanted: 'waits' | 'holds') => {

@@ -117,6 +117,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
 
   const auditing = startBudgetAudit({
     budget,
+    allowances,
     runs,
     watch: createWatch({ redis, shard: 0 }),
     everyMs: options.sweepMs,

@@ -120,6 +120,10 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
       await Promise.all(releases);
     },
 
+    /** What the resource's plan allows now (0: no limit). Answers whether launches that wait may begin by that. */
+    allow: async (account: string, resource: string, concurrency: number): Promise<boolean> =>
+      Number(await call('budget-limit', account, [resource, concurrency])) === 1,
+
     /** Hands out what tokens there are. `again`: milliseconds until another turn is of use; undefined when nothing waits. */
     grant: async (account: string): Promise<{ grants: readonly Grant[]; again: number | undefined }> => {
       const reply = await call('budget-grant', account, [GRANT_TTL_MS, GRANTS_AT_ONCE]);

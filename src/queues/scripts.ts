@@ -32,6 +32,7 @@ const KEY_COUNTS = {
   'budget-observe': 1,
   'budget-pause': 1,
   'budget-forget': 1,
+  'budget-limit': 1,
   'budget-outlook': 1,
   beat: 1,
   raise: 1,

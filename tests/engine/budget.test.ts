@@ -194,6 +194,29 @@ describe('resources', () => {
     expect(own.cloud.postsOf(runId)).toHaveLength(17);
   });
 
+  it('launch what waits as soon as a larger plan allows it, with nothing of theirs ending', async () => {
+    const own = await setup({}, { stays: (dyno) => dyno.accept('up') });
+    const other = await own.otherResource('free');
+    const runId = own.upload([group('stays', 17)], 'in/x', other.bucket);
+    await until('all others to wait', async () => {
+      const { why, waiting } = await own.budget.outlook(ADDON_ACCOUNT, other.id, []);
+      return why === 'concurrency' && waiting === 12;
+    });
+    expect(own.cloud.postsOf(runId)).toHaveLength(5);
+    expect((await own.resources.change(other.id, { set: { plan: 'basic' } })).done).toBe(true);
+    await until('the rest of them', () => own.cloud.postsOf(runId).length === 17, 10_000);
+    await own.runs.cancel(runId, 'test');
+  });
+
+  it('are not overtaken by their own new files when a larger plan is noticed', async () => {
+    const { budget, of, redis } = await lone();
+    const ask = async (task: string, concurrency: number) => await budget.request({ ...of(task), concurrency });
+    expect([await ask('r0-x.0.0', 1), await ask('r0-x.0.1', 1)]).toEqual(['granted', 'queued']);
+    expect(await ask('r0-y.0.0', 10)).toBe('queued');
+    expect(await redis.zscore(`${budgetKey('lone')}:ring`, 'r')).not.toBeNull();
+    expect((await budget.grant('lone')).grants.map(({ task }) => task)).toEqual(['r0-x.0.1', 'r0-y.0.0']);
+  });
+
   it('tell about when a launch will come that waits for the budget', async () => {
     const own = await setup({ launchesPerHour: 3600 });
     const runId = own.upload([group('ok', 30)]);

@@ -734,4 +734,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/loss.test.ts',
     says: /what had ended stays ended.*to deeply equal/,
   },
+  {
+    name: 'a larger plan starts nothing of what waits before a dyno ends',
+    file: 'processors/budget-audit.ts',
+    from: 'if (waiting.length > 0 && offset === from) {',
+    to: 'if (waiting.length > 1_000_000 && offset === from) {',
+    caughtBy: 'tests/engine/budget.test.ts',
+    says: /launch what waits as soon as a larger plan.*the rest of them/,
+  },
+  lua(
+    'budget-request',
+    'new files overtake what waits when a larger plan is noticed',
+    'set_limit(resource, ARGV[5])',
+    "redis.call('HSET', limits, resource, ARGV[5])",
+    /are not overtaken by their own new files.*to be 'queued'/,
+    'tests/engine/budget.test.ts',
+  ),
 ];

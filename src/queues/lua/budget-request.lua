@@ -3,7 +3,7 @@
 -- KEYS: budget   ARGV: per hour, burst, task id, resource, concurrency (0: no limit)
 local task, resource, limit = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local waiting, held = waiting_of(resource), held_of(resource)
-if redis.call('HGET', limits, resource) ~= ARGV[5] then redis.call('HSET', limits, resource, ARGV[5]) end
+set_limit(resource, ARGV[5])
 if redis.call('ZREM', grants, task) == 1 then
   redis.call('HDEL', info, task)
   return { 'granted', redis.call('ZCARD', held) }

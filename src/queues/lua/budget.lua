@@ -37,6 +37,16 @@ local function enter_ring(resource)
   redis.call('ZADD', ring, redis.call('HINCRBY', B, 'turn', 1), resource)
 end
 
+-- Notes how many dynos the plan allows. When that grew, what waits stands in the ring from then on: a new task of the resource must not overtake it.
+-- Answers 1 when it came into the ring by that.
+local function set_limit(resource, limit)
+  if redis.call('HGET', limits, resource) == limit then return 0 end
+  redis.call('HSET', limits, resource, limit)
+  local stood = redis.call('ZSCORE', ring, resource)
+  enter_ring(resource)
+  return not stood and redis.call('ZSCORE', ring, resource) and 1 or 0
+end
+
 -- What was granted and not used in time, or not wanted: its token comes back, and with `seq` its place in the list.
 local function take_back(task, resource, seq)
   redis.call('ZREM', grants, task)
