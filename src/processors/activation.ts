@@ -68,4 +68,6 @@ export interface Activation {
   launchable: ReturnType<Resources['launchable']> | undefined;
   /** What the launch budget said; `granted` until the grant was used or given back. */
   budget: EnterOptions['budget'];
+  /** Which of the task's launches was granted (budget.ts). */
+  slot: number;
 }

@@ -1,7 +1,7 @@
 // The budget's lists stand beside the records, in a slot of their own, so a process that dies between the two leaves them
 // apart. This loop compares them: a launch that is held for a task which does not launch is let go. It also tells the budget of a
 // change of plan: tasks that wait ask nothing.
-import type { Budget } from '../queues/budget.ts';
+import type { Budget, ReleasedOnly } from '../queues/budget.ts';
 import { refOf } from '../queues/run-record.ts';
 import type { Runs } from '../queues/runs.ts';
 import type { Watch } from '../queues/watch.ts';
@@ -19,8 +19,8 @@ const PER_TURN = 2_000;
 export interface BudgetAuditDeps {
   readonly budget: Budget;
   readonly allowances: Pick<Allowances, 'of'>;
-  readonly runs: Runs;
-  readonly watch: Watch;
+  readonly runs: Pick<Runs, 'launchesOf'>;
+  readonly watch: Pick<Watch, 'alone'>;
   readonly everyMs: number;
   /** Redis' time in ms. */
   readonly clock: () => Promise<number>;
@@ -68,13 +68,14 @@ async function auditResource(deps: BudgetAuditDeps, account: string, resource: s
     }
     const wants = await deps.runs.launchesOf([...waiting, ...held].flatMap((task) => refOf(task) ?? []));
     let released = 0;
-    const check = async (task: string, wanted: 'waits' | 'holds') => {
+    const check = async (task: string, wanted: 'waits' | 'holds', only: ReleasedOnly) => {
       if (wants.get(task) === wanted) return;
       released += 1;
-      if (await deps.budget.release({ account, resource, task }, false)) deps.nudgeGrants();
+      if (await deps.budget.release({ account, resource, task }, false, only)) deps.nudgeGrants();
     };
-    for (const task of waiting) await check(task, 'waits');
-    for (const task of held) await check(task, 'holds');
+    // a task may have been launched since it was read: what it holds now is another launch than the one that was seen
+    for (const task of waiting) await check(task, 'waits', 'place');
+    for (const task of held) await check(task, 'holds', [0, heldBefore]);
     if (released > 0) deps.log.warn({ resource, released }, 'let go of launches that nobody makes');
     if (!more) return 0;
     offset += Math.max(waiting.length, held.length) - released;

@@ -36,7 +36,7 @@ export function startGranting(deps: GrantDeps): Loop {
             const wanted = ref !== undefined && (await deps.runs.granted(ref));
             deps.failpoint('grant.told');
             // by now another grant of the task may have been given, and used
-            if (!wanted) await deps.budget.release({ account, resource, task }, true, true);
+            if (!wanted) await deps.budget.release({ account, resource, task }, true, 'grant');
           }),
         );
         if (again !== undefined) next = Math.min(next, again);

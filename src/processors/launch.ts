@@ -38,7 +38,7 @@ export async function launch(
   const found = activation.launchable ?? deps.resources.launchable(resource);
   activation.launchable = undefined;
   const refuse = async (kind: 'heal' | 'unsent' | 'held' | 'final', delay: number, detail: string, sent = false) => {
-    await release(deps, activation, !sent);
+    await release(deps, activation, !sent, [activation.slot, activation.slot]);
     await deps.runs.refused({ ref, resource, attempt, kind, delay, retries: task.retries, code: 'launch_refused', detail });
     deps.failpoint('task.refused');
     return 'again' as const;

@@ -60,6 +60,7 @@ export function createTaskProcessor(deps: TaskDeps) {
       ahead: 0,
       launchable: undefined,
       budget: '',
+      slot: 0,
     };
     active.set(ref.id, activation);
     try {
@@ -73,8 +74,8 @@ export function createTaskProcessor(deps: TaskDeps) {
 
 async function act(deps: TaskDeps, activation: Activation): Promise<string> {
   const { ref, task, resource, heard } = activation;
-  // a job that starts for the first time is a launch: asking before the decision saves asking for it twice
-  if (activation.job.attemptsStarted <= 1) await ask(deps, activation);
+  // a job that starts for the first time is a launch, or came back: asking before the decision saves asking for it twice
+  if (activation.job.attemptsStarted <= 1) await ask(deps, activation, 0);
   let own = deps.token();
   let verdict: EnterOptions['verdict'];
   /** Milliseconds for which the customer's own account takes no launch. */
@@ -108,7 +109,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         // what the record says it was held back for goes on: neither the budget nor its history hears of it again
         held = decision.detail === 'backoff' ? deps.ownLimits.left(resource) : 0;
         if (held > 0) break;
-        if (!(await ask(deps, activation))) return await park(deps, activation, { ...decision, ms: UNSURE_MS }, false);
+        if (!(await ask(deps, activation, decision.now))) return await park(deps, activation, { ...decision, ms: UNSURE_MS }, false);
         break;
       case 'settled':
         deps.failpoint('task.settled');
@@ -127,7 +128,8 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         if (decision.detail === 'throttle') deps.nudgeGrants();
         return await park(deps, activation, decision, false);
       case 'retry':
-        await release(deps, activation, false);
+        // by now the next attempt may be launched
+        await release(deps, activation, false, [0, decision.now]);
         // the decision names the attempt that comes
         deps.log.warn({ taskId: ref.id, attempt: decision.attempt - 1, again: true }, 'attempt failed');
         deps.failpoint('task.judged');

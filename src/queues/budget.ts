@@ -33,6 +33,16 @@ export interface LaunchRequest {
   readonly concurrency: number;
 }
 
+export interface Answer {
+  /** `granted`: make it at once, or release it. `queued`: the task is rung when its turn comes. `holds`: another activation has it, may be. */
+  readonly answer: 'granted' | 'queued' | 'holds';
+  /** When it was given (ms by Redis' clock): tells this launch of the task from its others. */
+  readonly slot: number;
+}
+
+/** What alone is released: a grant that nobody has used yet, the place in the list, or what was given from one moment to another (ms). */
+export type ReleasedOnly = '' | 'grant' | 'place' | readonly [from: number, to: number];
+
 export interface Grant {
   readonly task: string;
   readonly resource: string;
@@ -85,28 +95,34 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
   const release = async (
     { account, resource, task }: Omit<LaunchRequest, 'concurrency'>,
     refund: boolean,
-    unused = false,
-  ): Promise<boolean> => Number(await call('budget-release', account, [task, resource, refund ? 1 : 0, unused ? 1 : 0])) === 1;
+    only: ReleasedOnly = '',
+  ): Promise<boolean> => {
+    const [what, [from, to]] = typeof only === 'string' ? [only, ['', '']] : ['', only];
+    return Number(await call('budget-release', account, [task, resource, refund ? 1 : 0, what, from, to])) === 1;
+  };
 
   return {
-    /** Asks for a launch. `granted`: make it at once, or release it. `queued`: the task is rung when its turn comes. */
-    request: async ({ account, resource, task, concurrency }: LaunchRequest): Promise<'granted' | 'queued'> => {
+    /**
+     * Asks for a launch. `knownAt`: as of when (ms by Redis' clock) the record said that the task has none, 0 when it was not asked; left out, whatever
+     * the task holds is the caller's.
+     */
+    request: async ({ account, resource, task, concurrency }: LaunchRequest, knownAt?: number): Promise<Answer> => {
       await enlist(account);
-      const reply = await call('budget-request', account, [task, resource, concurrency]);
-      const [answer, count] = Array.isArray(reply) ? reply : [];
+      const reply = await call('budget-request', account, [task, resource, concurrency, knownAt ?? '']);
+      const [answer, count, slot] = Array.isArray(reply) ? reply : [];
       outstanding.set(resource, Number(count));
-      return answer === 'granted' ? 'granted' : 'queued';
+      return { answer: answer === 'granted' || answer === 'holds' ? answer : 'queued', slot: Number(slot) };
     },
 
-    /** Gives up a place or a grant. `refund`: nothing was sent. `unused`: only a grant that nobody has used yet. Answers whether somebody waits for what became free. */
+    /** Gives up a place or a grant. `refund`: nothing was sent. Answers whether somebody waits for what became free. */
     release,
 
     /**
      * The same without waiting for it: the caller goes on. What is lost on the way is found by the audit. `freed` is called
      * when launches wait for what became free.
      */
-    releaseSoon: (held: Omit<LaunchRequest, 'concurrency'>, refund: boolean, freed: () => void): void => {
-      const releasing = release(held, refund)
+    releaseSoon: (held: Omit<LaunchRequest, 'concurrency'>, refund: boolean, only: ReleasedOnly, freed: () => void): void => {
+      const releasing = release(held, refund, only)
         .then((waits) => {
           if (waits) freed();
         })

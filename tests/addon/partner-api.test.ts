@@ -271,8 +271,8 @@ describe('removal', () => {
     const [first, second] = ['r0-00000000000000000001.0.0', 'r0-00000000000000000002.0.0'];
     const order = { account: 'partner', resource: uuid, concurrency: 1 };
     // one holds the only place, the other waits for it
-    expect(await budget.request({ ...order, task: first })).toBe('granted');
-    expect(await budget.request({ ...order, task: second })).toBe('queued');
+    expect((await budget.request({ ...order, task: first })).answer).toBe('granted');
+    expect((await budget.request({ ...order, task: second })).answer).toBe('queued');
     await budget.pause('partner', uuid);
     await world.redis.sadd(WEBHOOKED_KEY, uuid);
     await world.redis.hset(shardKeys(0).watch(uuid), 'dyno', `${first}|1|0|run.1`);

@@ -84,7 +84,7 @@ it('launches that were let go on go on again', async () => {
   const { budget, backup, remember } = await start();
   await budget.pause(ADDON_ACCOUNT, id);
   const task = 'r0-aaaaaaaaaaaaaaaaaaaa.0.0';
-  expect(await budget.request({ account: ADDON_ACCOUNT, resource: id, task, concurrency: 0 })).toBe('queued');
+  expect((await budget.request({ account: ADDON_ACCOUNT, resource: id, task, concurrency: 0 })).answer).toBe('queued');
   const rollBack = await remember();
   await budget.resume(ADDON_ACCOUNT, id);
   const archived = (await backup.dump(id))?.text ?? '';

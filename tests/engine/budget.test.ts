@@ -1,12 +1,14 @@
 // The launch budget on a real Redis: never more calls than the account has, the resources in turn, no more dynos than the plan
 // allows, nothing lost when a grant is.
 import { afterEach, describe, expect, it } from 'vitest';
+import { startBudgetAudit } from '../../src/processors/budget-audit.ts';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { budgetKey, shardKeys } from '../../src/queues/keys.ts';
 import { treeOf } from '../../src/queues/tree.ts';
 import { readRun } from '../../src/queues/views.ts';
+import { createWatch } from '../../src/queues/watch.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import { startRedis } from '../support/redis-server.ts';
 import type { Script } from '../support/scripted-cloud.ts';
@@ -210,7 +212,7 @@ describe('resources', () => {
 
   it('are not overtaken by their own new files when a larger plan is noticed', async () => {
     const { budget, of, redis } = await lone();
-    const ask = async (task: string, concurrency: number) => await budget.request({ ...of(task), concurrency });
+    const ask = async (task: string, concurrency: number) => (await budget.request({ ...of(task), concurrency })).answer;
     expect([await ask('r0-x.0.0', 1), await ask('r0-x.0.1', 1)]).toEqual(['granted', 'queued']);
     expect(await ask('r0-y.0.0', 10)).toBe('queued');
     expect(await redis.zscore(`${budgetKey('lone')}:ring`, 'r')).not.toBeNull();
@@ -255,7 +257,7 @@ describe('what is lost on the way', () => {
   it('a grant that nobody uses comes back with its token and its place', async () => {
     const { budget, of } = await lone();
     const answers = [];
-    for (let i = 0; i < 8; i += 1) answers.push(await budget.request(of(`r0-x.0.${i}`)));
+    for (let i = 0; i < 8; i += 1) answers.push((await budget.request(of(`r0-x.0.${i}`))).answer);
     expect(answers).toEqual(['granted', 'granted', 'granted', 'granted', 'granted', 'queued', 'queued', 'queued']);
     const first = await until('a grant', async () => (await budget.grant('lone')).grants[0]);
     expect(first.task).toBe('r0-x.0.5');
@@ -263,7 +265,7 @@ describe('what is lost on the way', () => {
       (await budget.grant('lone')).grants.find(({ task }) => task === 'r0-x.0.5'),
     );
     expect(again).toEqual({ task: 'r0-x.0.5', resource: 'r' });
-    expect(await budget.request(of('r0-x.0.5'))).toBe('granted');
+    expect((await budget.request(of('r0-x.0.5'))).answer).toBe('granted');
     expect((await budget.state('lone')).returned).toBeGreaterThanOrEqual(1);
   });
 
@@ -274,10 +276,10 @@ describe('what is lost on the way', () => {
     const grant = () => until('a grant', async () => (await budget.grant('lone')).grants.find((one) => one.task === task));
     await grant();
     await grant();
-    expect(await budget.request(of(task))).toBe('granted');
+    expect((await budget.request(of(task))).answer).toBe('granted');
     const { returned } = await budget.state('lone');
     // the answer to the first ring came that late
-    await budget.release(of(task), true, true);
+    await budget.release(of(task), true, 'grant');
     expect((await budget.state('lone')).returned).toBe(returned);
     expect(await redis.zscore(`${budgetKey('lone')}:held:r`, task)).not.toBeNull();
   });
@@ -300,6 +302,90 @@ describe('what is lost on the way', () => {
     const runId = own.upload([t('ok')], 'in/x', other.bucket);
     expect((await own.ended(runId, 30_000)).state).toBe('succeeded');
     expect(await own.redis.zcard(held)).toBeLessThan(5);
+  });
+
+  it('a launch that is made while the audit looks counts: it saw it wait, or hold an earlier one', async () => {
+    const { budget, of, redis } = await lone();
+    const held = `${budgetKey('lone')}:held:r`;
+    const [waits, anew] = ['r0-x.0.5', 'r0-y.0.0'];
+    // of a launch long ago, which is made again meanwhile
+    await budget.request(of(anew));
+    await redis.zadd(held, 1, anew);
+    for (let i = 0; i < 4; i += 1) await budget.request(of(`r0-x.0.${i}`));
+    expect((await budget.request(of(waits))).answer).toBe('queued');
+    const launch = async () => {
+      await budget.release(of(anew), true);
+      expect((await budget.request(of(anew))).answer).toBe('queued');
+      for (const task of [waits, anew]) {
+        await until('its grant', async () => (await budget.grant('lone')).grants.some((one) => one.task === task));
+        expect((await budget.request(of(task))).answer).toBe('granted');
+      }
+    };
+    const looked = Promise.withResolvers<void>();
+    const audit = startBudgetAudit({
+      budget,
+      // what the record says of both when they were launched while it was asked, and of one that it does not find
+      runs: {
+        launchesOf: async () => {
+          await launch().then(looked.resolve, looked.reject);
+          return new Map([[waits, 'holds']]);
+        },
+      },
+      watch: createWatch({ redis, shard: 0 }),
+      allowances: { of: async () => ({ account: 'lone', concurrency: 0, commands: 'any' }) },
+      everyMs: 60_000,
+      clock: async () => Date.now(),
+      nudgeGrants() {},
+      log: { debug() {}, info() {}, warn() {}, error() {} },
+    });
+    await looked.promise;
+    // when its turn has ended
+    await audit.stop();
+    expect(await redis.zmscore(held, waits, anew)).toEqual([expect.any(String), expect.any(String)]);
+  });
+
+  it('the launch of a task whose job came back counts as before', async () => {
+    const own = await setup(
+      { graceMs: 60_000 },
+      {
+        ends: ({ exit, accept }) => {
+          exit(20);
+          return accept();
+        },
+      },
+    );
+    const runId = own.upload([t('ends')]);
+    const task = `${runId}.0.0`;
+    const keys = shardKeys(0);
+    const parked = async () => (await own.redis.zscore(keys.delayed, task)) !== null;
+    await until('the end of its dyno', async () => (await own.redis.hexists(keys.run(runId), 'x:0.0')) === 1 && (await parked()));
+    const held = async () => await own.redis.zscore(`${budgetKey(ADDON_ACCOUNT)}:held:${own.resource}`, task);
+    const since = await held();
+    expect(since).not.toBeNull();
+    await own.redis.del(keys.job('task', task));
+    await own.redis.zrem(keys.delayed, task);
+    await until('its job again', parked, 20_000);
+    expect(await held()).toBe(since);
+    await own.runs.cancel(runId, 'test');
+  });
+
+  it('a worker that slept while another one launched its task neither takes nor gives back that launch', async () => {
+    const { budget, of, redis } = await lone();
+    const task = 'r0-x.0.0';
+    const held = async () => Number(await redis.zscore(`${budgetKey('lone')}:held:r`, task));
+    const slept = await budget.request(of(task), 0);
+    const other = await budget.request(of(task), slept.slot);
+    expect([slept.answer, other.answer]).toEqual(['granted', 'granted']);
+    expect(await held()).toBe(other.slot);
+    // it gives back what it got, and its attempt's end lets go of what was before
+    await budget.release(of(task), true, [slept.slot, slept.slot]);
+    await budget.release(of(task), false, [0, slept.slot]);
+    // it asks without knowing of any launch, or knowing of the earlier one alone
+    for (const knownAt of [0, slept.slot]) expect((await budget.request(of(task), knownAt)).answer).toBe('holds');
+    expect(await held()).toBe(other.slot);
+    expect((await budget.state('lone')).returned).toBe(0);
+    // who died between its grant and its launch left one that stands in nobody's way
+    expect((await budget.request(of(task), other.slot)).answer).toBe('granted');
   });
 
   it('nothing of a resource counts any more when its runs have ended', async () => {

@@ -750,4 +750,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /are not overtaken by their own new files.*to be 'queued'/,
     'tests/engine/budget.test.ts',
   ),
+  {
+    name: 'the budget audit lets go of a launch that was made while it looked',
+    file: 'processors/budget-audit.ts',
+    from: "await check(task, 'waits', 'place')",
+    to: "await check(task, 'waits', '')",
+    caughtBy: 'tests/engine/budget.test.ts',
+    says: /made while the audit looks counts.*to deeply equal/,
+  },
+  {
+    name: 'the launch budget takes from a task what it holds when its job comes back',
+    file: 'processors/task.ts',
+    from: 'await ask(deps, activation, 0);',
+    to: 'await ask(deps, activation, Number.MAX_SAFE_INTEGER);',
+    caughtBy: 'tests/engine/budget.test.ts',
+    says: /whose job came back counts as before.*to be/,
+  },
 ];
