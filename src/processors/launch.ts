@@ -64,6 +64,7 @@ export async function launch(
   // The line before the send: an activation that slept since its decision may no longer be the one that counts.
   const changedSince = (): readonly [delay: number, why: string] | undefined => {
     if (heard.cancel) return [0, 'The run is being cancelled.'];
+    if (heard.output) return [0, 'The output is there already.'];
     if (deps.monotonic() - asked > NOT_AFTER_MS) return [0, 'The launch came too late and was not sent.'];
     if (deps.whole() !== activation.whole) return [UNSURE_MS, 'The connection to Redis broke; the launch was not sent.'];
     return undefined;

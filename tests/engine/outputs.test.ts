@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { listRuns } from '../../src/queues/run-list.ts';
+import { readMarker } from '../../src/schema/command.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { MAX_DOCUMENT_BYTES } from '../../src/schema/workflow.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -76,6 +77,29 @@ const runsOf = async (of: TestEngine, resource = of.resource) =>
   (await listRuns(of.redis, of.options.shards, { resource, limit: 100 })).runs;
 
 describe('an output', () => {
+  it('that comes before the next launch is sent keeps it from being sent', async () => {
+    await alone({}, async ({ engine: own }) => {
+      let heard = false;
+      const { platform } = own.options;
+      await own.replaceEngine({
+        platform: {
+          ...platform,
+          launch: async (app, order, how) => {
+            const { taskId, attempt } = readMarker(order.command) ?? { taskId: '', attempt: 0 };
+            if (attempt === 1) return await platform.launch(app, order, how);
+            await own.runs.deliver(taskId, own.resource, { key: 'out/x', version_id: 'o', etag: 'e', size: 1 });
+            // well before the launch would be too late
+            heard = await until('word of it', () => how.mayStill?.() === false, 600).catch(() => false);
+            return { outcome: 'unknown', unsent: true, cause: 'it came too late' };
+          },
+        },
+      });
+      const runId = own.upload([t('silent', { timeout: 1, retries: 1, backoff: { type: 'fixed', delay: 0.05 } })]);
+      expect((await own.ended(runId)).state).toBe('succeeded');
+      expect(heard).toBe(true);
+    });
+  });
+
   it('counts when it comes before the launch call has returned', async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     gates.set('gated', promise);

@@ -21,12 +21,12 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A run of one task without retries, as its first activation finds it. */
-async function running() {
+/** A run of one task, without retries if nothing else is said, as its first activation finds it. */
+async function running(retries = 0) {
   const runs = createRuns({ redis });
   const resource = randomUUID();
   const runId = `r0-${randomUUID().replaceAll('-', '').slice(0, 20)}`;
-  const parsed = parseWorkflow('{"run":[{"cmd":"x","retries":0}]}');
+  const parsed = parseWorkflow(JSON.stringify({ run: [{ cmd: 'x', retries }] }));
   const ref = refOf(`${runId}.0.0`);
   if (!parsed.ok || ref === undefined) throw new Error('the workflow is valid');
   const { workflow, plan } = parsed;
@@ -49,14 +49,15 @@ async function running() {
       held: MINUTE_MS,
       ...(verdict === undefined ? {} : { verdict }),
     });
-  const refused = (kind: 'heal' | 'held' | 'lost') =>
-    runs.refused({ ref, resource, attempt: 1, kind, delay: 0, retries: task.retries, code: 'launch_refused', detail: 'no' });
+  const refused = (kind: 'heal' | 'held' | 'final' | 'lost', attempt = 1) =>
+    runs.refused({ ref, resource, attempt, kind, delay: 0, retries: task.retries, code: 'launch_refused', detail: 'no' });
   /** As if what the task's times say had happened so much earlier. */
   const ago = async (ms: number) => {
     for (const field of ['r:0.0', 'q:0.0']) if ((await redis.hexists(record, field)) === 1) await redis.hincrby(record, field, -ms);
   };
   const phase = () => redis.hget(record, 'p:0.0');
-  return { runs, ref, enter, refused, ago, phase, record };
+  const deliver = () => runs.deliver(ref.id, resource, { key: 'out/x', version_id: 'o', etag: 'e', size: 1 });
+  return { runs, ref, deliver, enter, refused, ago, phase, record };
 }
 
 it('fails a task that was refused for ten minutes', async () => {
@@ -148,4 +149,22 @@ it('parks a launch that waited for its turn on what stands, so that nothing ring
   expect(decision.action).toBe('launch');
   // the last part of what a decision saw is the grant
   expect(decision.seen.endsWith('|')).toBe(true);
+});
+
+it.each(['final', 'heal', 'held'] as const)('lets an output that came before its next launch was refused (%s) decide', async (kind) => {
+  const { enter, refused, deliver, ago, record } = await running(1);
+  expect((await enter('granted')).attempt).toBe(1);
+  await refused('lost');
+  const second = await enter('granted');
+  expect([second.action, second.attempt]).toEqual(['launch', 2]);
+  await refused('heal', 2);
+  // it is refused for too long, and had its retry
+  await ago(11 * MINUTE_MS);
+  await redis.hset(record, { 'dl:0.0': 0, 'u:0.0': 1 });
+  expect((await enter('granted')).attempt).toBe(2);
+  expect(await deliver()).toBe('ok');
+  await refused(kind, 2);
+  const decision = await enter('');
+  expect([decision.action, decision.detail]).toEqual(['settled', 'succeeded']);
+  expect(await redis.hget(record, 'bo')).toBe('0');
 });

@@ -153,7 +153,7 @@ export function observe(task: ModelTask, attempt: number, kind: 'up' | 'gone'): 
 
 export function refused(run: ModelRun, task: ModelTask, attempt: number, kind: 'heal' | 'final' | 'lost'): void {
   if (task.phase !== 'intent' || task.attempt !== attempt) return;
-  if (kind === 'lost' && task.output !== undefined) return;
+  if (task.output !== undefined) return;
   if (kind === 'heal' && task.refused !== 'too long') {
     task.phase = 'backoff';
     task.due = false;

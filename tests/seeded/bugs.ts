@@ -214,7 +214,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     "if v[1] ~= 'await' then",
     /"observe".*"stale":true.*dead is true, expected false/,
   ),
-  lua('refused', 'what is called lost wins over its output', "if ARGV[5] == 'lost' and v[4] then return 0 end", '', /"refused".*"lost"\} /),
+  lua(
+    'refused',
+    'what is called lost wins over its output',
+    'if v[4] then return 0 end',
+    "if v[4] and ARGV[5] ~= 'lost' then return 0 end",
+    /"refused".*"lost"\} /,
+  ),
   lua(
     'refused',
     'a refused launch stays an intent',
@@ -765,5 +771,21 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     to: 'await ask(deps, activation, Number.MAX_SAFE_INTEGER);',
     caughtBy: 'tests/engine/budget.test.ts',
     says: /whose job came back counts as before.*to be/,
+  },
+  lua(
+    'refused',
+    'a launch that is refused fails a task that has its output',
+    'if v[4] then return 0 end',
+    "if ARGV[5] == 'lost' and v[4] then return 0 end",
+    /came before its next launch was refused \(final\) decide.*to deeply equal/,
+    'tests/engine/patience.test.ts',
+  ),
+  {
+    name: 'a launch is sent although the output came',
+    file: 'processors/launch.ts',
+    from: 'if (heard.output) return',
+    to: 'if (heard.output && heard.cancel) return',
+    caughtBy: 'tests/engine/outputs.test.ts',
+    says: /before the next launch is sent keeps it from being sent.*to be true/,
   },
 ];

@@ -9,8 +9,8 @@
 local run, t = KEYS[1], ARGV[3]
 local v = redis.call('HMGET', run, 'p:' .. t, 'a:' .. t, 'failing', 'o:' .. t, 'r:' .. t)
 if v[1] ~= 'intent' or v[2] ~= ARGV[4] then return 0 end
--- looking for the dyno took its time, and its output came meanwhile: it was launched after all
-if ARGV[5] == 'lost' and v[4] then return 0 end
+-- an output came meanwhile, of this attempt or of one before: it decides (enter.lua)
+if v[4] then return 0 end
 local unknown = '?' .. ARGV[1] .. '.' .. t .. '/' .. ARGV[4]
 local watched = redis.call('HGET', KEYS[3], unknown)
 if watched and ARGV[5] == 'lost' then
