@@ -66,6 +66,7 @@ async function auditResource(deps: BudgetAuditDeps, account: string, resource: s
       const { concurrency } = await deps.allowances.of(resource);
       if (await deps.budget.allow(account, resource, concurrency)) deps.nudgeGrants();
     }
+    if (offset === 0 && waiting.length + held.length === 0) await deps.budget.idle(account, resource);
     const wants = await deps.runs.launchesOf([...waiting, ...held].flatMap((task) => refOf(task) ?? []));
     let released = 0;
     const check = async (task: string, wanted: 'waits' | 'holds', only: ReleasedOnly) => {

@@ -104,6 +104,8 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
     if (decision.action !== 'launch') await giveBack(deps, activation);
     switch (decision.action) {
       case 'gone':
+        // it may have asked before it knew: of a removed resource nothing is to wait
+        await release(deps, activation, false);
         return 'gone';
       case 'ask':
         // what the record says it was held back for goes on: neither the budget nor its history hears of it again

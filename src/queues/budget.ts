@@ -240,6 +240,11 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
     /** Resources with launches that wait or are held, for the audit. */
     resources: async (account: string): Promise<readonly string[]> => await redis.smembers(`${budgetKey(account)}:resources`),
 
+    /** Takes a resource off them of which nothing waits and nothing is held. */
+    idle: async (account: string, resource: string): Promise<void> => {
+      await call('budget-idle', account, [resource]);
+    },
+
     /** Tasks of a resource that wait for a launch, and those that held one before `heldBefore` (ms). At most `PAGE` of each, from `offset`. */
     entries: async (
       account: string,

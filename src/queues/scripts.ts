@@ -33,6 +33,7 @@ const KEY_COUNTS = {
   'budget-pause': 1,
   'budget-forget': 1,
   'budget-limit': 1,
+  'budget-idle': 1,
   'budget-outlook': 1,
   beat: 1,
   raise: 1,

@@ -1,7 +1,10 @@
 // A purge whose Redis is rolled back in the middle leaves nothing that the next one does not find.
+import { randomUUID } from 'node:crypto';
+import { Queue } from 'bullmq';
 import { expect, it } from 'vitest';
+import { ADDON_ACCOUNT } from '../../src/queues/budget.ts';
 import { connect } from '../../src/queues/connection.ts';
-import { auditKey, resourceKey, shardKeys } from '../../src/queues/keys.ts';
+import { auditKey, budgetKey, QUEUES, resourceKey, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { createPurge } from '../../src/queues/purge.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
@@ -66,6 +69,34 @@ it('runs that are purged before their end leave no jobs: what waits for somethin
     await createPurge({ redis: engine.redis, shards: () => 1 }).purge(id);
     await until('the end of its jobs', async () => (await jobs()).length === 0);
   } finally {
+    await engine.stop();
+    await server.stop();
+  }
+});
+
+it('jobs that begin after the purge leave nothing of the resource in the launch budget', async () => {
+  const server = await startRedis();
+  const engine = await startTestEngine(server, { work: (dyno) => dyno.accept('up') }, { launchesPerHour: 3_600 });
+  const queue = new Queue(QUEUES.task, { connection: engine.redis, prefix: shardPrefix(0) });
+  try {
+    const id = randomUUID();
+    // more than the budget has saved up, so that some are queued
+    const jobs = Array.from({ length: 9 }, (_, i) => ({
+      name: 'task',
+      data: { resource: id, cmd: 'work' },
+      opts: { jobId: `${seedId(`gone${i}`)}.0.0` },
+    }));
+    await queue.addBulk(jobs);
+    await until('their end', async () => (await queue.getJobCountByTypes('wait', 'active', 'delayed', 'prioritized')) === 0);
+    const base = budgetKey(ADDON_ACCOUNT);
+    await until('nothing of it', async () => {
+      const lists = await engine.redis.exists(`${base}:wait:${id}`, `${base}:held:${id}`);
+      const known = (await engine.redis.hexists(`${base}:limits`, id)) + (await engine.redis.sismember(`${base}:resources`, id));
+      return lists + known === 0;
+    });
+    expect(engine.cloud.posts).toEqual([]);
+  } finally {
+    await queue.close();
     await engine.stop();
     await server.stop();
   }

@@ -788,4 +788,12 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/engine/outputs.test.ts',
     says: /before the next launch is sent keeps it from being sent.*to be true/,
   },
+  {
+    name: 'the launch budget keeps a removed resource whose jobs begin after its removal',
+    file: 'processors/budget-audit.ts',
+    from: 'if (offset === 0 && waiting.length + held.length === 0)',
+    to: 'if (offset > 0 && waiting.length + held.length === 0)',
+    caughtBy: 'tests/addon/purge.test.ts',
+    says: /jobs that begin after the purge leave nothing.*nothing of it/,
+  },
 ];
