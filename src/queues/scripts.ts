@@ -38,7 +38,7 @@ const KEY_COUNTS = {
   beat: 1,
   raise: 1,
   redo: 3,
-  restore: 8,
+  restore: 9,
   archived: 3,
   retire: 4,
   'purge-runs': 3,

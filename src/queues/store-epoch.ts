@@ -30,6 +30,8 @@ export interface StoreState {
 
 /** Entries that one page of live runs looks at, about. */
 const PAGE = 200;
+/** Milliseconds, twice what a launch of unknown fate takes to count as lost (41 s, processors/launch.ts and its margin), as after every other end of one. */
+const UNKNOWN_MS = 82_000;
 /** Starts of a server that are kept: a worker that is away for longer than that many takes what it finds for a loss. */
 const STARTS = 16;
 
@@ -100,6 +102,7 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
           keys.decisions(resource),
           keys.delayed,
           keys.marker,
+          keys.watch(resource),
         ],
         [
           run.id,
@@ -107,6 +110,7 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
           JSON.stringify(run.record),
           run.document ?? '',
           JSON.stringify(run.history.map((entry) => JSON.stringify(entry))),
+          UNKNOWN_MS,
         ],
       );
       return reply === 'restored';

@@ -4,6 +4,7 @@ import { Queue } from 'bullmq';
 import { describe, expect, it } from 'vitest';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { QUEUES, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
+import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -269,5 +270,26 @@ it('after several losses of Redis the dynos of all epochs that were forgotten ar
     await until('its launch', () => engine.cloud.postsOf(again).length === 1);
     expect(engine.cloud.postsOf(again)[0]?.attempt).toBe(301);
     expect(await forgotten(again)).toEqual([1, 2, 101, 102, 201, 202]);
+  });
+});
+
+it('a launch of unknown fate is looked for a while when its run comes back from the archive as ended, not for ever', async () => {
+  await setup(async ({ engine }) => {
+    const { redis, resource } = engine;
+    const runId = engine.upload([t('unknown')]);
+    const watched = shardKeys(0).watch(resource);
+    const launch = `?${runId}.0.0/1`;
+    const seen = await until('it to be looked for', async () => (await redis.hget(watched, launch)) ?? undefined);
+    expect(seen.split('|')).toHaveLength(4);
+    // as the archive has it, when it was found and ended in a time that Redis has lost
+    const record = await redis.hgetall(shardKeys(0).run(runId));
+    const ended = { ...record, state: 'failed', end: String(Date.now()), d0: '1', 'p:0.0': 'failed', 'e:0.0': 'timed_out|' };
+    const epochs = createStoreEpoch({ redis, shards: () => 1 });
+    expect(await epochs.restore({ format: 1, id: runId, record: ended, document: null, history: [] })).toBe(true);
+    const kept = (await redis.hget(watched, launch))?.split('|') ?? [];
+    expect(Number(kept[4])).toBeGreaterThan(Date.now());
+    // when that time has passed
+    await redis.hset(watched, launch, [...kept.slice(0, 4), '1'].join('|'));
+    await until('nothing to be looked for', async () => (await redis.hlen(watched)) === 0);
   });
 });

@@ -1,16 +1,30 @@
 -- The archive has this run as ended, Redis has lost its end or all of it: what the archive says stands. Terminal is final.
--- KEYS: run, history, document, live, index, decisions, delayed, marker
--- ARGV: run id, channel, record (JSON object), document or '', history (JSON array of entries)
+-- KEYS: run, history, document, live, index, decisions, delayed, marker, watch
+-- ARGV: run id, channel, record (JSON object), document or '', history (JSON array of entries), milliseconds that a launch of unknown fate is still
+--       looked for
 local v = redis.call('HMGET', KEYS[1], 'state', 'end')
 if v[2] then return 'stands' end
 local record = cjson.decode(ARGV[3])
 if redis.call('HGET', KEYS[1], 'bo') then redis.call('ZREM', list_key('state:retrying', record['resource']), ARGV[1]) end
+local lost, attempts = redis.call('HGETALL', KEYS[1]), {}
+for k = 1, #lost, 2 do
+  local task = string.match(lost[k], '^a:(.+)$')
+  if task then attempts[task] = lost[k + 1] end
+end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
 for field, value in pairs(record) do
   redis.call('HSET', KEYS[1], field, value)
   -- jobs of it that Redis still has settle at once
   local task = string.match(field, '^p:(.+)$')
-  if task then wake(KEYS[7], KEYS[8], ARGV[1] .. '.' .. task) end
+  if task then
+    wake(KEYS[7], KEYS[8], ARGV[1] .. '.' .. task)
+    -- its task is settled now and says no word of it any more: without an end it would be looked for as long as the resource exists
+    local unknown = '?' .. ARGV[1] .. '.' .. task .. '/' .. (attempts[task] or '1')
+    local watched = redis.call('HGET', KEYS[9], unknown)
+    if watched and not string.match(watched, '|.*|.*|.*|') then
+      redis.call('HSET', KEYS[9], unknown, watched .. '|' .. (now + tonumber(ARGV[6])))
+    end
+  end
 end
 redis.call('HSET', KEYS[1], 'arch', now)
 list_state(v[1], record['state'])
