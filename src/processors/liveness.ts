@@ -97,12 +97,13 @@ export function startLiveness(deps: LivenessDeps): Liveness {
         else log.info({}, 'work is served again');
       }
       stalled = names;
-      const served = [...deps.served.values()].reduce((sum, n) => sum + n, 0);
-      await deps.signs.give(deps.worker, { at: await redisTime(redis), served, messages, stalled: names });
+      // before anything is written: a Redis that is read, and takes no writes, is a reason to end, too
       if (!dead && stalls.some(({ since }) => at - since >= LIMITS_TO_THE_END * deps.stallMs)) {
         dead = true;
         deps.onDead(names);
       }
+      const served = [...deps.served.values()].reduce((sum, n) => sum + n, 0);
+      await deps.signs.give(deps.worker, { at: await redisTime(redis), served, messages, stalled: names });
     },
   });
 

@@ -18,6 +18,9 @@ const FAILOVER_RETRIES = 300;
  */
 const SILENCE_MS = 20_000;
 
+/** A server says, by itself or from within a script, that it is a replica: it takes no writes, and whoever took over from it does. */
+const isReadOnly = (error: Error): boolean => /\bREADONLY\b/.test(error.message);
+
 const backoff = (times: number) => Math.min(50 * 2 ** Math.min(times, 6), MAX_RECONNECT_DELAY_MS);
 
 /**
@@ -28,7 +31,9 @@ const backoff = (times: number) => Math.min(50 * 2 ** Math.min(times, 6), MAX_RE
 export function connect(address: RedisAddress, onError: (error: Error) => void, options: ConnectionOptions = {}): Redis {
   const all = { maxRetriesPerRequest: null, socketTimeout: SILENCE_MS, ...options, replyMapping: 'legacy' as const };
   if ('cluster' in address) return connectCluster(address.cluster, onError, all);
-  const single = { retryStrategy: backoff, ...all };
+  // After a failover behind one address the server before may keep its connections, as a replica: the address leads to the other one. What was
+  // refused fails all the same, and whoever asked asks again: that the connection broke has to be counted first.
+  const single = { retryStrategy: backoff, reconnectOnError: isReadOnly, ...all };
   const redis = 'url' in address ? new Redis(address.url, single) : new Redis({ path: address.socket, ...single });
   redis.on('error', onError);
   gatherWrites(redis);
@@ -107,6 +112,14 @@ export function duplicate(redis: Redis, options: Pick<ConnectionOptions, 'comman
 /** Connections to every server that takes writes: the one, or all masters of a cluster. */
 export function nodesOf(redis: Redis): readonly Redis[] {
   return clusterOf(redis)?.nodes('master') ?? [redis];
+}
+
+/** Throws the first error of a MULTI's replies. ioredis does not look into them for a server that is read-only; from that one it reconnects, too. */
+export function throwFirst(redis: Redis, replies: readonly (readonly [error: Error | null, reply: unknown])[]): void {
+  const [error] = replies.flatMap(([refused]) => refused ?? []);
+  if (error === undefined) return;
+  if (isReadOnly(error)) redis.disconnect(true);
+  throw error;
 }
 
 /** Names this start of Redis; undefined in a cluster, which has no one name for it. */

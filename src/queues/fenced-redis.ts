@@ -4,7 +4,7 @@ import { AbstractConnector, type ChainableCommander, type Cluster, Redis } from 
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Failure } from '../schema/failures.ts';
-import { clusterOf } from './connection.ts';
+import { clusterOf, throwFirst } from './connection.ts';
 
 /** What a node of a cluster answers that is not, or not any more, the one for these keys. */
 const WRONG_NODE = /^(MOVED|ASK|READONLY|CLUSTERDOWN|TRYAGAIN|EXECABORT)\b/;
@@ -105,7 +105,7 @@ export class FencedRedis extends Redis {
         this.watchedOn = undefined;
       });
       if (replies === null) throw new FenceLost('a run changed while its tree was being made');
-      for (const [error] of replies) if (error !== null) throw error;
+      throwFirst(this, replies);
       for (const [, word] of replies.slice(replies.length - count)) {
         if (word !== 'planned') throw new Failure('internal', `A tree came out ${String(word)}, expected all of its jobs.`);
       }

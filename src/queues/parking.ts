@@ -2,7 +2,7 @@ import { DelayedError, type Job, Queue, type RedisQueueBackend } from 'bullmq';
 import type { ChainableCommander, Redis } from 'ioredis';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
-import { duplicate } from './connection.ts';
+import { duplicate, throwFirst } from './connection.ts';
 import { QUEUE_STREAMS, QUEUES, shardKeys, shardPrefix } from './keys.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
 import { JOB_OPTIONS } from './tree.ts';
@@ -100,7 +100,7 @@ export function createParking(deps: {
         replies = await exec(request, id);
       }
       if (replies.length !== 2) throw new Failure('redis_unavailable', 'The park was not answered.');
-      for (const [error] of replies) if (error !== null) throw error;
+      throwFirst(parks, replies);
       const moved = replies[0]?.[1];
       // -1: the job is gone, -2/-3/-6: its lock is not ours any more. Another activation owns it; we only leave.
       if (typeof moved !== 'number') throw new Failure('internal', `moveToDelayed answered ${String(moved)}, expected a number.`);

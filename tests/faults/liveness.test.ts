@@ -1,8 +1,14 @@
 // Health is progress: what is up but serves nothing of the due work is red, and gives itself up.
 import { describe, expect, it } from 'vitest';
+import { within } from '../../src/clients/deadline.ts';
+import { startLiveness } from '../../src/processors/liveness.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { QUEUES, shardKeys } from '../../src/queues/keys.ts';
+import { createWorkerSigns } from '../../src/queues/worker-signs.ts';
 import { createProgressWatch, type Sample } from '../../src/schema/progress.ts';
 import { startWorld } from '../support/process-world.ts';
 import { startRedisProxy } from '../support/redis-proxy.ts';
+import { startRedis } from '../support/redis-server.ts';
 import { openTestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
 
@@ -96,6 +102,47 @@ describe('a worker that is up and serves nothing', () => {
     } finally {
       await web.close();
       await world.stop();
+    }
+  });
+});
+
+describe('a worker whose Redis takes no writes', () => {
+  it('gives itself up all the same when work is due and nothing is served', async () => {
+    const server = await startRedis();
+    const redis = connect({ socket: server.socket }, () => {});
+    let clock = 0;
+    try {
+      await redis.rpush(shardKeys(0).job(QUEUES.task, 'wait'), 'a job that nobody serves');
+      const dead = new Promise<readonly string[]>((onDead) => {
+        const liveness = startLiveness({
+          redis,
+          signs: {
+            ...createWorkerSigns({ redis }),
+            // as Redis answers while it is a replica: it reads, and writes nothing
+            give: () => Promise.reject(new Error("READONLY You can't write against a read only replica.")),
+          },
+          worker: 'w',
+          shards: () => [0],
+          queue: { waiting: () => Promise.resolve(0) },
+          queueUrl: 'events',
+          served: new Map(),
+          lastPollAt: () => 0,
+          stallMs: 60,
+          onDead: (what) => {
+            void liveness.stop();
+            onDead(what);
+          },
+          monotonic: () => {
+            clock += 20;
+            return clock;
+          },
+          log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+        });
+      });
+      expect(await within({}, 10_000, () => dead)).toEqual(['task 0']);
+    } finally {
+      redis.disconnect();
+      await server.stop();
     }
   });
 });

@@ -733,6 +733,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /one list serves every worker and shard.*to deeply equal/,
   },
   {
+    name: 'a connection stays with a server that takes no writes any more',
+    file: 'queues/connection.ts',
+    from: 'reconnectOnError: isReadOnly, ',
+    to: '',
+    caughtBy: 'tests/ledger/failover.test.ts',
+    says: /goes on with the server that took over.*(the end of|to be parked)/,
+  },
+  {
+    name: 'a connection for MULTIs alone stays with a server that takes no writes any more',
+    file: 'queues/connection.ts',
+    from: 'if (isReadOnly(error)) redis.disconnect(true);',
+    to: '',
+    caughtBy: 'tests/ledger/failover.test.ts',
+    says: /goes on with the server that took over.*(the end of|to be parked)/,
+  },
+  {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',

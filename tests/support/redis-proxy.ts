@@ -19,13 +19,15 @@ export interface RedisProxy {
   loseNextReply(): Promise<void>;
   /** Connections that wait for jobs (BZPOPMIN) hear nothing more and tell nothing more, as when a router forgot them; the others work. */
   wedgeBlocking(): void;
+  /** New connections go to the Redis on this unix socket; those that are open stay where they are, as behind an address that moved. */
+  turnTo(target: string): void;
   /** Connections of clients so far. */
   connections(): number;
   close(): Promise<void>;
 }
 
 /** Stands between clients and a Redis on a unix socket. */
-export async function startRedisProxy(target: string): Promise<RedisProxy> {
+export async function startRedisProxy(first: string): Promise<RedisProxy> {
   const folder = await mkdtemp(join(tmpdir(), 'af-proxy-'));
   const socket = join(folder, 'proxy.sock');
   const open = new Set<Socket>();
@@ -36,6 +38,7 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
   let heldReplies: { of: Socket; writes: Buffer[] } | undefined;
   let replies = '';
   let wedged = false;
+  let target = first;
 
   const server = createServer((client) => {
     count += 1;
@@ -108,6 +111,9 @@ export async function startRedisProxy(target: string): Promise<RedisProxy> {
       }),
     wedgeBlocking: () => {
       wedged = true;
+    },
+    turnTo: (socket) => {
+      target = socket;
     },
     connections: () => count,
     close: async () => {
