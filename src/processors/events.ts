@@ -1,6 +1,6 @@
 // Every message of the event queue ends in exactly one recorded decision per event; a message is called done only when
 // that decision stands in Redis and the bell was rung.
-import type { MessageVerdict, ObjectHead, QueueMessage } from '../clients/ports.ts';
+import type { MessageVerdict, ObjectHead, ObjectStore, QueueMessage } from '../clients/ports.ts';
 import { MEMORY_MS } from '../queues/identity.ts';
 import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Resource } from '../queues/resources.ts';
@@ -123,7 +123,26 @@ async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: numbe
 /** For an object that is not there any more. It may have gone with its bucket: a resource that was removed keeps no account. */
 async function ignoreGone(deps: EventDeps, resource: Resource, version: VersionRef): Promise<void> {
   if (await deps.resources.gone(resource.id)) return;
+  // For up to 15 minutes after a bucket was versioned S3 may not find what is there (User Guide, "Enabling versioning on buckets"): a 404 is
+  // believed when the list says the same.
+  if (await isListed(deps.store, version))
+    throw new Failure('s3_unavailable', `S3 does not find version ${version.versionId} of ${JSON.stringify(version.key)}, and lists it.`);
   await deps.runs.decide(0, resource.id, 'ignored', undefined, version);
+}
+
+async function isListed(store: ObjectStore, { bucket, key, versionId }: VersionRef): Promise<boolean> {
+  try {
+    for (let next: string | undefined; ; ) {
+      const page = await store.versions(bucket, { prefix: key, ...(next === undefined ? {} : { next }) });
+      if (page.versions.some((version) => version.key === key && version.versionId === versionId)) return true;
+      next = page.next;
+      // the key itself comes before all others that begin with it
+      if (next === undefined || page.versions.some((version) => version.key !== key)) return false;
+    }
+  } catch (error) {
+    if (error instanceof Failure && error.code === 'not_found') return false;
+    throw error;
+  }
 }
 
 async function decideObject(

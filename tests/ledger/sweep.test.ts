@@ -68,6 +68,18 @@ it('a file whose event was lost runs all the same', async () => {
   expect(engine.cloud.postsOf(runId)).toHaveLength(1);
 });
 
+it.each(['its event', 'the sweep'])('a file that S3 does not find yet when %s comes runs all the same', async (what) => {
+  const { engine, swept } = await start();
+  const key = `in/${randomUUID()}`;
+  // a bucket that has been versioned just now: HEAD may answer 404 for a while, and the list has the version
+  engine.cloud.unseen.set(key, 2);
+  const put = what === 'the sweep' ? engine.cloud.putSilently.bind(engine.cloud) : engine.cloud.put.bind(engine.cloud);
+  const runId = engine.runIdOf(key, put(key, workflow('ok'), { ld_run: 'true' }));
+  expect((await engine.ended(runId)).state).toBe('succeeded');
+  await swept('everything accounted for', ({ unaccounted, in_scope }) => unaccounted === 0 && in_scope === 2);
+  expect((await engine.decisions())['ignored']).toBeUndefined();
+});
+
 it('an output whose event was lost ends the wait, wherever it was written', async () => {
   const { engine } = await start();
   const runId = engine.upload([{ cmd: 'silent', timeout: 60 }]);

@@ -749,6 +749,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /goes on with the server that took over.*(the end of|to be parked)/,
   },
   {
+    name: 'a version that S3 does not find for a moment counts as deleted',
+    file: 'processors/events.ts',
+    from: 'if (await isListed(deps.store, version))',
+    to: 'if (isListed === undefined)',
+    caughtBy: 'tests/ledger/sweep.test.ts',
+    says: /does not find yet when its event comes.*the end of/,
+  },
+  {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',

@@ -89,6 +89,8 @@ export class ScriptedCloud {
   refusedEnds = 0;
   /** Keys whose HEAD fails in a way that no waiting heals. */
   readonly broken = new Set<string>();
+  /** How often HEAD still answers that a key's object is not there, though the list has it. */
+  readonly unseen = new Map<string, number>();
   /** Apps whose dynos cannot be listed or stopped. */
   readonly brokenApps = new Set<string>();
   /** How often each message was handed out. */
@@ -180,6 +182,9 @@ export class ScriptedCloud {
       this.heads += 1;
       if (this.headsDown) throw new Failure('s3_unavailable', 'HEAD: HTTP 503 SlowDown.');
       if (this.broken.has(key)) throw new TypeError(`cannot read ${key}`);
+      const unseen = this.unseen.get(key) ?? 0;
+      this.unseen.set(key, unseen - 1);
+      if (unseen > 0) return undefined;
       return await Promise.resolve(this.objects.get(versionId === undefined ? `${bucket}/${key}` : `${bucket}/${key}#${versionId}`));
     },
     text: async (bucket, key, versionId) =>
