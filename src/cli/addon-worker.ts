@@ -1,6 +1,7 @@
 // The add-on's part of a worker process: what is done to whole resources.
 import { startAddonWorker } from '../processors/addon.ts';
 import { accountBeginner } from '../processors/begin-account.ts';
+import { observedRuns } from '../processors/observed.ts';
 import { createResourceArchive } from '../processors/resource-archive.ts';
 import { connect } from '../queues/connection.ts';
 import type { Layout } from '../queues/layout.ts';
@@ -14,6 +15,7 @@ import type { Config } from '../schema/config.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import type { Telemetry } from '../schema/telemetry.ts';
 import { createProbe } from './launch-leave.ts';
 import { type createClients, hookParts, queueArnOf } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
@@ -28,6 +30,7 @@ export async function openAddonWorker(deps: {
   layout: Pick<Layout, 'served'>;
   clients: ReturnType<typeof createClients>;
   failpoint: Failpoint;
+  telemetry: Telemetry;
   log: Log;
 }) {
   const { config, layout, clients, failpoint, log } = deps;
@@ -46,7 +49,7 @@ export async function openAddonWorker(deps: {
       queueArn: async () => await queueArnOf(config, clients.queue),
       beginAccount: accountBeginner({ ...clients, ...config, log }),
       identity: clients.issuer.identity,
-      runs: createRuns({ redis }),
+      runs: observedRuns(createRuns({ redis }), deps.telemetry),
       purge: createPurge({ redis, shards: layout.served }),
       tokens: createTokens({ redis, now: Date.now }),
       sessions: createSessions({ redis }),

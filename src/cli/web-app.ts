@@ -47,6 +47,7 @@ import type { Config } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
+import { NO_TELEMETRY } from '../schema/telemetry.ts';
 import type { WorkflowPlan } from '../schema/workflow.ts';
 import { createConsent } from './launch-leave.ts';
 import { openWebOps } from './web-ops.ts';
@@ -121,7 +122,8 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     runsPerMinute: 1_000_000_000,
     now: Date.now,
     failpoint: () => {},
-    telemetry: ops.telemetry,
+    // what a backfill decides has no event, and lies about for days
+    telemetry: NO_TELEMETRY,
     log,
   };
   // what has left Redis is in the archive
@@ -197,7 +199,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         ),
     },
     runIdsOf: layout.candidates,
-    cancel: runs.cancel,
+    cancel: async (runId, by) => (await runs.cancel(runId, by)).replace(/^ended:/, ''),
     id: randomUUID,
     retry: async (order) => {
       const lost = () => epochOfRepeat(redis, Date.now());

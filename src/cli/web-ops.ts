@@ -7,7 +7,7 @@ import { createFleet } from '../queues/fleet.ts';
 import { createWorkerSigns } from '../queues/worker-signs.ts';
 import type { Config } from '../schema/config.ts';
 import type { Log } from '../schema/log.ts';
-import type { Telemetry } from '../schema/telemetry.ts';
+import { NO_TELEMETRY, relayed, type Telemetry, toAll } from '../schema/telemetry.ts';
 import type { Metrics } from './metrics.ts';
 import { metricsAccess, openMetrics, openTraces } from './observability.ts';
 
@@ -35,8 +35,9 @@ export async function openWebOps(deps: {
     monotonic: () => performance.now(),
   });
   const looking = startLoop({ name: 'health', every, log, turn: fleet.look });
-  // nothing is counted here that would have to be there before somebody asks
+  // counted from when somebody asks first: what a counter had before its first sample is in no rate
   let metrics: Promise<Metrics> | undefined;
+  let counting: Telemetry = NO_TELEMETRY;
   const render = async () => {
     metrics ??= openMetrics({
       redis: probe,
@@ -46,7 +47,9 @@ export async function openWebOps(deps: {
       fleet: fleet.report,
       log,
     });
-    return await (await metrics).render();
+    const opened = await metrics;
+    counting = opened.telemetry;
+    return await opened.render();
   };
   const tracing = await openTraces({ redis, tracing: config.tracing, log });
   return {
@@ -55,7 +58,7 @@ export async function openWebOps(deps: {
       ready: async () => await answers(redis),
       metrics: metricsAccess(config, render),
     },
-    telemetry: tracing.telemetry,
+    telemetry: toAll([relayed(() => counting), tracing.telemetry]),
     close: async () => {
       await looking.stop();
       await tracing.close();

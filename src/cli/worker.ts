@@ -48,7 +48,8 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const traces = await openTraces({ redis: probe, tracing: config.tracing, log });
   const queueUrl = config.queueUrl ?? (await findQueue(() => clients.queue.create(config.queueName), log)).url;
   const failpoint = readFailpoint(env['AUTOFILES_FAILPOINT'], config.mode === 'production');
-  const addon = await openAddonWorker({ config, layout, clients, failpoint, log });
+  const telemetry = toAll([...(metrics === undefined ? [] : [metrics.telemetry]), traces.telemetry]);
+  const addon = await openAddonWorker({ config, layout, clients, failpoint, telemetry, log });
   const started = await startEngine({
     ...clients,
     ...config,
@@ -62,7 +63,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
       log.fatal({ stalled: what }, 'nothing of the due work is served: ending, so that a fresh process can');
       void Promise.race([engine?.stop(GIVE_UP_MS), sleep(GIVE_UP_MS)]).finally(() => process.exit(1));
     },
-    telemetry: toAll([...(metrics === undefined ? [] : [metrics.telemetry]), traces.telemetry]),
+    telemetry,
     log,
   });
   engine = started;

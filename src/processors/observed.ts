@@ -49,6 +49,11 @@ export function observedRuns(runs: Runs, telemetry: Telemetry): Runs {
       if (state === 'cancelled') telemetry.runEnded(runId, state);
       return state;
     },
+    expire: async (runId, seconds) => {
+      const state = await runs.expire(runId, seconds);
+      if (state === 'failed') telemetry.runEnded(runId, state);
+      return state;
+    },
     finish: async (runId) => {
       const state = await runs.finish(runId);
       if (state === 'succeeded' || state === 'failed' || state === 'cancelled') telemetry.runEnded(runId, state);

@@ -124,7 +124,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
     }): Promise<string> =>
       await record(run.runId, 'rejected', run.resource, run.trigger, run.cap, '', ['error', `${run.code}|${run.detail}`]),
 
-    /** Cancels a run. Answers `cancelled` or `cancelling`, the final state it has already, or `gone`. */
+    /** Cancels a run. Answers `cancelled` or `cancelling`, `ended:<state>` when it has ended already, or `gone`. */
     cancel: async (runId: string, by: string): Promise<string> => {
       const k = keysOfRun(runId);
       return String(
@@ -132,7 +132,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       );
     },
 
-    /** Ends a run that took longer than it may: its dynos are stopped, and it has failed. Answers like `cancel`. */
+    /** Ends a run that took longer than it may: its dynos are stopped, and it has failed. Answers `failed` when that ends it, else like `cancel`. */
     expire: async (runId: string, seconds: number): Promise<string> => {
       const k = keysOfRun(runId);
       const why = `|run_timed_out|not ended within ${seconds} s`;

@@ -39,6 +39,18 @@ export const NO_TELEMETRY: Telemetry = {
   runEnded: () => {},
 };
 
+/** Tells whoever listens at the time of a call. */
+export function relayed(to: () => Telemetry): Telemetry {
+  return {
+    eventDecided: (lag) => to().eventDecided(lag),
+    decision: (kind) => to().decision(kind),
+    launch: (fate, duration) => to().launch(fate, duration),
+    activation: (queue, duration) => to().activation(queue, duration),
+    taskDecision: (action) => to().taskDecision(action),
+    runEnded: (runId, state) => to().runEnded(runId, state),
+  };
+}
+
 /** Tells all of them. */
 export function toAll(all: readonly Telemetry[]): Telemetry {
   const [first, ...others] = all;

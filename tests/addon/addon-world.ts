@@ -15,6 +15,7 @@ import { createResources } from '../../src/queues/resources.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import type { Failpoint } from '../../src/schema/failpoint.ts';
 import type { Log } from '../../src/schema/log.ts';
+import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
 import { root, runStore } from '../store/running-store.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { until } from '../support/until.ts';
@@ -116,7 +117,7 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     call,
     /** A worker in this process, configured as the world or otherwise; `failpoint` may throw, which ends what it does there. */
     work: async (failpoint: Failpoint = () => {}, settings = config, layout = unchanged(settings.shards)) => {
-      const addon = await openAddonWorker({ config: settings, layout, clients, failpoint, log });
+      const addon = await openAddonWorker({ config: settings, layout, clients, failpoint, telemetry: NO_TELEMETRY, log });
       const stop = await addon.start(() => Promise.resolve(0));
       running.push(stop);
       return stop;

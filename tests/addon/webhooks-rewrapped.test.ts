@@ -10,6 +10,7 @@ import { createSealer } from '../../src/queues/secrets.ts';
 import { rewrapWebhooks } from '../../src/queues/webhook-keys.ts';
 import { createWebhooks } from '../../src/queues/webhooks.ts';
 import { type Config, readConfig } from '../../src/schema/config.ts';
+import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
 import { until } from '../support/until.ts';
 import { type AddonWorld, type LogLine, startAddonWorld } from './addon-world.ts';
 
@@ -42,7 +43,14 @@ async function look(config: Config): Promise<LogLine[]> {
   };
   const log = { debug: () => {}, info: note('info'), warn: note('warn'), error: note('error') };
   const clients = createClients(config);
-  const addon = await openAddonWorker({ config, layout: unchanged(config.shards), clients, failpoint: () => {}, log });
+  const addon = await openAddonWorker({
+    config,
+    layout: unchanged(config.shards),
+    clients,
+    failpoint: () => {},
+    telemetry: NO_TELEMETRY,
+    log,
+  });
   const stop = await addon.start(() => Promise.resolve(0));
   ends.push(async () => {
     await stop();

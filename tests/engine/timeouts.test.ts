@@ -345,7 +345,7 @@ describe.concurrent('a cancel', () => {
   it('after the end answers with the end and changes nothing', async () => {
     const runId = engine.upload([t('ok')]);
     const run = await engine.ended(runId);
-    expect(await engine.runs.cancel(runId, 'late')).toBe('succeeded');
+    expect(await engine.runs.cancel(runId, 'late')).toBe('ended:succeeded');
     expect(await engine.show(runId)).toEqual(run);
     expect(await engine.runs.cancel(`r0-${'0'.repeat(20)}`, 'nobody')).toBe('gone');
   });

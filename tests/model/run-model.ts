@@ -189,7 +189,7 @@ export function cancel(run: ModelRun): string {
     run.cancelled = true;
     return 'cancelled';
   }
-  if (run.state !== 'running') return run.state;
+  if (run.state !== 'running') return `ended:${run.state}`;
   run.cancelled = true;
   return 'cancelling';
 }

@@ -5,7 +5,13 @@ import type { AddressInfo } from 'node:net';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { describe, expect, it } from 'vitest';
+import { observedRuns } from '../../src/processors/observed.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { createRuns } from '../../src/queues/runs.ts';
+import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
 import { startWorld } from '../support/process-world.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { seedId, seedRuns } from '../support/seed-runs.ts';
 import { openTestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
 
@@ -180,6 +186,38 @@ describe('metrics', () => {
     } finally {
       await web.close();
       await world.stop();
+    }
+  });
+
+  it('count a run that ends before it began, wherever it is stopped, and once', async () => {
+    const server = await startRedis();
+    const redis = connect({ socket: server.socket }, () => {});
+    const web = await openTestWeb(server);
+    const ended: string[] = [];
+    const runs = observedRuns(createRuns({ redis }), { ...NO_TELEMETRY, runEnded: (runId, state) => ended.push(`${runId} ${state}`) });
+    const scrape = async () => await (await web.call('GET', '/metrics', { token: undefined })).text();
+    try {
+      expect(await scrape()).not.toContain('autofiles_runs_ended_total{');
+      const [late, unwanted] = [seedId('late'), seedId('unwanted')];
+      await seedRuns(
+        redis,
+        [late, unwanted].map((runId) => ({ runId, resource: web.resource })),
+      );
+      for (const _time of ['once', 'again']) {
+        await runs.expire(late, 5);
+        expect(await (await web.call('POST', `/v1/runs/${unwanted}/cancel`)).json()).toMatchObject({ state: 'cancelled' });
+      }
+      expect(ended).toEqual([`${late} failed`]);
+      const text = await until('the time that the run took', async () => {
+        const found = await scrape();
+        return found.includes('autofiles_run_seconds_count{state="cancelled"}') && found;
+      });
+      expect(text).toContain('autofiles_run_seconds_count{state="cancelled"} 1\n');
+      expect(text).toContain('autofiles_runs_ended_total{state="cancelled"} 1\n');
+    } finally {
+      await web.close();
+      redis.disconnect();
+      await server.stop();
     }
   });
 

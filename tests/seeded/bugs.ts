@@ -756,6 +756,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/sweep.test.ts',
     says: /does not find yet when its event comes.*the end of/,
   },
+  lua(
+    'cancel',
+    'who stops a run that has ended is told that it ends now',
+    "return 'ended:' .. v[1]",
+    'return v[1]',
+    /count a run that ends before it began.*to deeply equal/,
+    'tests/ops/telemetry.test.ts',
+  ),
+  {
+    name: 'what web ends is counted nowhere',
+    file: 'cli/web-ops.ts',
+    from: 'counting = opened.telemetry;',
+    to: '',
+    caughtBy: 'tests/ops/telemetry.test.ts',
+    says: /count a run that ends before it began.*the time that the run took/,
+  },
   {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',

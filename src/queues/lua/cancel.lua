@@ -13,7 +13,7 @@ if v[1] == 'accepted' then
   list_state('accepted', state)
   return state
 end
-if v[1] ~= 'running' then return v[1] end
+if v[1] ~= 'running' then return 'ended:' .. v[1] end
 if not v[2] then
   redis.call('HSET', KEYS[1], 'cancel', now)
   if ARGV[4] ~= '' then redis.call('HSETNX', KEYS[1], 'failing', ARGV[4]) end
