@@ -1,11 +1,11 @@
 import { serve } from '@hono/node-server';
-import { checkSafety, connect } from '../queues/connection.ts';
+import { checkSafety } from '../queues/connection.ts';
 import { readConfig } from '../schema/config.ts';
 import { drain } from './drain.ts';
 import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { SERVER_LIMITS } from './server-limits.ts';
 import { openWebApp } from './web-app.ts';
-import { createLog } from './wiring.ts';
+import { connectFirst, createLog } from './wiring.ts';
 
 /** Milliseconds that requests under way have when the process is to end: Heroku kills it after 30 s, and what they used is to be closed behind them. */
 const DRAIN_MS = 20_000;
@@ -15,7 +15,7 @@ export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
   endWithSupervisor(env);
   const config = readConfig(env);
   const log = createLog(config, 'web');
-  const probe = connect(config.redis, () => {});
+  const probe = connectFirst(config.redis, log);
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
   probe.disconnect();
   const { app, endStreams, close } = await openWebApp(config, log);

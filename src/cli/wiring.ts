@@ -1,5 +1,6 @@
 // Turns the configuration into the services of a process; the one place where engine and clients meet.
 import { randomBytes, randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
 import { pino } from 'pino';
 import type { AwsAccess } from '../clients/aws-call.ts';
 import { createDynoPlatform } from '../clients/heroku.ts';
@@ -8,10 +9,12 @@ import { createBucketAdmin } from '../clients/s3-bucket-admin.ts';
 import { createFileAccess } from '../clients/s3-files.ts';
 import { createEventQueue } from '../clients/sqs.ts';
 import { createCredentialIssuer } from '../clients/sts.ts';
+import { connect } from '../queues/connection.ts';
 import { createSealer } from '../queues/secrets.ts';
 import type { Config } from '../schema/config.ts';
-import { Failure } from '../schema/failures.ts';
+import { Failure, messageOf } from '../schema/failures.ts';
 import { parseTaskId } from '../schema/ids.ts';
+import type { Log } from '../schema/log.ts';
 import { createRedactor } from '../schema/redaction.ts';
 
 /** A task's id names its run: a search for the run finds every line about it. */
@@ -42,6 +45,20 @@ export function createLog(config: Pick<Config, 'logLevel'> & Partial<Config>, na
         method.apply(this, [fields, typeof message === 'string' ? redactor.text(message) : message, ...rest]);
       },
     },
+  });
+}
+
+/**
+ * The connection with which a process begins. It waits for Redis however long that takes, and says why: once in each words, since it tries every
+ * two seconds.
+ */
+export function connectFirst(redis: Config['redis'], log: Log): Redis {
+  const said = new Set<string>();
+  return connect(redis, (cause) => {
+    const error = messageOf(cause);
+    if (said.has(error)) return;
+    said.add(error);
+    log.warn({ error }, 'redis connection');
   });
 }
 

@@ -5,7 +5,7 @@ import type { OpsDeps } from '../http/ops.ts';
 import { createArchiveMarks } from '../processors/archive-marks.ts';
 import { type Engine, startEngine } from '../processors/engine.ts';
 import { startLoop } from '../processors/loop.ts';
-import { answers, checkSafety, connect } from '../queues/connection.ts';
+import { answers, checkSafety } from '../queues/connection.ts';
 import { hasLayout, LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
 import type { LayoutEntries } from '../schema/archive-marks.ts';
 import { type Config, readConfig } from '../schema/config.ts';
@@ -18,7 +18,7 @@ import { endWithSupervisor, stopOnSignal, tellReady } from './graceful.ts';
 import { keepHeapSmall } from './heap.ts';
 import { metricsAccess, openMetrics, openTraces } from './observability.ts';
 import { openWebhookWorker } from './webhook-worker.ts';
-import { createClients, createLog } from './wiring.ts';
+import { connectFirst, createClients, createLog } from './wiring.ts';
 
 /** Milliseconds that a stalled worker takes to leave what still works in order. */
 const GIVE_UP_MS = 5_000;
@@ -30,7 +30,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const settings = readConfig(env);
   const log = createLog(settings, 'worker');
   const clients = createClients(settings);
-  const probe = connect(settings.redis, () => {});
+  const probe = connectFirst(settings.redis, log);
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
   // the workers say how many shards there are; what older ones hold is served on
   const remembered = await rememberedLayout(probe, settings, clients.store, log);

@@ -76,6 +76,8 @@ function connectCluster(urls: readonly string[], onError: (error: Error) => void
         ...(first?.protocol === 'rediss:' ? { tls: {} } : {}),
         replyMapping: 'legacy',
       },
+      // ioredis would put a node's IP in the place of its name, which its certificate holds
+      ...(first?.protocol === 'rediss:' ? { dnsLookup: asNamed } : {}),
       clusterRetryStrategy: backoff,
       // while a node fails over its commands wait for the replica that takes over
       maxRedirections: FAILOVER_RETRIES,
@@ -89,6 +91,8 @@ function connectCluster(urls: readonly string[], onError: (error: Error) => void
   cluster.on('node error', onError);
   return cluster as unknown as Redis;
 }
+
+const asNamed = (name: string, found: (error: null, address: string) => void) => found(null, name);
 
 /** The cluster behind a connection; undefined when it is one server. */
 export function clusterOf(redis: Redis): Cluster | undefined {

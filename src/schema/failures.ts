@@ -103,8 +103,13 @@ export class Failure extends Error {
 export function messageOf(error: unknown): string {
   const parts: string[] = [];
   for (let at: unknown = error, depth = 0; at !== undefined && depth < 5; depth += 1) {
-    parts.push(at instanceof Error ? at.message : String(at));
+    parts.push(at instanceof Error ? wordsOf(at) : String(at));
     at = at instanceof Error ? at.cause : undefined;
   }
   return parts.filter((part, i) => part !== '' && parts.indexOf(part) === i).join(': ');
+}
+
+/** Node tries all addresses of a name, and its error about all of them has no words of its own. */
+function wordsOf(error: Error): string {
+  return error instanceof AggregateError && error.message === '' ? error.errors.map(messageOf).join(', ') : error.message;
 }

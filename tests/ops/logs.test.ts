@@ -1,9 +1,18 @@
 // Logs name what they are about, and hold no secret.
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { freePort } from '../../src/local/dynos/free-port.ts';
 import { createRedactor } from '../../src/schema/redaction.ts';
+import { leash } from '../support/leash.ts';
 import { startWorld } from '../support/process-world.ts';
+import { until } from '../support/until.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 describe('a worker that runs a workflow', () => {
   it('logs run, task, attempt and dyno, and none of the secrets that it handles', async () => {
@@ -59,6 +68,44 @@ describe('a worker that runs a workflow', () => {
       }
     } finally {
       await world.stop();
+    }
+  });
+});
+
+describe('a process that waits for Redis', () => {
+  it.each(['worker', 'web'])('says so, once (%s)', async (role) => {
+    const port = await freePort();
+    const env = {
+      PATH: process.env['PATH'],
+      AUTOFILES_MODE: 'test',
+      REDIS_URL: `redis://127.0.0.1:${port}`,
+      AUTOFILES_MASTER_KEY: Buffer.alloc(32, 7).toString('base64'),
+      AUTOFILES_API_TOKEN: 'token',
+      AUTOFILES_HTTP_PORT: '0',
+    };
+    const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', MAIN, role], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    leash(child);
+    let said = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (data) => {
+        said += data;
+      });
+    const gone = once(child, 'exit');
+    try {
+      await until('a line about it', () => said.includes('redis connection'), 10_000).catch(() => {});
+      expect(said).toContain(`connect ECONNREFUSED 127.0.0.1:${port}`);
+      const server = createServer();
+      // it tried again by then
+      server.listen(port, '127.0.0.1');
+      await once(server, 'connection');
+      server.close();
+      expect(said.split('ECONNREFUSED')).toHaveLength(2);
+    } finally {
+      child.kill('SIGKILL');
+      await gone;
     }
   });
 });

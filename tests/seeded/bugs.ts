@@ -773,6 +773,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /count a run that ends before it began.*the time that the run took/,
   },
   {
+    name: 'a node of a cluster with TLS is reached by its IP',
+    file: 'queues/connection.ts',
+    from: '{ dnsLookup: asNamed }',
+    to: '{ ...(asNamed === undefined ? { dnsLookup: asNamed } : {}) }',
+    caughtBy: 'tests/cluster/tls.test.ts',
+    says: /is reached by the names of its nodes.*timed out/,
+  },
+  {
+    name: 'a process waits for Redis in silence',
+    file: 'cli/wiring.ts',
+    from: "log.warn({ error }, 'redis connection');",
+    to: '',
+    caughtBy: 'tests/ops/logs.test.ts',
+    says: /says so, once .*to contain 'connect ECONNREFUSED/,
+  },
+  {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',
