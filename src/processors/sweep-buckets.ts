@@ -136,7 +136,7 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   const range = { since: mark.since, from };
   let found = await compareBucket(deps, resource, range, course);
   if (found.next !== undefined) return tooLong(deps, resource);
-  const late = began - ((await deps.drained()) ? deps.lateMs : Math.max(deps.lateMs, BACKLOG_LATE_MS));
+  const late = began - ((await isDrained(deps, resource)) ? deps.lateMs : Math.max(deps.lateMs, BACKLOG_LATE_MS));
   // what Redis may have lost has no event any more: waiting for the queue would be waiting for its outputs, which wait for it
   const lost = ({ modifiedAt }: ObjectVersion) => deps.lostFrom(modifiedAt) === epoch;
   const isOverdue = (version: ObjectVersion) => version.modifiedAt <= late || lost(version);
@@ -170,6 +170,19 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   if (found.missing.some(isOverdue) || began - mark.begun < NEW_MS) return soon;
   // in a bucket that is in use something is always on its way
   return Math.max(found.missing.length > 0 ? soon : deps.everyMs, (found.pages - 1) * PER_PAGE_MS);
+}
+
+/**
+ * A queue that does not answer is not drained (overdue.ts): its events are waited for longer, and the sweep goes on. What a loss of Redis has left open
+ * waits for no event at all, and is least of all to wait for SQS.
+ */
+async function isDrained(deps: BucketSweepDeps, resource: Resource): Promise<boolean> {
+  try {
+    return await deps.drained();
+  } catch (error) {
+    deps.log.warn({ resource: resource.id, error: messageOf(error) }, 'queue not asked');
+    return false;
+  }
 }
 
 /** A list that was broken off proves nothing: the bucket is swept when fewer large ones are. */

@@ -1,9 +1,9 @@
 // The sweep compares buckets with decisions and makes good what is missing.
 import { randomUUID } from 'node:crypto';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { accountBeginner, beginAccount } from '../../src/processors/begin-account.ts';
-import { SWEEPS_KEY } from '../../src/queues/keys.ts';
+import { ledgerKey, SWEEPS_KEY } from '../../src/queues/keys.ts';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { Failure } from '../../src/schema/failures.ts';
@@ -54,7 +54,7 @@ async function start(overrides: Parameters<typeof startTestEngine>[2] = {}) {
     return text === undefined ? undefined : readWatermark(text, { id: engine.resource, bucket: engine.bucket });
   };
   await until('the account to begin', () => watermark() !== undefined);
-  return { engine, ledger, swept, watermark, release };
+  return { redis, engine, ledger, swept, watermark, release };
 }
 const workflow = (cmd: string) => JSON.stringify({ run: [{ cmd, timeout: 60 }] });
 
@@ -97,6 +97,32 @@ it('a file without a workflow whose event was lost is accounted for as ignored, 
   await swept('two more sweeps', (view) => Date.parse(view.swept_at ?? '') > Date.parse(swept_at ?? '') + 250);
   expect(engine.cloud.heads).toBe(before);
   expect(await engine.decisions()).toEqual({ ignored: 1 });
+});
+
+describe('while SQS does not answer', () => {
+  async function startWithout() {
+    const started = await start();
+    started.engine.cloud.queue.drained = async () => await Promise.reject(new Failure('sqs_unavailable', 'GetQueueAttributes: HTTP 503.'));
+    return started;
+  }
+
+  it('a file is decided that has waited for its event for a quarter of an hour', async () => {
+    const { engine } = await startWithout();
+    const { cloud } = engine;
+    const key = `in/${randomUUID()}`;
+    const versionId = cloud.putSilently(key, workflow('ok'), { ld_run: 'true' });
+    const at = cloud.saved.findIndex((version) => version.versionId === versionId);
+    const [version] = cloud.saved.slice(at);
+    if (version === undefined) throw new Error('it was saved');
+    cloud.saved[at] = { ...version, modifiedAt: Date.now() - 16 * 60_000 };
+    expect((await engine.ended(engine.runIdOf(key, versionId))).state).toBe('succeeded');
+  });
+
+  it('what Redis lost comes back', async () => {
+    const { redis, engine } = await startWithout();
+    await redis.wipe();
+    await until('the recovery', async () => (await engine.redis.hget(ledgerKey(engine.resource), 'recovered')) === '2', 30_000);
+  }, 60_000);
 });
 
 it('what we write ourselves is no part of it', async () => {

@@ -333,6 +333,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /waits for a run that has not ended.*to be less than/,
   },
   {
+    name: 'a queue that does not answer ends a sweep',
+    file: 'processors/sweep-buckets.ts',
+    from: '(await isDrained(deps, resource))',
+    to: '(await deps.drained())',
+    caughtBy: 'tests/ledger/sweep.test.ts',
+    says: /while SQS does not answer.*waited/,
+  },
+  {
     name: 'what is decided while a large bucket is listed counts as undecided',
     file: 'processors/compare-bucket.ts',
     from: 'missing = left;',
