@@ -104,7 +104,9 @@ async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
     return;
   }
   if (run !== undefined && deps.bucket !== undefined) {
-    await deps.store.put(deps.bucket, archiveKey(runId), writeArchivedRun(run), { contentType: 'application/json' });
+    const { text, omitted } = writeArchivedRun(run);
+    if (omitted > 0) deps.log.warn({ runId, resource, omitted }, 'archived without the middle of a history that is too long');
+    await deps.store.put(deps.bucket, archiveKey(runId), text, { contentType: 'application/json' });
     deps.failpoint('archive.kept');
     await exportRun(deps, run).catch((error: unknown) => {
       // one tenant's bucket keeps nobody else's runs from the archive

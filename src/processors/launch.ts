@@ -17,6 +17,9 @@ const HEAL_SPREAD_MS = 4_000;
 const THROTTLED_MS = 5_000;
 const TOO_MANY_REQUESTS = 429;
 
+/** Why a launch waits for the customer's own account. */
+export const NO_CALLS = 'The Heroku account whose token starts its dynos has no calls left.';
+
 /** Reads what a launch that may be decided now will need, so that it is there by then. */
 export function prepare(deps: TaskDeps, activation: Activation): void {
   activation.launchable = deps.resources.launchable(activation.resource);
@@ -53,8 +56,7 @@ export async function launch(
   if (order.endsEarly)
     return await refuse('heal', healAfter(deps), 'Its credentials would end before its deadline: they are not rotated yet.');
   const held = deps.ownLimits.left(resource);
-  if (held > 0)
-    return await refuse('held', Math.ceil(held) + healAfter(deps), 'The Heroku account whose token starts its dynos has no calls left.');
+  if (held > 0) return await refuse('held', Math.ceil(held) + healAfter(deps), NO_CALLS);
   if (commands === 'procfile') {
     const fault = await deps.checkCommand(order.app, task.cmd);
     if (fault?.wait === true) return await refuse('heal', healAfter(deps), fault.message);

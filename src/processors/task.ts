@@ -8,7 +8,7 @@ import { readTaskJob } from '../queues/tree.ts';
 import { Failure } from '../schema/failures.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 import { findDyno } from './adopt.ts';
-import { healAfter, LAUNCH_DEADLINE_MS, launch, NOT_AFTER_MS, prepare } from './launch.ts';
+import { healAfter, LAUNCH_DEADLINE_MS, launch, NO_CALLS, NOT_AFTER_MS, prepare } from './launch.ts';
 import { LONGEST_LIFE_S, timeToLiveOf } from './launch-order.ts';
 import { ask, giveBack, release, UNSURE_MS } from './launch-turn.ts';
 import { lookOnceMore } from './overdue.ts';
@@ -95,7 +95,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
       first,
       adoptAfter,
       grace: deps.graceMs,
-      ...(held > 0 ? { budget: 'held', held: Math.ceil(held) + healAfter(deps) } : { budget: activation.budget }),
+      ...(held > 0 ? { budget: 'held', held: Math.ceil(held) + healAfter(deps), why: NO_CALLS } : { budget: activation.budget }),
       ...(verdict === undefined ? {} : { verdict }),
     });
     activation.ahead = deps.now() - decision.now;
@@ -109,8 +109,13 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
         return 'gone';
       case 'ask':
         // what the record says it was held back for goes on: neither the budget nor its history hears of it again
-        held = decision.detail === 'backoff' ? deps.ownLimits.left(resource) : 0;
-        if (held > 0) break;
+        held = decision.detail === 'backoff' || decision.detail === 'throttle' ? deps.ownLimits.left(resource) : 0;
+        if (held > 0) {
+          // its place, or the grant that it was rung for, is of use to somebody else
+          await release(deps, activation, true, 'place');
+          await release(deps, activation, true, [0, decision.now]);
+          break;
+        }
         if (!(await ask(deps, activation, decision.now))) return await park(deps, activation, { ...decision, ms: UNSURE_MS }, false);
         break;
       case 'settled':

@@ -34,6 +34,8 @@ export interface EnterOptions {
   readonly budget: '' | 'granted' | 'queued' | 'held';
   /** With `held`: milliseconds for which it is to be left alone. */
   readonly held?: number;
+  /** With `held`: what the owner reads of it. */
+  readonly why?: string;
   /** What the caller found when it looked once more at what was due. */
   readonly verdict?: { readonly code: 'timed_out' | 'exited_without_output' | 'dyno_crashed'; readonly detail: string } | 'extend';
 }
@@ -70,7 +72,7 @@ export function createTaskTransitions(deps: { redis: Redis }) {
           o.adoptAfter,
           o.grace,
           code,
-          detail,
+          o.budget === 'held' ? (o.why ?? '') : detail,
           resource,
           o.first ? MAX_BARREN_ACTIVATIONS : 0,
           o.budget,

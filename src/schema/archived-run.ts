@@ -87,9 +87,24 @@ function isOutput(value: string): boolean {
   }
 }
 
-/** The text that parseArchivedRun reads back. */
-export function writeArchivedRun(run: Omit<ArchivedRun, 'format'>): string {
-  return JSON.stringify({ format: 1, ...run } satisfies ArchivedRun);
+/**
+ * The text that parseArchivedRun reads back, without the middle of a history that is too long for that: the record is the proof that the run is over, and
+ * a copy that cannot be read proves nothing. An entry tells how many are `omitted`. Throws Failure internal for a record that is too large by itself.
+ */
+export function writeArchivedRun(run: Omit<ArchivedRun, 'format'>): { readonly text: string; readonly omitted: number } {
+  const { history } = run;
+  const write = (entries: ArchivedRun['history']) => JSON.stringify({ format: 1, ...run, history: entries } satisfies ArchivedRun);
+  const fits = (text: string) => Buffer.byteLength(text) <= MAX_ARCHIVED_BYTES;
+  const whole = write(history);
+  if (fits(whole)) return { text: whole, omitted: 0 };
+  for (let kept = history.length >> 1; kept >= 2; kept >>= 1) {
+    const end = history.length - (kept >> 1);
+    const omitted = end - (kept >> 1);
+    const at = history[end]?.[0] ?? 0;
+    const text = write([...history.slice(0, kept >> 1), [at, 'omitted', '', 0, `${omitted} entries`], ...history.slice(end)]);
+    if (fits(text)) return { text, omitted };
+  }
+  throw new Failure('internal', `The record of run ${run.id} is larger than what is read of an archived run.`);
 }
 
 /** Reads one history entry of Redis. Throws Failure internal for what none of our scripts wrote. */

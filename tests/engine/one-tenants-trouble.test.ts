@@ -51,6 +51,14 @@ async function start(
         return unknown;
       },
       throttled: () => ({ outcome: 'refused', heal: true, status: 429, id: 'rate_limit', message: 'no calls left' }),
+      again_and_again: () => ({
+        outcome: 'refused',
+        heal: true,
+        status: 429,
+        id: 'rate_limit',
+        message: 'no calls left',
+        retryAfter: 0.1,
+      }),
       for_long: () => {
         refusals += 1;
         const retryAfter = refusals === 1 ? 1 : 60;
@@ -293,6 +301,18 @@ describe('tasks that wait for a customer’s own account', () => {
     });
     expect(postsOf(a)).toHaveLength(2);
   });
+});
+
+describe('tasks of an account that has no calls for long', () => {
+  it('tell so once, however often they wait for their turn in vain', async () => {
+    const { engine, a, uploadTo, postsOf } = await start(() => ({}), { launchesPerHour: 36_000, random: () => 0 });
+    await engine.resources.change(a.id, { set: { permission: 'customer' } });
+    const run = uploadTo(a, group(50, 'again_and_again'));
+    // a few each time that a pause is over
+    await until('calls after several pauses', () => postsOf(a).length >= 60, 40_000);
+    // each once: accepted and so on for the run, waiting, asked for and refused for a task; asked for and refused for a call
+    expect(await engine.redis.llen(keys.history(run))).toBeLessThan(10 + 50 * 4 + 2 * postsOf(a).length);
+  }, 60_000);
 });
 
 describe('stops', () => {

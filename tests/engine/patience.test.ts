@@ -57,7 +57,9 @@ async function running(retries = 0) {
   };
   const phase = () => redis.hget(record, 'p:0.0');
   const deliver = () => runs.deliver(ref.id, resource, { key: 'out/x', version_id: 'o', etag: 'e', size: 1 });
-  return { runs, ref, deliver, enter, refused, ago, phase, record };
+  const entries = async () =>
+    (await redis.lrange(shardKeys(0).history(runId), 0, -1)).map((entry) => (JSON.parse(entry) as [number, string])[1]);
+  return { runs, ref, deliver, enter, refused, ago, phase, record, entries };
 }
 
 it('fails a task that was refused for ten minutes', async () => {
@@ -119,6 +121,40 @@ it('does not count it either when a pause of the account begins after a refusal'
   expect((await enter('granted')).action).toBe('launch');
   await refused('heal');
   expect(await phase()).toBe('backoff');
+});
+
+it('lists so many refusals of a task and no more, and of a launch that comes after them its intent with it', async () => {
+  const { runs, ref, enter, refused, entries, record } = await running();
+  for (let n = 0; n < 1_000; n += 1) {
+    await enter('queued');
+    expect((await enter('granted')).action).toBe('launch');
+    await refused('held');
+  }
+  const listed = await entries();
+  expect(listed.filter((what) => what === 'refused')).toHaveLength(50);
+  expect(listed.filter((what) => what === 'intent')).toHaveLength(50);
+  expect(listed.length).toBeLessThan(110);
+  await enter('granted');
+  const dyno = { id: randomUUID(), name: 'run.1' };
+  const resource = (await redis.hget(record, 'resource')) ?? '';
+  await runs.launched({ ref, resource, attempt: 1, timeout: 60, noOutput: false, dyno, up: false, adopted: false });
+  expect((await entries()).slice(listed.length)).toEqual(['intent', 'launched']);
+});
+
+it('says once that a launch which waits for its turn waits for the customer’s own account', async () => {
+  const { enter, phase, record, entries } = await running();
+  for (let n = 0; n < 100; n += 1) {
+    expect((await enter('queued')).detail).toBe('throttle');
+    expect(await enter('held')).toMatchObject({ action: 'park', ms: MINUTE_MS });
+    expect(await phase()).toBe('backoff');
+    expect(await redis.hget(record, 'bo')).toBe('1');
+    await redis.hset(record, 'dl:0.0', 0);
+    // as a park leaves it
+    await redis.hdel(record, 'c:0.0');
+  }
+  expect((await entries()).slice(-2)).toEqual(['queued', 'refused']);
+  expect((await enter('granted')).action).toBe('launch');
+  expect(await redis.hget(record, 'bo')).toBe('0');
 });
 
 it('asks ever more rarely, up to five graces, how a dyno ended of which nobody can tell', async () => {

@@ -196,11 +196,29 @@ it('a run whose tasks have as many outputs as are listed, each as large as it ca
   await redis.hset(keys.run(runId), { state: 'succeeded', end: 2, d0: tasks });
   const whole = await createArchiveQueue({ redis, shard: 0 }).read(runId);
   if (whole === undefined) throw new Error('the run has not ended');
-  const text = writeArchivedRun(whole);
+  const { text } = writeArchivedRun(whole);
   expect(whole.history.length).toBeGreaterThan(tasks + 100);
   expect(Buffer.byteLength(text)).toBeLessThan(MAX_ARCHIVED_BYTES * 0.75);
   expect(parseArchivedRun(text, runId).record['o:0.199']).toContain('v0');
 }, 60_000);
+
+it('a run with a history that is too long is archived without the middle of it, so that it can be read back', async () => {
+  const { redis, runs, runId } = await startEndless(1);
+  await runs.deliver(`${runId}.0.0`, 'x', outputOf(0), undefined);
+  await redis.hset(keys.run(runId), { state: 'succeeded', end: 2, d0: 1 });
+  const whole = await createArchiveQueue({ redis, shard: 0 }).read(runId);
+  if (whole === undefined) throw new Error('the run has not ended');
+  const entries = Array.from({ length: 100_000 }, (_, n): (typeof whole.history)[number] => [n, 'refused', '0.0', 1, 'x'.repeat(300)]);
+  const { text, omitted } = writeArchivedRun({ ...whole, history: entries });
+  const { history, record } = parseArchivedRun(text, runId);
+  expect(record).toEqual(whole.record);
+  expect(history.length).toBe(100_001 - omitted);
+  expect(history.length).toBeGreaterThan(10_000);
+  expect([history[0], history.at(-1)]).toEqual([entries[0], entries.at(-1)]);
+  expect(history.find(([, what]) => what === 'omitted')?.[4]).toBe(`${omitted} entries`);
+  const large = { ...whole.record, 'e:0.0': 'x'.repeat(MAX_ARCHIVED_BYTES) };
+  expect(() => writeArchivedRun({ ...whole, record: large })).toThrow('larger than');
+});
 
 it('an ended run is in the archive, field by field, and in the tenant’s bucket as the API shows it', async () => {
   const { engine, archived, exported, settled } = await start();

@@ -309,6 +309,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /between the intent and the launch and (wakes when another attempt runs sends nothing any more|never .* nobody launches it): AssertionError/,
   },
   lua(
+    'prelude',
+    'every refusal is listed, however long an account has no calls',
+    'local MOST_REFUSALS = 50',
+    'local MOST_REFUSALS = 1 / 0',
+    /lists so many refusals of a task.*AssertionError/,
+    'tests/engine/patience.test.ts',
+  ),
+  {
+    name: 'a task in the launch queue is asked about in vain while its customer’s account has no calls',
+    file: 'processors/task.ts',
+    from: "decision.detail === 'backoff' || decision.detail === 'throttle' ?",
+    to: "decision.detail === 'backoff' ?",
+    caughtBy: 'tests/engine/one-tenants-trouble.test.ts',
+    says: /tell so once.*to be less than/,
+  },
+  lua(
     'recheck',
     'park in two calls: what changes between decision and park is not looked at',
     'v[7]) == ARGV[4] then return 0 end',

@@ -3,7 +3,7 @@
 -- KEYS: run, history, delayed, marker, watch, watched, stops, document
 -- ARGV: 1 run id, 2 channel, 3 step, 4 index, 5 token of this activation, 6 timeout ms, 7 wait_for ms, 8 retries,
 --       9 backoff type, 10 backoff delay ms, 11 backoff max ms, 12 no_output 0|1, 13 adopt after ms, 14 grace ms,
---       15 verdict: '' | 'extend' | failure code, 16 verdict detail, 17 resource,
+--       15 verdict: '' | 'extend' | failure code, 16 verdict detail, with held: why, 17 resource,
 --       18 activations without progress allowed, 0 = this call is not the first of its activation,
 --       19 launch budget: '' not asked yet | granted | queued | held, 20 with held: for how long (ms) the customer's account is to be left alone
 -- Reply: action, ms, attempt, seen, detail, now; with launch also the facts that the dyno is told
@@ -11,9 +11,11 @@ local run, s, i = KEYS[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = ARGV[3] .. '.' .. ARGV[4]
 local id = ARGV[1] .. '.' .. t
 local v = redis.call('HMGET', run, 'state', 'cancel', 'failing', 'rel', 'o:' .. t, 'x:' .. t, 'g:' .. t, 'p:' .. t, 'a:' .. t, 'i:' .. t,
-  'dl:' .. t, 'dy:' .. t, 'n' .. s, 'n' .. (s - 1), 'd' .. (s - 1), 'end', 'redo', 'r:' .. t, 'q:' .. t)
+  'dl:' .. t, 'dy:' .. t, 'n' .. s, 'n' .. (s - 1), 'd' .. (s - 1), 'end', 'redo', 'r:' .. t, 'q:' .. t, 'rn:' .. t)
 local state, cancel, failing, rel, out, death, grant = v[1], v[2], v[3], tonumber(v[4] or '0'), v[5], v[6], v[7]
 local phase, attempt, dyno = v[8] or 'new', tonumber(v[9] or '1'), v[12]
+-- whether that it is refused, again and again, is still told
+local told = tonumber(v[20] or '0') < MOST_REFUSALS
 if not state then return { 'gone', 0, 0, '', '', now } end
 
 -- 1. Release the siblings that this leader holds, before anything can end this activation.
@@ -202,11 +204,19 @@ end
 
 -- 8. The launch budget goes first: a task that it made wait is rung when its turn comes.
 if phase == 'backoff' and now < tonumber(v[11]) then return reply('park', tonumber(v[11]) - now) end
-if ARGV[19] == 'held' and phase == 'backoff' then
+if ARGV[19] == 'held' and (phase == 'backoff' or phase == 'throttle') then
+  if phase == 'throttle' then
+    -- its turn would be of no use to it: it gives its place up, and says so once
+    redis.call('HSET', run, 'p:' .. t, 'backoff')
+    redis.call('HDEL', run, 'g:' .. t)
+    grant = nil
+    list_retrying(1)
+    if told and not v[19] then log('refused', t, attempt, ARGV[16]) end
+  end
   -- the customer's account still has no calls: this goes on, and nobody finds it overdue
   redis.call('HSET', run, 'dl:' .. t, now + tonumber(ARGV[20]))
   -- no refusal either (refused.lua)
-  if v[18] then redis.call('HSETNX', run, 'q:' .. t, now) end
+  redis.call('HSETNX', run, 'q:' .. t, now)
   return reply('park', tonumber(ARGV[20]))
 end
 if ARGV[19] == '' or ARGV[19] == 'held' then return reply('ask', 0, phase) end
@@ -222,7 +232,8 @@ if ARGV[19] == 'queued' then
     redis.call('HDEL', run, 'dl:' .. t)
     -- of a launch that was refused before: waiting for its turn is no refusal (refused.lua)
     if v[18] then redis.call('HSETNX', run, 'q:' .. t, now) end
-    log('queued', t, attempt)
+    -- that it waits was told already where its account holds it back
+    if told and not v[19] then log('queued', t, attempt) end
   end
   return reply('park', -1, 'throttle')
 end
@@ -246,5 +257,5 @@ if v[19] then
   redis.call('HDEL', run, 'q:' .. t)
 end
 if phase == 'backoff' then list_retrying(-1) end
-log('intent', t, attempt)
+if told then log('intent', t, attempt) end
 return launch()

@@ -9,6 +9,10 @@ end
 -- Runs and tasks that are remembered of one file: a key that is written again and again must not grow its lists for ever.
 local MOST_OF_FILE = 1000
 
+-- Refusals of a task that are listed, its intents with them: an account that has no calls for days must not grow the history without end. Those of
+-- 200 tasks are a few megabytes, far below what is read of an archived run (archived-run.ts).
+local MOST_REFUSALS = 50
+
 -- Appends to the run's history and tells who listens. Entry: [ms, what, task, attempt, detail].
 local function log(what, task, attempt, detail)
   local entry = cjson.encode({ now, what, task or '', tonumber(attempt) or 0, detail or '' })

@@ -27,7 +27,10 @@ if held or (healing and now - since < tonumber(ARGV[10])) then
   redis.call('HDEL', run, 'i:' .. t)
   list_retrying(1)
   if ARGV[5] ~= 'unsent' then redis.call('HDEL', run, 'c:' .. t) end
-  log('refused', t, ARGV[4], ARGV[9])
+  local refusals = redis.call('HINCRBY', run, 'rn:' .. t, 1)
+  if refusals <= MOST_REFUSALS then
+    log('refused', t, ARGV[4], ARGV[9] .. (refusals == MOST_REFUSALS and ' (those that follow are not listed)' or ''))
+  end
   return 1
 end
 -- time did not heal it: the attempt has failed, and the task's retries decide
