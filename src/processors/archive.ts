@@ -1,14 +1,13 @@
 // An ended run goes to the engine-only archive bucket, which replay and sweep trust, and as an export to the tenant's own
-// bucket. Both are written again and again until both stand; only then may Redis forget the run.
+// bucket (export-run.ts). Both are written again and again until both stand; only then may Redis forget the run.
 import type { ObjectStore } from '../clients/ports.ts';
 import type { ArchiveQueue } from '../queues/archive.ts';
-import { viewOf } from '../queues/views.ts';
 import type { Watch } from '../queues/watch.ts';
 import { type ArchivedRun, MAX_ARCHIVED_BYTES, parseArchivedRun, writeArchivedRun } from '../schema/archived-run.ts';
 import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
-import { OWN_PREFIX } from '../schema/own-objects.ts';
+import { EXPORT_AGAIN_MS, exportRefused, exportRun } from './export-run.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { whileHeld } from './while-held.ts';
 
@@ -58,12 +57,14 @@ export function startArchiving(deps: ArchiveDeps): Loop {
     log: deps.log,
     turn: async (signal) => {
       await makeBucket();
-      if ((await deps.archive.waiting(1)).length === 0) return;
+      if ((await deps.archive.waiting(1)).length === 0 && (await deps.archive.refusing(1)).length === 0) return;
       const hold = await deps.watch.hold('archive', ALONE_MS);
       if (hold === undefined) return;
       try {
         await whileHeld({ hold, name: 'archive-lock', ms: ALONE_MS, log: deps.log }, async (lost) => {
-          await archiveWaiting(deps, AbortSignal.any([signal, lost]));
+          const either = AbortSignal.any([signal, lost]);
+          await archiveWaiting(deps, either);
+          await exportRefused(deps, either);
         });
       } finally {
         await hold.release();
@@ -108,39 +109,25 @@ async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
     if (omitted > 0) deps.log.warn({ runId, resource, omitted }, 'archived without the middle of a history that is too long');
     await deps.store.put(deps.bucket, archiveKey(runId), text, { contentType: 'application/json' });
     deps.failpoint('archive.kept');
-    await exportRun(deps, run).catch((error: unknown) => {
-      // one tenant's bucket keeps nobody else's runs from the archive
-      throw new Failure('s3_refused', `Run ${runId} is archived and not exported: ${messageOf(error)}`, { cause: error });
-    });
-    deps.failpoint('archive.exported');
+    // one tenant's bucket keeps nobody else's runs from the archive
+    const refused = await exportRun(deps, run).then(
+      () => undefined,
+      (error: unknown) => {
+        deps.log.error({ runId, resource, error: messageOf(error) }, 'run not exported');
+        return EXPORT_AGAIN_MS;
+      },
+    );
+    if (refused === undefined) deps.failpoint('archive.exported');
+    await deps.archive.archived(runId, run.record, refused === undefined ? {} : { refused });
+  } else {
+    await deps.archive.archived(runId, run?.record ?? {});
   }
-  await deps.archive.archived(runId, run?.record ?? {});
   deps.failpoint('archive.noted');
-}
-
-/** Writes what the API shows of the run into the tenant's bucket, unless that is gone. */
-async function exportRun(deps: ArchiveDeps, run: Omit<ArchivedRun, 'format'>): Promise<void> {
-  const view = viewOf(run.id, run.record, run.document, run.history);
-  const bucket = run.record['bucket'];
-  if (view === undefined || bucket === undefined) throw new Failure('internal', `The record of run ${run.id} shows no run.`);
-  try {
-    await deps.store.put(bucket, exportKey(run.id, view.created_at), `${JSON.stringify(view, null, 2)}\n`, {
-      contentType: 'application/json',
-    });
-  } catch (error) {
-    if (!(error instanceof Failure && error.code === 'not_found')) throw error;
-    deps.log.info({ runId: run.id, bucket }, 'not exported: the bucket is gone');
-  }
 }
 
 /** Where the archive keeps a run. */
 function archiveKey(runId: string): string {
   return `runs/${runId}.json`;
-}
-
-/** Where a tenant finds a run, by the day (UTC) on which it was accepted. `createdAt`: ISO 8601. */
-function exportKey(runId: string, createdAt: string): string {
-  return `${OWN_PREFIX}runs/${createdAt.slice(0, 10).replaceAll('-', '/')}/${runId}.json`;
 }
 
 /** A run from the archive; undefined when it has none of that id. Throws Failure archive_damaged for what cannot be trusted, or is never to be read. */

@@ -29,14 +29,43 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
     /** Everything that Redis has of an ended run; undefined when there is no record or it has not ended. */
     read: async (runId: string): Promise<Omit<ArchivedRun, 'format'> | undefined> => await readWhole(redis, runId),
 
-    /** The archive has the run with the record that `read` gave. Answers whether it still ends with that. */
-    archived: async (runId: string, record: Readonly<Record<string, string>>): Promise<boolean> =>
+    /**
+     * The archive has the run with the record that `read` gave, and so has the tenant's bucket, unless that has refused it: it is then `refused`, and
+     * tried again after so many ms. Answers whether the run still ends with that.
+     */
+    archived: async (
+      runId: string,
+      record: Readonly<Record<string, string>>,
+      { refused, resource = record['resource'] ?? '' }: { readonly refused?: number; readonly resource?: string } = {},
+    ): Promise<boolean> =>
       (await runScript(
         redis,
         'archived',
-        [keys.run(runId), keys.history(runId), keys.unarchived],
-        [runId, '', record['end'] ?? '', record['late'] ?? ''],
-      )) === 'ok',
+        [keys.run(runId), keys.history(runId), keys.unarchived, keys.unexported, keys.unexportedOf(resource)],
+        [runId, '', record['end'] ?? '', record['late'] ?? '', resource, refused ?? ''],
+      )) !== 'changed',
+
+    /** Resources whose bucket has refused exports, which are to be tried again now, those that wait longest first. */
+    refusing: async (limit: number): Promise<readonly string[]> =>
+      await redis.zrangebyscore(keys.unexported, '-inf', await redisTime(redis), 'LIMIT', 0, limit),
+
+    /** Has the refused exports of a resource wait for `ms` more. */
+    postponeExports: async (resource: string, ms: number): Promise<void> => {
+      await redis.zadd(keys.unexported, 'XX', (await redisTime(redis)) + ms, resource);
+    },
+
+    /** Runs of a resource whose export was refused, and for how many ms, longest first. */
+    unexported: async (resource: string, limit: number): Promise<readonly { readonly runId: string; readonly ms: number }[]> => {
+      const [found, now] = await Promise.all([
+        redis.zrange(keys.unexportedOf(resource), '0', String(limit - 1), 'WITHSCORES'),
+        redisTime(redis),
+      ]);
+      return Array.from({ length: found.length / 2 }, (_, i) => ({ runId: found[2 * i] ?? '', ms: now - Number(found[2 * i + 1]) }));
+    },
+
+    /** Gives a run's export up, for which its history says why; the run is then archived once more. */
+    giveUpExport: async (runId: string, why: string): Promise<boolean> =>
+      (await runScript(redis, 'give-up-export', [keys.run(runId), keys.history(runId)], [runId, keys.channel, why])) === 1,
 
     /** A page of a resource's runs that were accepted before `until` (ms), oldest first. */
     accepted: async (resource: string, until: number, page: { offset: number; limit: number }): Promise<readonly string[]> =>

@@ -48,6 +48,7 @@ export function createPurge(deps: { redis: Redis; shards: () => number }): Purge
       for (const keys of shards) {
         await takeRuns(keys, resource);
         await redis.srem(keys.watched, resource);
+        await redis.zrem(keys.unexported, resource);
         const stops = (await redis.zrange(keys.stops, '0', '-1')).filter((member) => member.startsWith(`${resource}|`));
         if (stops.length > 0) await redis.zrem(keys.stops, ...stops);
       }

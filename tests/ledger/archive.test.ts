@@ -297,8 +297,61 @@ it('runs whose export is refused keep no other run from the archive', async () =
   await archived(runId);
   await settled(runId);
   // they stay in Redis, and are not tried all the time
-  for (const one of refused) expect(await engine.redis.zscore(keys.unarchived, one)).not.toBeNull();
+  for (const one of refused) expect(await engine.redis.zscore(keys.unexportedOf(other.id), one)).not.toBeNull();
+  for (const one of refused) expect(await engine.redis.hexists(keys.run(one), 'arch')).toBe(0);
   expect(Math.max(...refusals.values())).toBe(1);
+});
+
+describe('a bucket that has refused exports', () => {
+  async function startRefusing() {
+    const { engine } = await start();
+    const { store } = engine.cloud;
+    const { put } = store;
+    const bucket = { refuses: true, tries: 0 };
+    store.put = async (name, ...rest) => {
+      if (name !== engine.bucket) return await put(name, ...rest);
+      bucket.tries += 1;
+      if (bucket.refuses) throw new Failure('s3_refused', 'PUT: HTTP 403 AccessDenied.');
+      return await put(name, ...rest);
+    };
+    const runIds = Array.from({ length: 30 }, () => engine.upload([{ cmd: 'ok', timeout: 10 }]));
+    for (const runId of runIds) await engine.ended(runId);
+    const left = () => engine.redis.zcard(keys.unexportedOf(engine.resource));
+    await until('all to wait', async () => (await left()) === runIds.length);
+    const tryNow = async () => await engine.redis.zadd(keys.unexported, 'XX', 0, engine.resource);
+    const due = async () => Number(await engine.redis.zscore(keys.unexported, engine.resource));
+    return { engine, bucket, runIds, left, tryNow, due };
+  }
+  const isExported = ({ engine }: Awaited<ReturnType<typeof startRefusing>>, runId: string) =>
+    engine.cloud.saved.some(({ bucket, key }) => bucket === engine.bucket && key.endsWith(`/${runId}.json`));
+
+  it('is tried with one run, and has all when it takes them', async () => {
+    const refusing = await startRefusing();
+    const { engine, bucket, runIds, left, tryNow, due } = refusing;
+    const before = bucket.tries;
+    await tryNow();
+    await until('a try', async () => bucket.tries > before && (await due()) > 0);
+    expect(bucket.tries).toBe(before + 1);
+    bucket.refuses = false;
+    await tryNow();
+    await until('none to wait', async () => (await left()) === 0);
+    for (const runId of runIds) expect(isExported(refusing, runId)).toBe(true);
+    for (const runId of runIds) expect(await engine.redis.hexists(keys.run(runId), 'arch')).toBe(1);
+    expect(await engine.redis.zscore(keys.unexported, engine.resource)).toBeNull();
+  });
+
+  it('has none of a run that it refused for a week, whose history and archive say so; the run may leave Redis', async () => {
+    const refusing = await startRefusing();
+    const { engine, left, tryNow, runIds } = refusing;
+    const [old = ''] = runIds;
+    await engine.redis.zadd(keys.unexportedOf(engine.resource), 'XX', Date.now() - 8 * 86_400_000, old);
+    await tryNow();
+    await until('it to be archived', async () => (await engine.redis.hexists(keys.run(old), 'arch')) === 1);
+    expect((await readArchived(engine.cloud.store, ARCHIVE_BUCKET, old))?.history.at(-1)?.[1]).toBe('unexported');
+    expect((await engine.show(old))?.history.at(-1)?.detail).toContain('AccessDenied');
+    expect(isExported(refusing, old)).toBe(false);
+    expect(await left()).toBe(runIds.length - 1);
+  });
 });
 
 it('a record leaves Redis when its retention has passed; a stub is left while its event may come again', async () => {

@@ -3,12 +3,13 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { accountBeginner, beginAccount } from '../../src/processors/begin-account.ts';
-import { ledgerKey, SWEEPS_KEY } from '../../src/queues/keys.ts';
+import { ledgerKey, SWEEPS_KEY, shardKeys } from '../../src/queues/keys.ts';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
+import { seedId, seedRuns } from '../support/seed-runs.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
@@ -168,6 +169,24 @@ it('the watermark does not wait for another resource’s run', async () => {
   const launched = Date.now();
   await until('the watermark to pass it', () => (watermark()?.at ?? 0) > launched);
 });
+
+it('the watermark does not wait for another resource’s runs whose export is refused, however many', async () => {
+  const { engine, watermark } = await start();
+  const other = await engine.otherResource();
+  const { put } = engine.cloud.store;
+  engine.cloud.store.put = async (bucket, ...rest) => {
+    if (bucket === `ld-private-${other.id}`) throw new Failure('s3_refused', 'PUT: HTTP 403 AccessDenied.');
+    return await put(bucket, ...rest);
+  };
+  const runs = Array.from({ length: 1_001 }, (_, n) => ({ runId: seedId(`refused ${n}`), resource: other.id, rejected: 'no' }));
+  await seedRuns(engine.redis, runs);
+  const seeded = Date.now();
+  await until('the watermark to pass them', () => (watermark()?.at ?? 0) > seeded, 40_000);
+  // their copies are in the archive, and nobody has forgotten that they are to be exported
+  const keys = shardKeys(0);
+  expect(await engine.redis.zcard(keys.unexportedOf(other.id))).toBeGreaterThan(0);
+  expect(await engine.redis.hexists(keys.run(runs[0]?.runId ?? ''), 'arch')).toBe(0);
+}, 60_000);
 
 it('a bucket that has objects and no watermark is accounted for from now on: nothing older runs by itself', async () => {
   const redis = await startRedis();

@@ -23,6 +23,7 @@ const HISTORY_WORDS: Readonly<Record<string, string>> = {
   failing: 'the run is failing',
   cancelling: 'cancel asked for',
   superseded: 'dyno of a closed attempt',
+  unexported: 'export given up',
   omitted: 'entries that the archive leaves out',
 };
 

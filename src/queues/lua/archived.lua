@@ -1,17 +1,30 @@
 -- The archive has the run: from now on retention may take its record. A run that ended again meanwhile (its record was
 -- restored), or to which something came since it was read, is archived again: also where another archiver has noted a later copy, since this
--- one may have been written over it.
--- KEYS: run, history, unarchived   ARGV: run id, (unused), end (ms) of what was archived, how often something had come after that
+-- one may have been written over it. Where the tenant's bucket has refused the export, that alone is left to do, and the record waits for it.
+-- KEYS: run, history, unarchived, unexported, unexported of the resource
+-- ARGV: run id, (unused), end (ms) of what was archived, how often something had come after that, resource,
+--       '' or ms until an export to the bucket that refused this one is tried again
+local function leave_unexported()
+  redis.call('ZREM', KEYS[5], ARGV[1])
+  if redis.call('EXISTS', KEYS[5]) == 0 then redis.call('ZREM', KEYS[4], ARGV[5]) end
+end
 if redis.call('HGET', KEYS[1], 'end') ~= ARGV[3] or tostring(redis.call('HGET', KEYS[1], 'late') or '') ~= ARGV[4] then
   local v = redis.call('HMGET', KEYS[1], 'end', 'stub')
-  if redis.call('EXISTS', KEYS[1]) == 0 then
-    redis.call('ZREM', KEYS[3], ARGV[1])
-  elseif v[1] and not v[2] then
+  if v[1] and not v[2] then
     redis.call('HDEL', KEYS[1], 'arch')
     redis.call('ZADD', KEYS[3], 'NX', now, ARGV[1])
+    return 'changed'
   end
+  if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('ZREM', KEYS[3], ARGV[1]) end
+  leave_unexported()
   return 'changed'
 end
-redis.call('HSET', KEYS[1], 'arch', now)
 redis.call('ZREM', KEYS[3], ARGV[1])
+if ARGV[6] ~= '' then
+  redis.call('ZADD', KEYS[5], 'NX', now, ARGV[1])
+  redis.call('ZADD', KEYS[4], 'NX', now + tonumber(ARGV[6]), ARGV[5])
+  return 'unexported'
+end
+redis.call('HSET', KEYS[1], 'arch', now)
+leave_unexported()
 return 'ok'
