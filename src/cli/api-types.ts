@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document M8BO53vPuW1X-w_P, content 2ERJGzcuAhFpXTdq. Do not edit.
+// Made by `npm run api-types`; document 8gk4IkID-auFc-jT, content 20reu4i80A_kEBUv. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -574,6 +574,7 @@ export interface components {
         [key: string]: number;
       };
       epoch: number;
+      in_flight: number;
       in_scope: number;
       oldest_unaccounted: {
         key: string;

@@ -173,10 +173,15 @@ function createFigureGauges(registers: Registry[]): (figures: Figures) => void {
     new Gauge({ name, help, labelNames, registers });
   const jobs = gauge('autofiles_jobs', 'Jobs by queue and state; parked tasks wait for an output or a time.', ['queue', 'state']);
   const live = gauge('autofiles_runs_live', 'Runs that have not ended.');
-  const ledger = gauge('autofiles_ledger_versions', 'Object versions in scope of the last sweeps: in_scope, accounted_for, unaccounted.', [
-    'what',
-  ]);
-  const oldest = gauge('autofiles_ledger_oldest_unaccounted_seconds', 'Age of the oldest version without a decision; 0: none.');
+  const ledger = gauge(
+    'autofiles_ledger_versions',
+    'Object versions in scope of the last sweeps: in_scope, accounted_for, in_flight, unaccounted.',
+    ['what'],
+  );
+  const oldest = gauge(
+    'autofiles_ledger_oldest_unaccounted_seconds',
+    'Age of the oldest version that should have its decision and has none; 0: none.',
+  );
   return (figures) => {
     for (const [queue, depth] of Object.entries(figures.queues)) {
       for (const state of ['waiting', 'overdue', 'parked', 'active'] as const) jobs.set({ queue, state }, depth[state]);
@@ -184,6 +189,7 @@ function createFigureGauges(registers: Registry[]): (figures: Figures) => void {
     live.set(figures.live);
     ledger.set({ what: 'in_scope' }, figures.ledger.inScope);
     ledger.set({ what: 'accounted_for' }, figures.ledger.accountedFor);
+    ledger.set({ what: 'in_flight' }, figures.ledger.inFlight);
     ledger.set({ what: 'unaccounted' }, figures.ledger.unaccounted);
     oldest.set(figures.ledger.oldestSeconds);
   };

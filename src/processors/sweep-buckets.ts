@@ -163,7 +163,7 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
       { resource: resource.id, watermark: watermark.at },
       'a run is open for so long that its file would not be found again after a loss of Redis',
     );
-  await note(deps, resource, found, { watermark, began, recovered: recovered ? epoch : undefined });
+  await note(deps, resource, found, { watermark, began, recovered: recovered ? epoch : undefined, isOverdue });
   // what stands an hour and a little before the watermark is not asked for any more
   await deps.ledger.trim(resource.id, from - 48 * HOUR_MS, from - HOUR_MS);
   const soon = Math.min(deps.everyMs, MINUTE_MS);
@@ -241,14 +241,29 @@ async function note(
   deps: BucketSweepDeps,
   resource: Resource,
   found: Comparison,
-  { watermark, began, recovered }: { watermark: { at: number; since: number }; began: number; recovered: number | undefined },
+  {
+    watermark,
+    began,
+    recovered,
+    isOverdue,
+  }: {
+    watermark: { at: number; since: number };
+    began: number;
+    recovered: number | undefined;
+    isOverdue: (version: ObjectVersion) => boolean;
+  },
 ): Promise<void> {
-  const [oldest] = found.missing;
+  // one that is on its way is decided long before the next sweep of a large bucket, and would pass for the oldest until then
+  const overdue = found.missing.filter(isOverdue);
+  const [oldest] = overdue;
+  // the youngest may be left out of very many
+  const unaccounted = overdue.length === found.missing.length ? found.missingCount : overdue.length;
   await deps.ledger.write(resource.id, {
     bucket: resource.bucket,
     inScope: found.inScope,
     accountedFor: found.inScope - found.missingCount,
-    unaccounted: found.missingCount,
+    inFlight: found.missingCount - unaccounted,
+    unaccounted,
     oldestUnaccounted:
       oldest === undefined
         ? undefined

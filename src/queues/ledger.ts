@@ -18,6 +18,9 @@ export interface LedgerFigures {
   readonly bucket: string;
   readonly inScope: number;
   readonly accountedFor: number;
+  /** Without a decision, and so young that their events may be on their way. */
+  readonly inFlight: number;
+  /** Without one for longer. */
   readonly unaccounted: number;
   readonly oldestUnaccounted: UnaccountedVersion | undefined;
   readonly beforeAccount: number;
@@ -33,6 +36,7 @@ export async function writeLedger(redis: Redis, resource: string, figures: Ledge
     bucket: figures.bucket,
     in_scope: figures.inScope,
     accounted_for: figures.accountedFor,
+    in_flight: figures.inFlight,
     unaccounted: figures.unaccounted,
     oldest: figures.oldestUnaccounted === undefined ? '' : JSON.stringify(figures.oldestUnaccounted),
     before_account: figures.beforeAccount,
@@ -63,6 +67,7 @@ export async function readLedger(
     bucket: resource.bucket,
     in_scope: number('in_scope'),
     accounted_for: number('accounted_for'),
+    in_flight: number('in_flight'),
     unaccounted: number('unaccounted'),
     // written by writeLedger alone
     oldest_unaccounted: record['oldest'] ? (JSON.parse(record['oldest']) as UnaccountedVersion) : null,

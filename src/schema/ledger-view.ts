@@ -22,7 +22,10 @@ export const LedgerView = Type.Object({
   bucket: Type.String(),
   in_scope: Type.Integer({ description: 'Versions saved since an hour before the watermark; those under .autofiles/ are not counted' }),
   accounted_for: Type.Integer({ description: 'Those of them that have a decision: run, rejected, output, ignored or quarantined' }),
-  unaccounted: Type.Integer({ description: 'The others; a version that was saved just now is one until its event arrives' }),
+  in_flight: Type.Integer({
+    description: 'Those without one that were saved so shortly before the sweep that their events may have been on their way',
+  }),
+  unaccounted: Type.Integer({ description: 'Those without one for longer' }),
   oldest_unaccounted: Type.Union([UnaccountedVersion, Type.Null()]),
   before_account: Type.Integer({
     description: 'Versions older than `since`: none of them runs by itself; `autofiles backfill --dry-run` lists those that would',

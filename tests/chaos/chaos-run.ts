@@ -383,9 +383,10 @@ async function quiet(world: World, say: (line: string) => void, most: number): P
 /** Buckets in which a version has no decision yet, or that were not compared since then (ms): what was lost may come back. */
 async function unaccountedOf(world: World, since: number): Promise<readonly string[]> {
   const found = await Promise.all(world.tenants.map(async (tenant) => await readLedger(world.redis, tenant, 1)));
-  return found.flatMap(({ bucket, unaccounted, swept_at }) =>
-    unaccounted === 0 && Date.parse(swept_at ?? '') > since ? [] : [`${unaccounted} versions of ${bucket} without a decision`],
-  );
+  return found.flatMap(({ bucket, unaccounted, in_flight, swept_at }) => {
+    const open = unaccounted + in_flight;
+    return open === 0 && Date.parse(swept_at ?? '') > since ? [] : [`${open} versions of ${bucket} without a decision`];
+  });
 }
 
 /** The tenants at work: all kinds of things once, and then whatever the dice say. */

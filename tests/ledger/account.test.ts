@@ -1,6 +1,7 @@
 // Every decision leaves a trace by which the sweep finds its object version decided.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { readFigures } from '../../src/queues/figures.ts';
 import { digestOf } from '../../src/queues/identity.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { openLayout, unchanged } from '../../src/queues/layout.ts';
@@ -173,22 +174,27 @@ it('shows what the last sweep found, and every decision counted', async () => {
   const oldestUnaccounted = { key: 'in/x', version_id: 'v', saved_at: '2026-01-01T00:00:00.000Z' };
   await writeLedger(engine.redis, engine.resource, {
     bucket: engine.bucket,
-    inScope: 3,
+    inScope: 4,
     accountedFor: 2,
+    inFlight: 1,
     unaccounted: 1,
     oldestUnaccounted,
     beforeAccount: 4,
     watermark: { at: 1_000, since: 0 },
     sweptAt: 2_000,
   });
+  const figures = await readFigures(engine.redis, [0]);
+  expect(figures.ledger).toMatchObject({ inScope: 4, accountedFor: 2, inFlight: 1, unaccounted: 1 });
+  expect(figures.ledger.oldestSeconds).toBeGreaterThan(0);
   const ledger = await until('the outputs of all runs', async () => {
     const found = await readLedger(engine.redis, resource, 1);
     return found.decisions['output'] === 5 && found;
   });
   expect(ledger).toMatchObject({
     resource: engine.resource,
-    in_scope: 3,
+    in_scope: 4,
     accounted_for: 2,
+    in_flight: 1,
     unaccounted: 1,
     oldest_unaccounted: oldestUnaccounted,
     before_account: 4,

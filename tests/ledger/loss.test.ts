@@ -97,7 +97,7 @@ it('emptied, with a watermark: every version is accounted for, what had ended st
   expect(new Set(attempts).size).toBe(attempts.length);
   const view = await until('the figures', async () => {
     const found = await ledger();
-    return found.unaccounted === 0 && found.in_scope > 0 && found;
+    return found.accounted_for === found.in_scope && found.in_scope > 0 && found;
   });
   // what was open, and the file that no event had told of, may have been executed before
   expect(view.reexecuted).toBeGreaterThanOrEqual(open.length);

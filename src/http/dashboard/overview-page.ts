@@ -90,7 +90,7 @@ function ledgerFigures(view: View, ledger: LedgerView | undefined): Html {
   const oldest = ledger.oldest_unaccounted;
   return html`<p class="figure">${count(ledger.accounted_for)} <small>of ${count(ledger.in_scope)} accounted for</small></p>${
     oldest === null
-      ? html`<p class="muted">Every saved version has its decision. Compared ${when(ledger.swept_at, view.now)}.</p>`
+      ? html`<p class="muted">${ledger.in_flight === 0 ? 'Every saved version has its decision.' : `The events of ${count(ledger.in_flight)} were on their way.`} Compared ${when(ledger.swept_at, view.now)}.</p>`
       : html`<p class="bad">Without a decision: ${oldest.key}, saved ${when(oldest.saved_at, view.now)}</p>`
   }`;
 }
