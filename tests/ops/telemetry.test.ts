@@ -66,18 +66,25 @@ const attribute = (span: Span, key: string) => {
 };
 const ns = (text: string) => Number(BigInt(text) / 1_000_000n);
 
+/** Milliseconds that an upload's event has waited before a worker sees it: as long as one that S3 was late with. */
+const AGO_MS = 5_000;
+
 describe('traces', () => {
   it('one per run, from the upload to the end, whatever happened in between', async () => {
     const collector = await startCollector();
-    const world = await startWorld({
-      ok: (dyno) => dyno.output(5),
-      flaky: (dyno) => (dyno.attempt === 1 ? dyno.exit(5, 1) : dyno.output(5)),
-    });
+    const world = await startWorld(
+      {
+        ok: (dyno) => dyno.output(5),
+        flaky: (dyno) => (dyno.attempt === 1 ? dyno.exit(5, 1) : dyno.output(5)),
+      },
+      { storeAhead: -AGO_MS },
+    );
     try {
-      const began = Date.now();
       const worker = await world.startWorker('', { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '200' });
       const flaky = { cmd: 'flaky', name: 'Resize', timeout: 30, retries: 1, backoff: { type: 'fixed', delay: 0.05 } };
+      const before = Date.now();
       const runId = await world.upload([{ cmd: 'ok', timeout: 30 }, { parallel: [flaky, { cmd: 'ok', timeout: 30 }] }]);
+      const after = Date.now();
       const run = await world.ended(runId);
       expect(run.state).toBe('succeeded');
       const other = await world.upload([{ cmd: 'ok', timeout: 30 }]);
@@ -94,7 +101,13 @@ describe('traces', () => {
       expect(roots).toHaveLength(1);
       const root = roots[0];
       if (root === undefined) throw new Error('no root');
-      expect(ns(root.startTimeUnixNano)).toBeGreaterThanOrEqual(Math.floor(began / 1000) * 1000);
+      // the event's time, which is the store's, and not when a worker came to it
+      const uploaded = ns(root.startTimeUnixNano);
+      expect(uploaded).toBeGreaterThanOrEqual(before - AGO_MS);
+      expect(uploaded).toBeLessThanOrEqual(after - AGO_MS);
+      const event = spans.find((span) => span.name === 'upload to acceptance');
+      expect(event?.startTimeUnixNano).toBe(root.startTimeUnixNano);
+      expect(ns(event?.endTimeUnixNano ?? '0')).toBe(Date.parse(run.created_at));
       expect(ns(root.endTimeUnixNano)).toBe(Date.parse(run.ended_at ?? ''));
       expect(attribute(root, 'autofiles.run.state')).toBe('succeeded');
       // every span hangs below the root and lies within it

@@ -373,6 +373,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /decided while it was listed as decided.*to match object/,
   },
   {
+    name: 'a new bucket is swept no more often than an old one',
+    file: 'processors/sweep-buckets.ts',
+    from: ' || began - mark.begun < NEW_MS) return soon;',
+    to: ') return soon;',
+    caughtBy: 'tests/ledger/new-bucket.test.ts',
+    says: /a new bucket is swept every minute.*to be less than 80000/,
+  },
+  {
+    name: 'a trace begins when a worker comes to the event',
+    file: 'processors/start-run.ts',
+    from: 'uploadedAt: event.time,',
+    to: 'uploadedAt: undefined,',
+    caughtBy: 'tests/ops/telemetry.test.ts',
+    says: /one per run, from the upload to the end.*to be less than or equal to/,
+  },
+  {
     name: 'message deleted before the decision',
     file: 'processors/events.ts',
     from: 'return { done: false, againIn };',

@@ -63,15 +63,15 @@ export interface WorkerProcess {
 export type CrashWorld = Awaited<ReturnType<typeof startWorld>>;
 
 /**
- * Starts everything but workers. `storeProcess`: the store is a process of its own, which can be killed. `fsync`: that of `startRedis`, for
- * tests that kill Redis.
+ * Starts everything but workers. `storeProcess`: the store is a process of its own, which can be killed. `storeAhead`: milliseconds that its clock
+ * is ahead, so that what is saved now was saved a while ago. `fsync`: that of `startRedis`, for tests that kill Redis.
  */
 export async function startWorld(
   scripts: Readonly<Record<string, DynoScript>>,
-  options: { storeProcess?: true; fsync?: 'always' | 'everysec' } = {},
+  options: { storeProcess?: true; storeAhead?: number; fsync?: 'always' | 'everysec' } = {},
 ) {
   const folder = await mkdtemp(join(tmpdir(), 'af-crash-'));
-  const clock = { ahead: 0 };
+  const clock = { ahead: options.storeAhead ?? 0 };
   const redisServer = await startRedis({ fsync: options.fsync ?? 'everysec' });
   const storeDir = join(folder, 'store');
   let store: RunningStore | undefined;
