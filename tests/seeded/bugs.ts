@@ -388,6 +388,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ops/telemetry.test.ts',
     says: /one per run, from the upload to the end.*to be less than or equal to/,
   },
+  lua(
+    'enter',
+    'a task that is found cooling has cooled',
+    'if now < due then\n    if phase',
+    "if now < due and phase ~= 'cool' then\n    if phase",
+    /is handed out again before its time: AssertionError.*to be greater than or equal to/,
+    'tests/faults/wait-for.test.ts',
+  ),
   {
     name: 'message deleted before the decision',
     file: 'processors/events.ts',
