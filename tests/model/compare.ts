@@ -6,11 +6,13 @@ import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { runIdOf } from '../../src/queues/identity.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { createPlanner, type Planner } from '../../src/queues/planner.ts';
 import { refOf, type TaskRef } from '../../src/queues/run-record.ts';
 import { createRuns, type Runs } from '../../src/queues/runs.ts';
 import { taskId } from '../../src/schema/ids.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { TaskPlan } from '../../src/schema/workflow.ts';
+import { planTwice } from './plan-twice.ts';
 import * as model from './run-model.ts';
 
 const HOUR_MS = 3_600_000;
@@ -73,8 +75,15 @@ const planned: readonly { readonly step: number; readonly index: number; readonl
   step.tasks.map((one, index) => ({ step: k, index, plan: one })),
 );
 
+interface Real {
+  readonly redis: Redis;
+  readonly runs: Runs;
+  /** Two that may plan the same run at the same time. */
+  readonly planners: readonly Planner[];
+}
+
 /** One real run and its model, side by side. */
-async function begin({ redis, runs }: { redis: Redis; runs: Runs }) {
+async function begin({ redis, runs, planners }: Real) {
   const resource: string = randomUUID();
   const trigger = { bucket: 'b', key: randomUUID(), versionId: 'v', etag: 'e', size: 1 };
   const runId = runIdOf(trigger, 1);
@@ -83,7 +92,7 @@ async function begin({ redis, runs }: { redis: Redis; runs: Runs }) {
   const expected = model.newRun(
     planned.map(({ step, index, plan: one }) => ({ step, index, retries: one.retries, noOutput: one.no_output, cools: one.wait_for > 0 })),
   );
-  return { redis, runs, runId, resource, accept, expected, key: shardKeys(0).run(runId) };
+  return { redis, runs, planners, runId, resource, accept, expected, key: shardKeys(0).run(runId) };
 }
 type Side = Awaited<ReturnType<typeof begin>>;
 
@@ -110,15 +119,11 @@ async function pass({ redis, key }: Side): Promise<void> {
 
 /** Does one thing to both; answers with what each said. */
 async function apply(side: Side, one: Op): Promise<readonly [string, string]> {
-  const { redis, runs, expected, runId, resource, key } = side;
+  const { runs, expected, runId, resource } = side;
   const none = ['', ''] as const;
   if (one.op === 'plan') {
-    // the planner's MULTI, which tests/engine holds, sets the record running with the tree
-    if (expected.state === 'accepted') {
-      expected.state = 'running';
-      await redis.hset(key, 'state', 'running');
-    }
-    return none;
+    const tasks = planned.map(({ step, index }) => taskId(runId, step, index));
+    return [await planTwice(side, tasks), model.plan(expected)];
   }
   if (one.op === 'again') return [await side.accept(), expected.state];
   if (one.op === 'cancel') return [await runs.cancel(runId, 'me'), model.cancel(expected)];
@@ -268,11 +273,15 @@ export async function compareWithModel(
   how: { shrink: boolean; seed?: number } = { shrink: true },
 ): Promise<Readonly<Record<string, number>>> {
   const runs = createRuns({ redis });
+  const fail = (error: Error) => {
+    throw error;
+  };
+  const planners = [0, 1].map(() => createPlanner({ shard: 0, connection: redis, onError: fail, failpoint: () => {} }));
   const ends: Record<string, number> = {};
   const beginning = fc.constantFrom(...Object.keys(BEGINNINGS));
-  await fc.assert(
+  const checked = fc.assert(
     fc.asyncProperty(fc.array(op, { minLength: 10, maxLength: 60, size: 'max' }), beginning, async (ops, from) => {
-      const side = await begin({ redis, runs });
+      const side = await begin({ redis, runs, planners });
       for (const [n, one] of [...(BEGINNINGS[from] ?? []), ...ops].entries()) {
         const [said, expected] = await apply(side, one);
         strictEqual(said, expected, `step ${n}: ${JSON.stringify(one)} answers ${said}, expected ${expected}`);
@@ -283,5 +292,6 @@ export async function compareWithModel(
     }),
     { numRuns: sequences, endOnFailure: !how.shrink, ...(how.seed === undefined ? {} : { seed: how.seed }) },
   );
+  await checked.finally(async () => await Promise.all(planners.map((planner) => planner.close())));
   return ends;
 }

@@ -183,6 +183,14 @@ export function refused(run: ModelRun, task: ModelTask, attempt: number, kind: '
   run.failing = true;
 }
 
+/** Planned once more and again: without its tree, by whoever plans it, the jobs that are made, with its tree. */
+export function plan(run: ModelRun): string {
+  if (run.state !== 'accepted') return `late ${run.state === 'running' ? 'planned' : 'ended'} 0 late`;
+  run.state = 'running';
+  // the root and each task
+  return `incomplete planned ${1 + run.tasks.length} late`;
+}
+
 export function cancel(run: ModelRun): string {
   if (run.state === 'accepted') {
     run.state = 'cancelled';

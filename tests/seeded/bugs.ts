@@ -251,6 +251,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     '',
     /"cancel"\} state is accepted, expected cancelled/,
   ),
+  lua(
+    'planned',
+    'a run that has its tree is set running once more',
+    "if v[1] ~= 'accepted' then return 'late' end",
+    '',
+    /"plan"\} answers incomplete planned 5 planned, expected/,
+  ),
+  {
+    name: 'a run that was cancelled before its tree gets one',
+    file: 'queues/planner.ts',
+    from: "else if (state !== 'accepted') results.set(runId, 'ended');",
+    to: '',
+    caughtBy: MODEL,
+    // planned.lua says so, and the planner is told to call again, for ever
+    says: /no planner came through/,
+  },
   {
     name: '5xx taken for a refusal, so that the launch is sent again',
     file: 'clients/heroku-launch.ts',
