@@ -60,6 +60,8 @@ export class ScriptedCloud {
   readonly posts: Post[] = [];
   readonly stopped: string[] = [];
   readonly dynos = new Map<string, Dyno>();
+  /** Every dyno that was ever accepted. */
+  readonly accepted: Dyno[] = [];
   readonly ends = new Map<string, DynoEnd>();
   /** Log lines by the dyno's name. */
   readonly logs = new Map<string, string[]>();
@@ -80,8 +82,8 @@ export class ScriptedCloud {
   copies = 1;
   headsDown = false;
   putsDown = false;
-  /** PUTs that were refused while putsDown. */
-  refusedPuts = 0;
+  /** Keys of PUTs that were refused while putsDown. */
+  readonly refusedPuts: string[] = [];
   listDown = false;
   /** How dynos ended cannot be read. */
   endsDown = false;
@@ -191,7 +193,7 @@ export class ScriptedCloud {
       await Promise.resolve(this.objects.get(versionId === undefined ? `${bucket}/${key}` : `${bucket}/${key}#${versionId}`)?.body),
     put: async (bucket, key, body, details) => {
       if (this.putsDown) {
-        this.refusedPuts += 1;
+        this.refusedPuts.push(key);
         throw new Failure('s3_unavailable', 'PUT: HTTP 503 SlowDown.');
       }
       const versionId = this.put(key, String(body), { ...details?.metadata }, bucket);
@@ -276,6 +278,7 @@ export class ScriptedCloud {
           }),
         accept: (state = 'starting') => {
           this.dynos.set(dyno.id, { ...dyno, state });
+          this.accepted.push(dyno);
           return { outcome: 'accepted', dyno: { ...dyno, state } };
         },
       });
