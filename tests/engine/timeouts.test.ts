@@ -121,6 +121,8 @@ async function alone(overrides: Partial<EngineOptions>, test: (own: TestEngine) 
 
 const dynoOf = (of: TestEngine, taskId: string, attempt = 1) =>
   [...of.cloud.dynos.values()].find(({ command }) => command.endsWith(`# ${taskId}/${attempt}`));
+/** The id of the dyno of a first attempt, which may have ended since. */
+const dynoIdOf = (of: TestEngine, taskId: string) => of.cloud.accepted.find(({ command }) => command.endsWith(`# ${taskId}/1`))?.id ?? '';
 
 describe.concurrent('a task without its output', () => {
   it('times out at its deadline, not before, and within six seconds', async () => {
@@ -498,7 +500,7 @@ describe.concurrent('dynos', () => {
     await alone({}, async (own) => {
       const [slow, quick] = [own.upload([t('silent', { timeout: 1, retries: 1, ...fixed(0.05) })]), own.upload([t('exit3')])];
       await seen(own, slow, 'launched');
-      const first = dynoOf(own, `${slow}.0.0`)?.id ?? '';
+      const first = dynoIdOf(own, `${slow}.0.0`);
       const run = await own.ended(slow);
       expect(run.error?.code).toBe('timed_out');
       await until('the stop of the first', () => own.cloud.stopped.includes(first));
@@ -555,7 +557,7 @@ describe.concurrent('dynos', () => {
       await until('their timeouts', async () => (await own.redis.zcard(shardKeys(0).stops)) === others.length);
       const [slow, quick] = [own.upload([t('silent', { timeout: 1 })]), own.upload([t('exit3')])];
       await seen(own, slow, 'launched');
-      const dyno = dynoOf(own, `${slow}.0.0`)?.id ?? '';
+      const dyno = dynoIdOf(own, `${slow}.0.0`);
       expect((await own.ended(quick)).error?.message).toBe('exited 3 without output');
       await until('the stop', () => own.cloud.stopped.includes(dyno));
       // and theirs are stopped as soon as it can be done
