@@ -46,14 +46,18 @@ async function setup(overrides: Partial<EngineOptions> = {}, more: Record<string
   return { ...engine, budget };
 }
 
-/** A budget without an engine, which would hand out the grants of every account; five launches are saved up, the sixth has no token before a second has passed. */
+/**
+ * A budget without an engine, which would hand out the grants of every account; five launches are saved up, and no other token comes while a test
+ * lasts, however slow it is: one `comes` when the test says so.
+ */
 async function lone() {
   const server = await startRedis();
   const redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
   cleanups.push(server.stop, async () => await Promise.resolve(redis.disconnect()));
-  const budget = createBudget({ redis, perHour: PER_SECOND, log: { debug() {}, info() {}, warn() {}, error() {} } });
+  const budget = createBudget({ redis, perHour: 1, log: { debug() {}, info() {}, warn() {}, error() {} } });
   const of = (task: string) => ({ account: 'lone', resource: 'r', task, concurrency: 0 });
-  return { redis, budget, of };
+  const comes = async () => await redis.hset(budgetKey('lone'), 'level', 1);
+  return { redis, budget, of, comes };
 }
 
 /** Most of the times that lie within any window of `ms`. */
@@ -255,10 +259,11 @@ describe('resources', () => {
 
 describe('what is lost on the way', () => {
   it('a grant that nobody uses comes back with its token and its place', async () => {
-    const { budget, of } = await lone();
+    const { budget, of, comes } = await lone();
     const answers = [];
     for (let i = 0; i < 8; i += 1) answers.push((await budget.request(of(`r0-x.0.${i}`))).answer);
     expect(answers).toEqual(['granted', 'granted', 'granted', 'granted', 'granted', 'queued', 'queued', 'queued']);
+    await comes();
     const first = await until('a grant', async () => (await budget.grant('lone')).grants[0]);
     expect(first.task).toBe('r0-x.0.5');
     const again = await until('the same grant again', async () =>
@@ -270,8 +275,9 @@ describe('what is lost on the way', () => {
   });
 
   it('a grant that was given again and used is not given back by who gave it first, and is late', async () => {
-    const { budget, of, redis } = await lone();
+    const { budget, of, redis, comes } = await lone();
     for (let i = 0; i < 6; i += 1) await budget.request(of(`r0-x.0.${i}`));
+    await comes();
     const task = 'r0-x.0.5';
     const grant = () => until('a grant', async () => (await budget.grant('lone')).grants.find((one) => one.task === task));
     await grant();
