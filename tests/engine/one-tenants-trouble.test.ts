@@ -328,12 +328,13 @@ describe('stops', () => {
     await until(
       'all launched',
       async () => (await engine.redis.hlen(keys.watch(a.id))) === 200 && (await engine.redis.hlen(keys.watch(b.id))) === 1,
+      40_000,
     );
     await engine.runs.cancel(many, 'test');
-    await until('all due', async () => (await engine.redis.zcard(keys.stops)) === 200);
+    await until('all due', async () => (await engine.redis.zcard(keys.stops)) === 200, 40_000);
     await engine.runs.cancel(one, 'test');
     await until('the stop of the one', () => engine.cloud.stopped.length === 1);
-  }, 60_000);
+  }, 120_000);
 
   it('that fail are paid for by all, and take nobody’s launches by being tried again and again', async () => {
     let tried = 0;
