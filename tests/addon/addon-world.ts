@@ -100,6 +100,12 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     return { status: response.status, headers: response.headers, text, json: text === '' ? undefined : safeJson(text) };
   };
 
+  /** The resource is provisioned, and so is what the job does after that: the audit log, the archive. */
+  const provisionedWhole = async (uuid: string, ms?: number): Promise<void> => {
+    await until(`provisioned ${uuid}`, async () => (await resources.stateOf(uuid)) === 'provisioned', ms);
+    await until(`the end of the job of ${uuid}`, async () => (await redis.keys(`{af:addon}:*:provision-${uuid}`)).length === 0);
+  };
+
   return {
     url,
     env,
@@ -144,9 +150,10 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
       const { uuid, body } = heroku.create(more);
       const answer = await call('POST', '/heroku/resources', body);
       if (answer.status !== 202) throw new Error(`provision answered ${answer.status}: ${answer.text}`);
-      await until(`provisioned ${uuid}`, async () => (await resources.stateOf(uuid)) === 'provisioned', ms);
+      await provisionedWhole(uuid, ms);
       return uuid;
     },
+    provisionedWhole,
     stop: async () => {
       for (const stop of running) await stop();
       for (const child of children) {

@@ -56,10 +56,8 @@ describe('provisioning', () => {
     const answer = await world.call('POST', '/heroku/resources', body);
     expect(answer.status).toBe(202);
     expect(answer.json).toEqual({ id: uuid, message: 'line-D is being provisioned and will be available shortly.' });
-    await until(
-      'provisioned',
-      async () => world.heroku.addon(uuid).state === 'provisioned' && (await world.resources.stateOf(uuid)) === 'provisioned',
-    );
+    await world.provisionedWhole(uuid);
+    expect(world.heroku.addon(uuid).state).toBe('provisioned');
     const { config, actions } = world.heroku.addon(uuid);
     expect(Object.keys(config).sort()).toEqual([
       'LD_AWS_ACCESS_KEY_ID',
