@@ -1,12 +1,13 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openTab, startBrowser } from './browser.ts';
-import { startWorld, type World } from './world.ts';
+import { SCRIPTS, startWorld, type World } from './world.ts';
 
 let world: World;
 let browser: Browser;
 beforeAll(async () => {
-  [world, browser] = await Promise.all([startWorld(), startBrowser()]);
+  // the run that waits when Redis dies must be known to it afterwards
+  [world, browser] = await Promise.all([startWorld(SCRIPTS, { fsync: 'always' }), startBrowser()]);
 });
 afterAll(async () => {
   await browser?.close();

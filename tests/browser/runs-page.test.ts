@@ -1,5 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { until } from '../support/until.ts';
 import { accessibilityFaults } from './axe.ts';
 import { openTab, startBrowser } from './browser.ts';
 import { startWorld, type World } from './world.ts';
@@ -15,7 +16,11 @@ beforeAll(async () => {
   failed = world.engine.upload([{ cmd: 'fails', retries: 0 }], 'in/photos/bad.jpg');
   fine = world.engine.upload([{ cmd: 'quick' }], 'in/photos/good.jpg');
   going = world.engine.upload([{ cmd: 'hold', timeout: 600 }], 'in/films/long.mp4');
-  await Promise.all([world.engine.ended(failed), world.engine.ended(fine)]);
+  await Promise.all([
+    world.engine.ended(failed),
+    world.engine.ended(fine),
+    until('the one that goes on', async () => await world.engine.show(going)),
+  ]);
 });
 afterAll(async () => {
   await browser?.close();

@@ -46,8 +46,8 @@ export const SCRIPTS: Record<string, Script> = {
 };
 
 /** Redis, engine and web side of a test's own. */
-export async function startWorld(scripts: Record<string, Script> = SCRIPTS) {
-  const redis = await startRedis();
+export async function startWorld(scripts: Record<string, Script> = SCRIPTS, options: Parameters<typeof startRedis>[0] = {}) {
+  const redis = await startRedis(options);
   const held: (() => void)[] = [];
   const hold: Script = (dyno) => {
     dyno.up(50);
