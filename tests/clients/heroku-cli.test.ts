@@ -229,7 +229,7 @@ describe('one-off processes', () => {
 
   it('a dropped connection hangs the process up; it does not come back', async () => {
     const run = startHeroku(['run', 'trap "exit 8" HUP; echo waiting; while :; do sleep 0.05; done'], env);
-    await eventually('it runs', () => run.stdout().includes('waiting'), 60);
+    await eventually('it runs and is named', () => run.stdout().includes('waiting') && /\brun\.\d+\b/.test(run.stderr()), 60);
     const name = nameIn({ status: 0, stdout: '', stderr: run.stderr() });
     run.child.kill('SIGKILL');
     await run.ended;

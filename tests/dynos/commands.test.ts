@@ -83,7 +83,7 @@ describe('autofiles run, ps, logs and config, without the heroku CLI', { timeout
   it('run: hangs up with Ctrl-C, and the dyno is told', async () => {
     const run = start(['run', '--no-tty', 'trap "exit 8" HUP; echo waiting; while :; do sleep 0.05; done']);
     await eventually('it runs', () => run.stdout().includes('waiting'));
-    const name = /run\.\d+/.exec(run.stderr())?.[0] ?? '';
+    const name = await eventually('its name', () => /run\.\d+/.exec(run.stderr())?.[0]);
     run.child.kill('SIGINT');
     expect((await run.ended).status).toBe(130);
     expect(await platform.ended(name)).toContain(`heroku[${name}]: Process exited with status 8`);
