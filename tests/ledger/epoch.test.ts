@@ -296,7 +296,7 @@ it('a worker whose first look broke off when Redis was rolled back looks again b
 });
 
 it('a worker that comes back late tells of a loss although others have long counted past what it saw', async () => {
-  const { redis, worker, raised } = await start();
+  const { redis, worker, raised } = await start({ fsync: 'always' });
   const { away, blinded, seer, blind, eye, beat, rollBack } = await seenByOneAlone(redis, worker);
   const seen = await beat();
   await rollBack();
