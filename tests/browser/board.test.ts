@@ -15,8 +15,8 @@ afterAll(async () => {
 
 it('shows operators the queues, the tree of a run and a parked task in bull-board, for reading alone', async () => {
   const { page, complaints, close } = await openTab(browser, world);
-  const id = world.engine.upload([{ cmd: 'hold', timeout: 600 }, { parallel: [{ cmd: 'quick' }, { cmd: 'quick' }] }]);
-  await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
+  const id = await world.begun([{ cmd: 'hold', timeout: 600 }, { parallel: [{ cmd: 'quick' }, { cmd: 'quick' }] }]);
+  await page.goto(`${world.url}/runs/${id}`);
   await page.locator('.tl-row .ph-working.open').first().waitFor();
   const csrf = await page.locator('input[name="csrf"]').first().inputValue();
   await page.getByRole('link', { name: 'Queues' }).click();

@@ -28,7 +28,7 @@ beforeAll(async () => {
     key,
   );
   const rejected = world.engine.upload([{ comand: 'x' }]);
-  const going = world.engine.upload([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
+  const going = await world.begun([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
   const run = await world.engine.ended(failing);
   const dyno = run.steps[2]?.tasks[0]?.dyno ?? '';
   world.engine.cloud.logs.set(dyno, [`${new Date().toISOString().slice(0, -1)}000+00:00 app[${dyno}]: \u001b[33mno input\u001b[0m`]);

@@ -1,7 +1,6 @@
 // Orders that a hand gives once and a browser would send twice, and keys that lead to what they stand for.
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { until } from '../support/until.ts';
 import { openTab, startBrowser } from './browser.ts';
 import { startWorld, type World } from './world.ts';
 
@@ -107,8 +106,7 @@ describe('a key', () => {
     await page.goto(`${world.url}/runs/${failed}`);
     await page.keyboard.press('r');
     expect(await focused(page)).toBe('Retry what failed');
-    const going = world.engine.upload([{ name: 'Goes on', cmd: 'hold', timeout: 600 }], 'in/long.mp4');
-    await until('the run', async () => await world.engine.show(going));
+    const going = await world.begun([{ name: 'Goes on', cmd: 'hold', timeout: 600 }], 'in/long.mp4');
     await page.goto(`${world.url}/runs/${going}`);
     await page.locator('.tl-row .ph-working.open').first().waitFor();
     await page.keyboard.press('c');

@@ -16,8 +16,8 @@ afterAll(async () => {
 
 it('says where Redis was looked for and what to do, and becomes the page again by itself', async () => {
   const { page, close } = await openTab(browser, world);
-  const id = world.engine.upload([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
-  await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
+  const id = await world.begun([{ name: 'Waits', cmd: 'hold', timeout: 600 }]);
+  await page.goto(`${world.url}/runs/${id}`);
   await page.locator('.tl-row .ph-working.open').first().waitFor();
   const other = await openTab(browser, world);
   await world.redis.crash();

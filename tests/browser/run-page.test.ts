@@ -94,8 +94,8 @@ it('shows attempts of a task side by side, and what the dyno wrote with its colo
 
 it('cancels a run that goes on', async () => {
   const { page, close } = await openTab(browser, world);
-  const id = world.engine.upload([{ cmd: 'never', timeout: 60 }]);
-  await page.goto(`${world.url}/runs/${id}`).catch(() => undefined);
+  const id = await world.begun([{ cmd: 'never', timeout: 60 }]);
+  await page.goto(`${world.url}/runs/${id}`);
   await page.locator('.tl-row .ph-working.open').first().waitFor();
   await page.getByRole('button', { name: 'Cancel' }).click();
   await page.locator('.run-head .badge', { hasText: 'cancelled' }).waitFor();

@@ -1,6 +1,5 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { until } from '../support/until.ts';
 import { accessibilityFaults } from './axe.ts';
 import { openTab, startBrowser } from './browser.ts';
 import { startWorld, type World } from './world.ts';
@@ -15,12 +14,8 @@ beforeAll(async () => {
   [world, browser] = await Promise.all([startWorld(), startBrowser()]);
   failed = world.engine.upload([{ cmd: 'fails', retries: 0 }], 'in/photos/bad.jpg');
   fine = world.engine.upload([{ cmd: 'quick' }], 'in/photos/good.jpg');
-  going = world.engine.upload([{ cmd: 'hold', timeout: 600 }], 'in/films/long.mp4');
-  await Promise.all([
-    world.engine.ended(failed),
-    world.engine.ended(fine),
-    until('the one that goes on', async () => await world.engine.show(going)),
-  ]);
+  going = await world.begun([{ cmd: 'hold', timeout: 600 }], 'in/films/long.mp4');
+  await Promise.all([world.engine.ended(failed), world.engine.ended(fine)]);
 });
 afterAll(async () => {
   await browser?.close();

@@ -8,6 +8,7 @@ import { readConfig } from '../../src/schema/config.ts';
 import { startRedis } from '../support/redis-server.ts';
 import type { Script } from '../support/scripted-cloud.ts';
 import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
 
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
@@ -77,6 +78,12 @@ export async function startWorld(scripts: Record<string, Script> = SCRIPTS, opti
     /** Lets the dynos go on whose command is `hold`. */
     release: () => {
       for (const go of held.splice(0)) go();
+    },
+    /** Uploads a workflow; answers with its run's id once the run has a page: until then that is one of what is not there. */
+    begun: async (...order: Parameters<typeof engine.upload>): Promise<string> => {
+      const id = engine.upload(...order);
+      await until(`run ${id}`, async () => await engine.show(id));
+      return id;
     },
     url: `http://127.0.0.1:${port}`,
     token: config.apiToken ?? '',
