@@ -661,6 +661,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /rolled back between the purge and the tombstone.*timed out/,
   },
   {
+    name: 'records leave Redis as soon as they are archived, whatever their plan',
+    file: 'processors/retention.ts',
+    from: 'const retention = deps.retention(resource.plan);',
+    to: 'const retention = 0 * deps.retention(resource.plan);',
+    caughtBy: 'tests/ledger/archive.test.ts',
+    says: /a young record stays.*undefined/,
+  },
+  {
     name: 'a bucket that takes no export keeps all runs from the archive',
     file: 'processors/archive.ts',
     from: 'return EXPORT_AGAIN_MS;',
