@@ -311,7 +311,7 @@ describe('what is lost on the way', () => {
   });
 
   it('a launch that is made while the audit looks counts: it saw it wait, or hold an earlier one', async () => {
-    const { budget, of, redis } = await lone();
+    const { budget, of, redis, comes } = await lone();
     const held = `${budgetKey('lone')}:held:r`;
     const [waits, anew] = ['r0-x.0.5', 'r0-y.0.0'];
     // of a launch long ago, which is made again meanwhile
@@ -323,6 +323,7 @@ describe('what is lost on the way', () => {
       await budget.release(of(anew), true);
       expect((await budget.request(of(anew))).answer).toBe('queued');
       for (const task of [waits, anew]) {
+        await comes();
         await until('its grant', async () => (await budget.grant('lone')).grants.some((one) => one.task === task));
         expect((await budget.request(of(task))).answer).toBe('granted');
       }
