@@ -1,7 +1,7 @@
 // One look at an app's dyno list serves all its tasks, of every shard and worker: who is up, who is gone, which launch of unknown fate arrived.
 // The same loop has the dynos of closed attempts stopped.
 import { within } from '../clients/deadline.ts';
-import type { DynoPlatform } from '../clients/ports.ts';
+import type { Dyno, DynoPlatform } from '../clients/ports.ts';
 import { adoptDyno, noteDyno } from '../queues/dyno-news.ts';
 import type { Looks } from '../queues/looks.ts';
 import type { Resources } from '../queues/resources.ts';
@@ -26,6 +26,9 @@ const AT_ONCE = 20;
 const TURN = 0.9;
 /** Milliseconds that a shard is waited for: one whose node is away keeps the dynos of no other shard from being seen. */
 const SHARD_MS = 3_000;
+/** The same for what a look finds to write in one shard, and for the turn at a list. */
+const NOTES_MS = 15_000;
+const TAKE_MS = 1_000;
 
 export interface PollDeps extends Pick<StopDeps, 'silences'> {
   readonly runs: Runs;
@@ -49,19 +52,26 @@ export interface PollDeps extends Pick<StopDeps, 'silences'> {
   readonly log: Log;
 }
 
+interface Shard {
+  readonly number: number;
+  readonly watch: Watch;
+  readonly stops: ReturnType<typeof createStops>;
+}
+
 /** Watches the dynos of all shards until stopped. `nudge` makes it look at once. */
 export function startPolling(deps: PollDeps): Loop {
   /** Monotonic milliseconds. */
   const nextLook = new Map<string, number>();
   const busy = new Map<string, Promise<void>>();
-  const shards = deps.watches.map((watch, number) => ({ number, watch, stops: createStops({ ...deps, watch }) }));
+  const shards: readonly Shard[] = deps.watches.map((watch, number) => ({ number, watch, stops: createStops({ ...deps, watch }) }));
   const stopping = new AbortController();
-  /** What is read of every shard, without those that do not answer. */
-  const ofAll = async <T>(what: string, read: (shard: (typeof shards)[number]) => Promise<readonly T[]>): Promise<readonly T[]> => {
-    const found = await Promise.allSettled(shards.map((shard) => within({ deadline: SHARD_MS }, SHARD_MS, () => read(shard))));
-    for (const [shard, one] of found.entries())
-      if (one.status === 'rejected') deps.log.warn({ shard, error: messageOf(one.reason) }, `${what}: a shard was not read`);
-    return found.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
+  /** What is read of shards, without those that do not answer. */
+  const ofAll = async <T>(what: string, some: readonly Shard[], read: (shard: Shard) => Promise<T>): Promise<readonly T[]> => {
+    const found = await Promise.allSettled(some.map((shard) => within({ deadline: SHARD_MS }, SHARD_MS, () => read(shard))));
+    for (const [k, one] of found.entries())
+      if (one.status === 'rejected')
+        deps.log.warn({ shard: some[k]?.number, error: messageOf(one.reason) }, `${what}: a shard was not read`);
+    return found.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   };
   /** Each resource is worked on by itself: an app that fails or does not answer keeps nobody else's dynos waiting. */
   const apart = (what: string, resource: string, work: () => Promise<void>) => {
@@ -72,23 +82,37 @@ export function startPolling(deps: PollDeps): Loop {
       .finally(() => busy.delete(name));
     busy.set(name, working);
   };
-  const lookAlone = async (resource: string) => {
-    if (!(await deps.looks.take(resource, deps.pollMs * TURN))) {
+  /** Whether the turn is this process's: it is, too, where the node of Redis that has the turns does not answer. Two lists at a time do no harm. */
+  const isOurs = async (resource: string): Promise<boolean> => {
+    try {
+      return await within({ deadline: TAKE_MS }, TAKE_MS, () => deps.looks.take(resource, shards.length, deps.pollMs * TURN));
+    } catch (error) {
+      deps.log.warn({ resource, error: messageOf(error) }, 'turn at a dyno list not taken');
+      return true;
+    }
+  };
+  const lookAlone = async (resource: string, there: readonly Shard[]) => {
+    if (!(await isOurs(resource))) {
       // somebody else just looked
       nextLook.set(resource, deps.monotonic());
       return;
     }
     if (!(await deps.mayLook(resource))) return;
     // read before the list: a dyno that was launched after the list was made must not seem gone
-    const watched = await ofAll('the dynos that are watched', async ({ watch }) =>
-      (await watch.of(resource)).map((one) => ({ one, watch })),
-    );
-    const rest = watched.length <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (watched.length / DYNOS_PER_LOOK);
-    const hooked = await ofAll('webhooks', async ({ watch }) => [await watch.hooked(resource)]);
-    const next = hooked.includes(true) ? Math.max(rest, deps.hookedMs) : rest;
+    const read = await ofAll('the dynos that are watched', there, async ({ number, watch }) => {
+      const watched = await watch.of(resource);
+      // Redis' clock: it wrote until when a launch is looked for
+      const now = watched.some(({ until }) => until !== undefined) ? await watch.clock() : 0;
+      return { number, watch, watched, now, hooked: await watch.hooked(resource) };
+    });
+    await look(deps, resource, read, stopping.signal);
+    // another worker may see what this one does not
+    if (read.length < there.length) return await deps.looks.leave(resource, shards.length);
+    const dynos = read.reduce((sum, { watched }) => sum + watched.length, 0);
+    const rest = dynos <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (dynos / DYNOS_PER_LOOK);
+    const next = read.some(({ hooked }) => hooked) ? Math.max(rest, deps.hookedMs) : rest;
     nextLook.set(resource, deps.monotonic() + next);
-    if (next > deps.pollMs) await deps.looks.rest(resource, next * TURN);
-    await look(deps, resource, watched, stopping.signal);
+    if (next > deps.pollMs) await deps.looks.rest(resource, shards.length, next * TURN);
   };
 
   const loop = startLoop({
@@ -96,17 +120,25 @@ export function startPolling(deps: PollDeps): Loop {
     log: deps.log,
     name: 'poll',
     turn: async (signal) => {
-      const toStop = await ofAll('dynos to be stopped', async (shard) => [{ ...shard, dynos: await shard.watch.toStop(STOPS_KNOWN) }]);
+      const toStop = await ofAll('dynos to be stopped', shards, async (shard) => ({
+        ...shard,
+        dynos: await shard.watch.toStop(STOPS_KNOWN),
+      }));
       for (const { number, stops, dynos } of toStop) {
         for (const [resource, due] of stops.due(dynos, dynos.length < STOPS_KNOWN))
           apart(`stop in shard ${number}`, resource, () => stops.work(resource, due, stopping.signal));
       }
-      // who was looked at longest ago comes first, so that a small budget goes round
-      const watched = new Set(await ofAll('resources with dynos', ({ watch }) => watch.resources()));
+      const watched = new Map<string, Shard[]>();
+      for (const { shard, resources } of await ofAll('resources with dynos', shards, async (shard) => ({
+        shard,
+        resources: await shard.watch.resources(),
+      })))
+        for (const resource of resources) watched.set(resource, [...(watched.get(resource) ?? []), shard]);
       for (const resource of nextLook.keys()) if (!watched.has(resource)) nextLook.delete(resource);
-      for (const resource of [...watched].toSorted((a, b) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0))) {
+      // who was looked at longest ago comes first, so that a small budget goes round
+      for (const [resource, there] of [...watched].toSorted(([a], [b]) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0))) {
         if (signal.aborted) return;
-        if ((nextLook.get(resource) ?? 0) <= deps.monotonic()) apart('look', resource, () => lookAlone(resource));
+        if ((nextLook.get(resource) ?? 0) <= deps.monotonic()) apart('look', resource, () => lookAlone(resource, there));
       }
     },
   });
@@ -120,24 +152,36 @@ export function startPolling(deps: PollDeps): Loop {
   };
 }
 
-interface WatchedThere {
-  readonly one: Watched;
+/** The dynos that one shard's tasks wait for. */
+interface ShardWatched {
+  readonly number: number;
   readonly watch: Watch;
+  readonly watched: readonly Watched[];
+  /** Milliseconds by Redis' clock, of before the list; 0 where nothing goes by it. */
+  readonly now: number;
 }
 
-async function look(deps: PollDeps, resourceId: string, watched: readonly WatchedThere[], signal: AbortSignal): Promise<void> {
-  if (watched.length === 0) return;
+async function look(deps: PollDeps, resourceId: string, read: readonly ShardWatched[], signal: AbortSignal): Promise<void> {
+  if (read.every(({ watched }) => watched.length === 0)) return;
   const resource = await deps.resources.get(resourceId);
   if (resource === undefined) return;
-  // Redis' clock: it wrote until when a launch is looked for
-  const now = (await watched.find(({ one }) => one.until !== undefined)?.watch.clock()) ?? 0;
   const dynos = await deps.platform.list(resource.app, { signal });
   deps.failpoint('poll.looked');
+  // one that takes no writes keeps the others from none
+  const noted = await Promise.allSettled(
+    read.map((shard) => within({ deadline: NOTES_MS }, NOTES_MS, () => note(deps, resourceId, shard, dynos))),
+  );
+  for (const [k, one] of noted.entries())
+    if (one.status === 'rejected')
+      deps.log.warn({ resource: resourceId, shard: read[k]?.number, error: messageOf(one.reason) }, 'what a dyno list shows is not noted');
+}
+
+async function note(deps: PollDeps, resourceId: string, { watch, watched, now }: ShardWatched, dynos: readonly Dyno[]): Promise<void> {
   const byId = new Map(dynos.map((dyno) => [dyno.id, dyno]));
   // many at a time: one after the other, the ends of a thousand dynos would take seconds to be noted
   for (let i = 0; i < watched.length; i += NOTES_AT_ONCE) {
     await Promise.all(
-      watched.slice(i, i + NOTES_AT_ONCE).map(async ({ one, watch }) => {
+      watched.slice(i, i + NOTES_AT_ONCE).map(async (one) => {
         if (one.dyno === undefined) await adopt({ ...deps, watch }, resourceId, one, markedDyno(dynos, one.ref.id, one.attempt), now);
         else if ((await noteDyno(deps.runs, resourceId, one, one.dyno.id, byId.get(one.dyno.id))) !== undefined)
           deps.failpoint('poll.noted');

@@ -223,6 +223,15 @@ describe('resources', () => {
     expect((await budget.grant('lone')).grants.map(({ task }) => task)).toEqual(['r0-x.0.1', 'r0-y.0.0']);
   });
 
+  it('are not overtaken either when a worker of an earlier version noted the larger plan and no more', async () => {
+    const { budget, of, redis } = await lone();
+    const ask = async (task: string, concurrency: number) => (await budget.request({ ...of(task), concurrency })).answer;
+    expect([await ask('r0-x.0.0', 1), await ask('r0-x.0.1', 1)]).toEqual(['granted', 'queued']);
+    await redis.hset(`${budgetKey('lone')}:limits`, 'r', 10);
+    expect(await ask('r0-y.0.0', 10)).toBe('queued');
+    expect((await budget.grant('lone')).grants.map(({ task }) => task)).toEqual(['r0-x.0.1', 'r0-y.0.0']);
+  });
+
   it('tell about when a launch will come that waits for the budget', async () => {
     const own = await setup({ launchesPerHour: 3600 });
     const runId = own.upload([group('ok', 30)]);

@@ -1,6 +1,7 @@
 // When a worker looks at dyno lists, and when it tries a stop again: by a clock that nobody sets.
 import { randomUUID } from 'node:crypto';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Dyno } from '../../src/clients/ports.ts';
 import { createPauses } from '../../src/processors/pauses.ts';
 import { startPolling } from '../../src/processors/poll.ts';
 import { createStops } from '../../src/processors/stops.ts';
@@ -10,7 +11,7 @@ import { createLooks } from '../../src/queues/looks.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createSealer } from '../../src/queues/secrets.ts';
-import { createWatch } from '../../src/queues/watch.ts';
+import { createWatch, type Watch } from '../../src/queues/watch.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ScriptedCloud } from '../support/scripted-cloud.ts';
@@ -92,63 +93,135 @@ it('a clock that is set back an hour holds up neither looks at dyno lists nor st
   await until('the stop to be tried again', () => calls.stop > before.stop, 2_000);
 });
 
-it('one list serves every worker and shard: the others look when it is their turn, and pay nothing', async () => {
-  const { redis, cloud, resource, resources } = await start();
-  const watches = [0, 1, 2, 3].map((shard) => createWatch({ redis, shard }));
-  const calls = { list: 0, charged: 0 };
-  for (const shard of watches.keys()) {
-    // launches that were given up, and until when they are looked for is over
-    const taskId = `${seedId(`file-${shard}`, shard)}.0.0`;
-    await redis.hset(shardKeys(shard).watch(resource), `?${taskId}/1`, `${taskId}|1|0|60000|1`);
-    await redis.sadd(shardKeys(shard).watched, resource);
-  }
-  const platform = {
-    ...cloud.platform,
-    list: async () => {
-      calls.list += 1;
-      return await Promise.resolve([]);
-    },
-  };
-  const turns = [0, 0];
-  const [one, other] = turns.map((_, worker) => {
-    const [first = watches[0], ...others] = watches;
-    // each turn asks every shard once
-    const counted = {
-      ...first,
-      resources: async () => (await first?.resources().finally(() => (turns[worker] = (turns[worker] ?? 0) + 1))) ?? [],
+describe('several workers and shards', () => {
+  /** Four shards, in each of which a launch is looked for whose time is over: the look that covers it forgets it. */
+  const startFour = async (shards: readonly number[] = [0, 1, 2, 3]) => {
+    const world = await start();
+    const { redis, resource, resources, cloud } = world;
+    for (const shard of shards) {
+      const taskId = `${seedId(`file-${shard}`, shard)}.0.0`;
+      await redis.hset(shardKeys(shard).watch(resource), `?${taskId}/1`, `${taskId}|1|0|60000|1`);
+      await redis.sadd(shardKeys(shard).watched, resource);
+    }
+    const calls = { list: 0, charged: 0 };
+    const watches = [0, 1, 2, 3].map((shard) => createWatch({ redis, shard }));
+    /** A worker with these shards' watches, and how many turns it made. */
+    const worker = (
+      own: readonly Watch[],
+      more: Partial<Parameters<typeof startPolling>[0]> = {},
+      list = async () => await Promise.resolve<Dyno[]>([]),
+    ) => {
+      const count = { turns: 0 };
+      const [first, ...others] = own;
+      if (first === undefined) throw new Error('a worker has a shard');
+      // each turn asks every shard once
+      const counted: Watch = {
+        ...first,
+        resources: async () => {
+          count.turns += 1;
+          return await first.resources();
+        },
+      };
+      const platform = {
+        ...cloud.platform,
+        list: async () => {
+          calls.list += 1;
+          return await list();
+        },
+      };
+      const polling = startPolling({
+        runs: createRuns({ redis }),
+        resources,
+        platform,
+        charged: platform,
+        silences: createPauses({ now: () => performance.now() }),
+        mayLook: async () => {
+          calls.charged += 1;
+          return await Promise.resolve(true);
+        },
+        watches: [counted, ...others],
+        looks: createLooks({ redis }),
+        pollMs: POLL_MS,
+        hookedMs: POLL_MS,
+        monotonic: () => performance.now(),
+        failpoint: () => {},
+        log,
+        ...more,
+      });
+      ends.push(polling.stop);
+      return { ...polling, count };
     };
-    return startPolling({
-      runs: createRuns({ redis }),
-      resources,
-      platform,
-      charged: platform,
-      silences: createPauses({ now: () => performance.now() }),
-      mayLook: async () => {
-        calls.charged += 1;
-        return await Promise.resolve(true);
-      },
-      watches: [counted as (typeof watches)[number], ...others],
-      looks: createLooks({ redis }),
-      pollMs: HOUR_MS,
-      hookedMs: HOUR_MS,
-      monotonic: () => performance.now(),
-      failpoint: () => {},
-      log,
-    });
+    const left = async () => (await Promise.all(watches.map(async (watch) => await watch.count(resource)))).join();
+    return { ...world, watches, worker, left, calls };
+  };
+
+  it('one list serves every worker and shard: the others look when it is their turn, and pay nothing', async () => {
+    const { redis, resource, watches, worker, left, calls } = await startFour();
+    const both = [worker(watches, { pollMs: HOUR_MS }), worker(watches, { pollMs: HOUR_MS })];
+    await until('what is over to be forgotten in every shard', async () => (await left()) === '0,0,0,0');
+    for (const shard of watches.keys()) await redis.sadd(shardKeys(shard).watched, resource);
+    for (const n of [2, 3, 4, 5]) {
+      for (const one of both) one.nudge();
+      await until('another turn of both', () => both.every(({ count }) => count.turns >= n));
+    }
+    expect(calls).toEqual({ list: 1, charged: 1 });
   });
-  ends.push(
-    async () => await one?.stop(),
-    async () => await other?.stop(),
-  );
-  const left = async () => (await Promise.all(watches.map(async (watch) => await watch.count(resource)))).join();
-  await until('what is over to be forgotten in every shard', async () => (await left()) === '0,0,0,0');
-  for (const shard of watches.keys()) await redis.sadd(shardKeys(shard).watched, resource);
-  for (const n of [2, 3, 4, 5]) {
-    one?.nudge();
-    other?.nudge();
-    await until('another turn of both', () => Math.min(...turns) >= n);
-  }
-  expect(calls).toEqual({ list: 1, charged: 1 });
+
+  it('a worker that sees fewer shards, as of before a change of their number, keeps nobody from the others', async () => {
+    const { watches, worker, left } = await startFour();
+    worker(watches.slice(0, 2), { pollMs: HOUR_MS });
+    await until('its look', async () => (await left()) === '0,0,1,1');
+    worker(watches, { pollMs: HOUR_MS });
+    await until('the look of one that sees all', async () => (await left()) === '0,0,0,0');
+  });
+
+  it('a worker that cannot read a shard leaves the next look to another one', async () => {
+    const { watches, worker, left } = await startFour();
+    const blind = watches.map((watch, shard) =>
+      shard === 3 ? { ...watch, of: async () => await Promise.reject(new Error('away')) } : watch,
+    );
+    worker(blind, { pollMs: HOUR_MS });
+    await until('its look', async () => (await left()) === '0,0,0,1');
+    worker(watches, { pollMs: HOUR_MS });
+    await until('the look of one that sees all', async () => (await left()) === '0,0,0,0');
+  });
+
+  it('a shard that takes no writes, and a turn that cannot be taken, keep no other shard from being seen', async () => {
+    const { redis, watches, worker, left } = await startFour();
+    const full = watches.map((watch, shard) =>
+      shard === 0 ? { ...watch, forget: async () => await Promise.reject(new Error('OOM')) } : watch,
+    );
+    const looks = { ...createLooks({ redis }), take: async () => await Promise.reject(new Error('OOM')) };
+    worker(full, { looks });
+    await until('the others to be noted', async () => (await left()) === '1,0,0,0');
+  });
+
+  it('shards that have nothing of an app are not asked for its dynos', async () => {
+    const { watches, worker, left } = await startFour([2]);
+    const asked: number[] = [];
+    const telling = watches.map((watch, shard) => ({
+      ...watch,
+      of: async (resource: string) => {
+        asked.push(shard);
+        return await watch.of(resource);
+      },
+    }));
+    worker(telling, { pollMs: HOUR_MS });
+    await until('its look', async () => (await left()) === '0,0,0,0');
+    expect(asked).toEqual([2]);
+  });
+
+  it('a list that did not come is asked for again soon, however rarely the app is looked at', async () => {
+    const { watches, resource, worker, left, calls } = await startFour();
+    await watches[0]?.heardOf(resource);
+    worker(
+      watches,
+      { hookedMs: HOUR_MS },
+      async () => await (calls.list === 1 ? Promise.reject(new Failure('heroku_unavailable', 'HTTP 503.')) : Promise.resolve([])),
+    );
+    await until('the second list', async () => (await left()) === '0,0,0,0', 5_000);
+    expect(calls.list).toBe(2);
+  });
 });
 
 it('what another worker stopped, or a purge took, is forgotten as one that was refused', async () => {

@@ -141,6 +141,16 @@ it('lists so many refusals of a task and no more, and of a launch that comes aft
   expect((await entries()).slice(listed.length)).toEqual(['intent', 'launched']);
 });
 
+it('takes no grant while it is put off, and one when it is due', async () => {
+  const { runs, ref, enter, refused, record } = await running();
+  await enter('granted');
+  await refused('heal');
+  await redis.hset(record, 'dl:0.0', Date.now() + MINUTE_MS);
+  expect(await runs.granted(ref)).toBe(false);
+  await redis.hset(record, 'dl:0.0', Date.now() - MINUTE_MS);
+  expect(await runs.granted(ref)).toBe(true);
+});
+
 it('says once that a launch which waits for its turn waits for the customer’s own account', async () => {
   const { enter, phase, record, entries } = await running();
   for (let n = 0; n < 100; n += 1) {

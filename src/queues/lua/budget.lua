@@ -37,11 +37,11 @@ local function enter_ring(resource)
   redis.call('ZADD', ring, redis.call('HINCRBY', B, 'turn', 1), resource)
 end
 
--- Notes how many dynos the plan allows. When that grew, what waits stands in the ring from then on: a new task of the resource must not overtake it.
+-- Notes how many dynos the plan allows. What waits and may begin by it stands in the ring from then on: a new task of the resource must not overtake it.
+-- It is put there whether or not the limit is news: a worker of an earlier version may have noted it and no more.
 -- Answers 1 when it came into the ring by that.
 local function set_limit(resource, limit)
-  if redis.call('HGET', limits, resource) == limit then return 0 end
-  redis.call('HSET', limits, resource, limit)
+  if redis.call('HGET', limits, resource) ~= limit then redis.call('HSET', limits, resource, limit) end
   local stood = redis.call('ZSCORE', ring, resource)
   enter_ring(resource)
   return not stood and redis.call('ZSCORE', ring, resource) and 1 or 0
