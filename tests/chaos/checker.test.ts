@@ -265,6 +265,13 @@ function sound(): Draft {
       ...chain.map((_, n) => post(`r0-chain${n}.0.0`, 1, T0 + 40, 'accepted', `dc${n}`)),
       { kind: 'put', t: T0 + 70, began: T0 + 69, bucket: A, key: 'in/r0-chain17', version: 'c17', taskId: 'r0-chain16.0.0' },
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'plain', version: 'p1' },
+      {
+        kind: 'delete',
+        t: T0 + 20,
+        message: 'm-plain',
+        ok: true,
+        accounts: [{ bucket: A, key: 'plain', version: 'p1', accounted: true }],
+      },
       { kind: 'put', t: T0 + 99, began: T0 + 98, bucket: 'ld-private-b', key: 'out/x', version: 'f1', taskId: 'r0-good.0.0' },
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'q', version: 'q1' },
       { kind: 'upload', t: T0, bucket: A, key: 'q', version: 'q1', expect: 'quarantine', shape: 'test' },
@@ -300,6 +307,7 @@ function sound(): Draft {
         bucket: A,
         app: 'app-a',
         decisions: { ignored: 2 },
+        accounted: [{ bucket: A, key: 'plain', version: 'p1' }],
         quarantine: [
           { t: T0 + 3, entry: { reason: 'x', bucket: A, key: 'q', version_id: 'q1' } },
           { t: T0 + 90, entry: { reason: 'a loop is assumed', bucket: A, key: 'in/r0-chain17', version_id: 'c17' } },
@@ -310,6 +318,7 @@ function sound(): Draft {
         bucket: 'ld-private-b',
         app: 'app-b',
         decisions: { ignored: 1 },
+        accounted: [],
         quarantine: [{ t: T0 + 100, entry: { reason: 'foreign', bucket: 'ld-private-b', key: 'out/x', version_id: 'f1' } }],
       },
     ],
@@ -630,6 +639,30 @@ describe('the checker', () => {
       'I3',
       'the message of an output is deleted when its run is accepted and its task not told',
       (draft: Draft) => (ledgerIn(draft, 'delete', ({ message }) => message === 'm-r0-chain4').t = T0 + 75),
+    ],
+    [
+      'I4',
+      'a plain object was dropped while the event of another one was counted over and over',
+      (draft: Draft) => {
+        draft.ledger.push({ kind: 'put', t: T0 + 1, began: T0, bucket: A, key: 'dropped', version: 'p2' });
+        for (const [n, t] of [1, 2, 3, 4].entries())
+          draft.ledger.push({
+            kind: 'receive',
+            t: T0 + t,
+            message: `m-plain-${n}`,
+            count: 1,
+            records: [{ bucket: A, key: 'plain', version: 'p1' }],
+          });
+        Object.assign(draft.resources[0] ?? {}, { decisions: { ignored: 9 } });
+      },
+    ],
+    [
+      'I3',
+      'the message of a plain object is deleted before it is accounted for, although it is in the end',
+      (draft: Draft) => {
+        const [account] = ledgerIn(draft, 'delete', ({ message }) => message === 'm-plain').accounts ?? [];
+        if (account !== undefined) account.accounted = false;
+      },
     ],
     ['I4', 'a version has no decision when all is quiet', (draft: Draft) => draft.unaccounted.push('1 versions of b without a decision')],
     [

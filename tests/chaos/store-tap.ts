@@ -56,11 +56,15 @@ export async function startStoreTap(deps: {
   dice: Dice;
   ledger: Ledger;
   discard: (receipt: string) => Promise<void>;
+  /** Whether the engine accounts for each of these versions; undefined when Redis does not say. */
+  accounted: (versions: readonly ObjectId[]) => Promise<readonly boolean[] | undefined>;
 }): Promise<StoreTap> {
   const { dice, ledger } = deps;
   const agent = new Agent({ keepAlive: true, maxSockets: 200 });
   let faults = NO_STORE_FAULTS;
-  const receipts = new Map<string, string>();
+  const receipts = new Map<string, { readonly message: string; readonly records: readonly ObjectId[] }>();
+  /** Versions that ask for nothing: they leave no trace but in the account. */
+  const plain = new Set<string>();
   const silent = new Set<string>();
   const putting = new Set<Promise<unknown>>();
   let held: PromiseWithResolvers<void> | undefined;
@@ -102,7 +106,7 @@ export async function startStoreTap(deps: {
     if (active.down) return fail(response, 503, 'ServiceUnavailable');
     const reads = object !== undefined && (request.method === 'HEAD' || request.method === 'GET');
     if (reads && dice.chance(active.slowDown)) return fail(response, 503, 'SlowDown');
-    if (target === 'DeleteMessageBatch' || target === 'DeleteMessage') noteDeletes(target, body, began);
+    if (target === 'DeleteMessageBatch' || target === 'DeleteMessage') await noteDeletes(target, body, began);
     const isPut = request.method === 'PUT' && object !== undefined;
     if (isPut) await held?.promise;
     // its event is on its way before its answer is
@@ -138,6 +142,7 @@ export async function startStoreTap(deps: {
     const [taskId, run, code] = [meta('ld_task_id'), meta('ld_run'), meta('ld_code')];
     const id = { bucket: object.bucket, key: object.key, version };
     const lost = meta('lost') !== undefined;
+    if (taskId === undefined && run === undefined && code === undefined && !object.key.startsWith('.autofiles/')) plain.add(versionOf(id));
     ledger.note({
       kind: 'put',
       ...id,
@@ -160,7 +165,7 @@ export async function startStoreTap(deps: {
         await deps.discard(message.ReceiptHandle);
         continue;
       }
-      receipts.set(message.ReceiptHandle, message.MessageId);
+      receipts.set(message.ReceiptHandle, { message: message.MessageId, records });
       ledger.note({
         kind: 'receive',
         message: message.MessageId,
@@ -173,13 +178,17 @@ export async function startStoreTap(deps: {
     return { ...answer, body: Buffer.from(JSON.stringify({ ...parsed, Messages: kept })) };
   };
 
-  const noteDeletes = (target: string, body: Buffer, t: number) => {
+  const noteDeletes = async (target: string, body: Buffer, t: number) => {
     const parsed = JSON.parse(body.toString()) as { Entries?: { ReceiptHandle: string }[]; ReceiptHandle?: string };
     const handles =
       target === 'DeleteMessage' ? [parsed.ReceiptHandle ?? ''] : (parsed.Entries ?? []).map(({ ReceiptHandle }) => ReceiptHandle);
     for (const handle of handles) {
-      const message = receipts.get(handle);
-      if (message !== undefined) ledger.note({ kind: 'delete', t, message, ok: true });
+      const handed = receipts.get(handle);
+      if (handed === undefined) continue;
+      const asked = handed.records.filter((record) => plain.has(versionOf(record)));
+      const said = asked.length === 0 ? undefined : await deps.accounted(asked);
+      const accounts = said === undefined ? {} : { accounts: asked.map((id, n) => ({ ...id, accounted: said[n] === true })) };
+      ledger.note({ kind: 'delete', t, message: handed.message, ok: true, ...accounts });
     }
   };
 
@@ -255,6 +264,9 @@ function objectOf(url: string): ObjectId | undefined {
 
 /** Where events are lost, of every version. */
 const placeOf = ({ bucket, key }: { bucket: string; key: string }) => JSON.stringify([bucket, key]);
+
+/** One text per object version. */
+const versionOf = ({ bucket, key, version }: ObjectId) => JSON.stringify([bucket, key, version]);
 
 /** The same answer with the first entry refused: what was deleted will be deleted again. */
 function oneFailed(answer: Answer): Answer {

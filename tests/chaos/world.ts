@@ -13,11 +13,14 @@ import { DeleteMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/cl
 import { createClients } from '../../src/cli/wiring.ts';
 import type { ChaosSettings } from '../../src/local/store/chaos.ts';
 import { connect } from '../../src/queues/connection.ts';
+import { unchanged } from '../../src/queues/layout.ts';
+import { openAccount } from '../../src/queues/ledger.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createTokens } from '../../src/queues/tokens.ts';
 import { readConfig } from '../../src/schema/config.ts';
 import { startRedis } from '../support/redis-server.ts';
+import type { ObjectId } from './checker/evidence.ts';
 import { createDice, seedOf } from './dice.ts';
 import { type Put, startDynoPlatform } from './dyno-platform.ts';
 import { startFaultProxy } from './fault-proxy.ts';
@@ -57,6 +60,10 @@ const QUICK = {
   AUTOFILES_LATE_MS: '8000',
   LOG_LEVEL: 'info',
 };
+
+/** Milliseconds that whoever looks into the account as a message is deleted waits for Redis, and how far back the account is read. */
+const ACCOUNT_ASKED_MS = 300;
+const ACCOUNT_MS = 7_200_000;
 
 export type World = Awaited<ReturnType<typeof startWorld>>;
 
@@ -107,7 +114,25 @@ export async function startWorld(deps: {
     discard: async (ReceiptHandle) => {
       await sqs.send(new DeleteMessageCommand({ QueueUrl: queueUrl, ReceiptHandle }));
     },
+    accounted: async (versions) => {
+      const asked = Promise.all(versions.map(async (version) => (await accountedOf([version])).length === 1));
+      return await Promise.race([asked.catch(() => undefined), pause(ACCOUNT_ASKED_MS, undefined)]);
+    },
   });
+  /** Those of the versions that the engine accounts for; none of what is no tenant's. */
+  const accountedOf = async (versions: readonly ObjectId[]): Promise<readonly ObjectId[]> => {
+    const found = await Promise.all(
+      [...Map.groupBy(versions, ({ bucket }) => bucket)].map(async ([bucket, those]) => {
+        const tenant = tenants.find((one) => one.bucket === bucket);
+        if (tenant === undefined) return [];
+        const account = await openAccount(redis, tenant.id, unchanged(1), Date.now() - ACCOUNT_MS);
+        const missing = await account.missing(those.map(({ key, version }) => ({ bucket, key, versionId: version })));
+        const open = new Set(missing.map(({ key, versionId }) => JSON.stringify([key, versionId])));
+        return those.filter(({ key, version }) => !open.has(JSON.stringify([key, version])));
+      }),
+    );
+    return found.flat();
+  };
   const endpoint = `http://127.0.0.1:${tap.clean}`;
   const sqs = new SQSClient({ endpoint, region: 'us-east-1', credentials: root });
   const dynoClients = new Map<string, S3Client>();
@@ -333,6 +358,7 @@ export async function startWorld(deps: {
 
     killStore,
     startStore,
+    accountedOf,
 
     stop: async () => {
       await Promise.all([...slots, web].map((slot) => slot.close()));

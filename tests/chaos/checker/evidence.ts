@@ -27,7 +27,8 @@ export type LedgerEntry =
   /** Somebody asked whether an output lies at its place. */
   | { kind: 'look'; t: number; bucket: string; key: string }
   | { kind: 'receive'; t: number; message: string; count: number; records: readonly ObjectId[] }
-  | { kind: 'delete'; t: number; message: string; ok: boolean }
+  /** `accounts`: the plain object versions of the message, and whether the engine accounted for each when the delete came; absent: Redis was away. */
+  | { kind: 'delete'; t: number; message: string; ok: boolean; accounts?: readonly (ObjectId & { accounted: boolean })[] }
   | { kind: 'garbage'; t: number; body: string }
   | {
       kind: 'post';
@@ -99,6 +100,8 @@ export interface Evidence {
     readonly bucket: string;
     readonly app: string;
     readonly decisions: Readonly<Record<string, number>>;
+    /** Versions that the engine accounts for at the end, of those that ask for nothing. */
+    readonly accounted: readonly ObjectId[];
     /** Quarantined events with when they were set aside. */
     readonly quarantine: readonly { readonly t: number; readonly entry: Readonly<Record<string, string>> }[];
   }[];
