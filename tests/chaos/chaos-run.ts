@@ -5,11 +5,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { ADDON_FAILPOINTS, FAILPOINTS } from '../../src/schema/failpoint.ts';
 import { until } from '../support/until.ts';
+import { type Arena, kill, RECOVERY_MS } from './arena.ts';
 import type { Evidence } from './checker/evidence.ts';
 import { collect, leftoversOf } from './collect.ts';
 import { createDice, seedOf } from './dice.ts';
 import { createFrontDoor } from './front-door.ts';
-import { type Arena, FAULTS, freeLocks, kill, loseCredentials, RECOVERY_MS, rearm, removeJobs, slowStore } from './nemesis.ts';
+import { FAULTS, freeLocks, loseCredentials, rearm, removeJobs, START_FAULTS, slowStore } from './nemesis.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
 import type { Slot } from './workers.ts';
 import { createWorkload, type Workload } from './workload.ts';
@@ -31,6 +32,8 @@ const LIFE_MS = 4_000;
 const CALM_MS = 600_000;
 /** Milliseconds after which `--ci` gives up on the failpoints that are left: many times what a free machine takes. */
 const MOST_MS = 900_000;
+/** Milliseconds that a run takes longer at most until each of its faults met work. */
+const LONGER_MS = 240_000;
 /** Milliseconds between two things that the tenants are led to do, so that a failpoint that was not reached is. */
 const LEAD_MS = 1_500;
 /** Milliseconds for which S3 is slow in a run of all failpoints. */
@@ -49,6 +52,8 @@ export interface ChaosOptions {
   readonly minutes: number;
   /** Ends the faults early when so many processes were killed. */
   readonly kills: number | undefined;
+  /** Faults that are to be done, or groups of them; undefined: all. */
+  readonly only: readonly string[] | undefined;
   /** Every failpoint once instead of random faults. */
   readonly ci: boolean;
   /** Milliseconds that an engine may take at most for what is left to reach, and then for what is left to do; undefined: many times what one needs. */
@@ -69,6 +74,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
   let calm = false;
   let killed = 0;
   const reached = new Set<string>();
+  const met = new Set<string>();
   const toReach = Object.keys({ ...FAILPOINTS, ...ADDON_FAILPOINTS });
 
   const world: World = await startWorld({
@@ -100,6 +106,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     points: (slot) => toReach.filter((point) => !slot.earlier || options.earlier?.failpoints.includes(point)),
     note: (fault, detail, from, until, kills = 0) => {
       killed += kills;
+      if (live > 0) met.add(fault);
       world.ledger.note({ kind: 'fault', t: from, until, fault, live, kills, detail });
     },
   };
@@ -148,7 +155,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     await until('work to break', () => live >= FIRST_LIVE, BOOT_MS);
     const faults = options.ci
       ? await reachAll({ arena, workload, points: toReach, reached, say, most: options.patience ?? MOST_MS })
-      : await breakThings(arena, options, () => killed, say);
+      : await breakThings(arena, { ...options, met }, () => killed, say);
     calm = true;
     stop.abort();
     await Promise.all([working, watching, holding]);
@@ -183,23 +190,24 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
 /** Random faults, every kind at least once, often two at a time. */
 async function breakThings(
   arena: Arena,
-  options: ChaosOptions,
+  options: ChaosOptions & { met: ReadonlySet<string> },
   killed: () => number,
   say: (line: string) => void,
 ): Promise<readonly string[]> {
   const { world, dice } = arena;
   const end = Date.now() + options.minutes * 60_000;
+  const wanted = (name: string) => options.only?.some((one) => name === one || name.startsWith(`${one} `)) ?? true;
   const ended = () => Date.now() > end || (options.kills !== undefined && killed() >= options.kills);
   const stop = new AbortController();
+  const owed = START_FAULTS.filter((name) => wanted(name));
   // whoever died is started again, and whoever froze goes on
   const keeping = every(150, stop.signal, async () => {
     for (const slot of world.slots) {
       if (slot.child === undefined && !arena.spared.has(slot.name) && dice.chance(0.5)) {
-        const how = rearm(arena, slot);
+        const { fault, how } = rearm(arena, slot, owed);
         slot.start(how);
         const now = Date.now();
-        if (how.skewMs !== undefined) arena.note('F14', `${slot.name} is ${how.skewMs} ms off`, now, now);
-        if (how.node !== undefined) arena.note('F15', `${slot.name} has little memory`, now, now);
+        if (fault !== undefined && START_FAULTS.includes(fault)) arena.note(fault, `${slot.name}: ${JSON.stringify(how)}`, now, now);
         if (how.failpoint?.endsWith('SIGSTOP')) arena.note('F3', `${slot.name} will freeze at ${how.failpoint}`, now, now);
       } else if (slot.failpoint.endsWith('SIGSTOP') && isFrozen(slot) && dice.chance(0.08)) slot.signal('SIGCONT');
     }
@@ -214,8 +222,8 @@ async function breakThings(
             if (slot.ready && !arena.spared.has(slot.name) && arena.live() > 0 && fates.chance(100 / LIFE_MS))
               await kill(arena, 'F1', slot);
         });
-  const kinds = Object.keys(FAULTS);
-  const drawn = Object.entries(FAULTS).flatMap(([name, [share]]) => Array.from({ length: share }, () => name));
+  const kinds = Object.keys(FAULTS).filter((name) => wanted(name));
+  const drawn = Object.entries(FAULTS).flatMap(([name, [share]]) => (!wanted(name) ? [] : Array.from({ length: share }, () => name)));
   const first = [...kinds].sort(() => dice.roll() - 0.5);
   const inflict = async (name: string) => {
     const fault = FAULTS[name];
@@ -224,10 +232,13 @@ async function breakThings(
   };
   try {
     let told = Date.now();
-    while (!ended()) {
+    // a fault that met nothing to do is done again
+    const unmet = () => kinds.filter((name) => !options.met.has(name));
+    while (!ended() || (unmet().length > 0 && Date.now() < end + LONGER_MS)) {
+      if (first.length === 0 && ended()) first.push(...unmet());
       await pause(dice.between(100, 900));
       const one = first.pop() ?? dice.pick(drawn);
-      const other = dice.chance(0.2) ? dice.pick(['F1', 'F8', 'F12', 'F3']) : undefined;
+      const other = options.only === undefined && dice.chance(0.2) ? dice.pick(['F1', 'F8', 'F12', 'F3']) : undefined;
       await Promise.all([inflict(one), ...(other === undefined || other === one ? [] : [inflict(other)])]);
       if (Date.now() - told > 30_000) {
         told = Date.now();
@@ -238,7 +249,7 @@ async function breakThings(
     stop.abort();
     await Promise.all([keeping, killing]);
   }
-  return [...kinds, 'F2', 'F14', 'F15'];
+  return [...kinds, ...(options.only === undefined ? ['F2', ...START_FAULTS] : START_FAULTS.filter((name) => wanted(name)))];
 }
 
 /** What the tenants do so that a failpoint is reached; of the others there is always something. */

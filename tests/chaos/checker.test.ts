@@ -275,6 +275,10 @@ function sound(): Draft {
       { kind: 'put', t: T0 + 99, began: T0 + 98, bucket: 'ld-private-b', key: 'out/x', version: 'f1', taskId: 'r0-good.0.0' },
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'q', version: 'q1' },
       { kind: 'upload', t: T0, bucket: A, key: 'q', version: 'q1', expect: 'quarantine', shape: 'test' },
+      { kind: 'put', t: T0, began: T0, bucket: A, key: 'in/gone', version: 'g1', run: true },
+      { kind: 'upload', t: T0, bucket: A, key: 'in/gone', version: 'g1', expect: 'gone', shape: 'test' },
+      { kind: 'receive', t: T0 + 1, message: 'm-gone', count: 1, records: [{ bucket: A, key: 'in/gone', version: 'g1' }] },
+      { kind: 'delete', t: T0 + 20, message: 'm-gone', ok: true },
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'in/before', version: 'b1', run: true },
       { kind: 'upload', t: T0, bucket: A, key: 'in/before', version: 'b1', expect: 'never', shape: 'test' },
       { kind: 'garbage', t: T0, body: 'no json' },
@@ -307,7 +311,10 @@ function sound(): Draft {
         bucket: A,
         app: 'app-a',
         decisions: { ignored: 2 },
-        accounted: [{ bucket: A, key: 'plain', version: 'p1' }],
+        accounted: [
+          { bucket: A, key: 'plain', version: 'p1' },
+          { bucket: A, key: 'in/gone', version: 'g1' },
+        ],
         quarantine: [
           { t: T0 + 3, entry: { reason: 'x', bucket: A, key: 'q', version_id: 'q1' } },
           { t: T0 + 90, entry: { reason: 'a loop is assumed', bucket: A, key: 'in/r0-chain17', version_id: 'c17' } },
@@ -583,6 +590,19 @@ describe('the checker', () => {
     expect(verdicts(draft)['I18']).toBe('violated');
   });
 
+  it('knows a fault by its group', () => {
+    const draft = sound();
+    draft.settings.faults.push('F5 still');
+    expect(verdicts(draft)['FAULTS']).toBe('vacuous');
+    draft.ledger.push(faultAt(T0 + 400, T0 + 500, 'F5 still'));
+    expect(verdicts(draft)['FAULTS']).toBe('held');
+    // a worker may give up while Redis stands still, and while nothing but its neighbour was broken it may not
+    draft.ledger.push({ kind: 'exit', t: T0 + 500, worker: 'worker-2', how: '1', served: true });
+    expect(verdicts(draft)['I18']).toBe('held');
+    draft.ledger.splice(-2, 1, faultAt(T0 + 400, T0 + 500, 'F14 jump'));
+    expect(verdicts(draft)['I18']).toBe('violated');
+  });
+
   it('lets as many launches be as the budget gives in that time', () => {
     const draft = sound();
     for (let n = 0; n < 100; n += 1) draft.ledger.push(ledgerCall(T0 + 300_000 + 100 * n));
@@ -654,6 +674,21 @@ describe('the checker', () => {
             records: [{ bucket: A, key: 'plain', version: 'p1' }],
           });
         Object.assign(draft.resources[0] ?? {}, { decisions: { ignored: 9 } });
+      },
+    ],
+    [
+      'I4',
+      'an upload that was deleted before it was read is nowhere',
+      (draft: Draft) => {
+        draft.resources[0]?.accounted.pop();
+      },
+    ],
+    [
+      'I1',
+      'an upload that was deleted before it was read leads to a run',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-stop');
+        draft.runs.push({ ...run, id: 'r0-gone', record: { ...run.record, key: 'in/gone', version: 'g1' } });
       },
     ],
     [

@@ -33,12 +33,10 @@ export async function collect(
   for (const { id, bucket, app } of world.tenants) {
     const decisions = await world.redis.hgetall(`{af0}:decisions:${id}`);
     const counted = Object.fromEntries(Object.entries(decisions).map(([kind, n]) => [kind, Number(n)]));
-    const plain = world.ledger.entries.flatMap((entry) =>
-      entry.kind === 'put' && entry.bucket === bucket && entry.taskId === undefined && entry.run !== true && entry.code === undefined
-        ? [{ bucket, key: entry.key, version: entry.version }]
-        : [],
+    const written = world.ledger.entries.flatMap((entry) =>
+      entry.kind === 'put' && entry.bucket === bucket ? [{ bucket, key: entry.key, version: entry.version }] : [],
     );
-    const accounted = await world.accountedOf(plain);
+    const accounted = await world.accountedOf(written);
     resources.push({ id, bucket, app, decisions: counted, accounted, quarantine: await quarantineOf(world, id) });
     const issued = await world.resources.secret(id, 'credentials');
     if (issued !== undefined) secrets.push(issued.secretAccessKey, issued.sessionToken);

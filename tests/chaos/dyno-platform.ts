@@ -36,6 +36,33 @@ const UNKNOWN_FATES: typeof FATES = [
   ['reset after it', 20],
   ['reset before it', 15],
 ];
+/** Refusals that time heals. */
+const BUSY: readonly (readonly [number, { id: string; message: string }])[] = [
+  [429, { id: 'rate_limit', message: 'Your account reached the API rate limit.' }],
+  [429, { id: 'rate_limit', message: 'Your account reached the API rate limit.' }],
+  [402, { id: 'quota_exceeded', message: 'Your account has no dyno hours left.' }],
+  [409, { id: 'conflict', message: 'A release is under way.' }],
+  [422, { id: 'cannot_run_above_limit', message: 'Cannot run more than 50 dynos of that size.' }],
+  [423, { id: 'locked', message: 'The app is locked.' }],
+];
+/** Ids of those that it does not. */
+const REFUSALS: Readonly<Record<number, string>> = { 402: 'delinquent', 403: 'forbidden', 404: 'not_found', 422: 'invalid_params' };
+const UNAUTHORIZED = { id: 'unauthorized', message: 'Invalid credentials provided.' };
+/** What Heroku adds to a 429 alone; here to all of them, so that a run does not wait for a minute. */
+const AT_ONCE = { 'retry-after': '1' };
+
+/** Shares of calls that go wrong besides what launches always meet. */
+export interface PlatformFaults {
+  /** 401, as when a token has ended. */
+  readonly unauthorized: number;
+  /** 503 without a readable body; launches have their own. */
+  readonly unavailable: number;
+  /** Config vars are not set: 422, or set and not answered. */
+  readonly config: number;
+}
+
+export const NO_PLATFORM_FAULTS: PlatformFaults = { unauthorized: 0, unavailable: 0, config: 0 };
+
 /** Milliseconds of a slow answer at most. */
 const SLOW_MS = 1_500;
 
@@ -58,6 +85,8 @@ export interface DynoPlatform {
   readonly heroku: HerokuSide;
   /** How badly events of dynos come from now on. */
   setNews(faults: NewsFaults): void;
+  /** How many calls go wrong from now on. */
+  setFaults(faults: PlatformFaults): void;
   /** Ids of dynos that run. */
   alive(): readonly string[];
   /** All POSTs are accepted at once from now on. */
@@ -112,6 +141,11 @@ const LIVES: Readonly<Record<string, (life: Life, words: readonly string[]) => P
     life.later(20, life.up);
     life.later(60, () => life.end(1));
   },
+  cycled: (life) => {
+    if (life.dyno.attempt > 1) return outputAfter(life, 40, 0);
+    life.later(20, life.up);
+    life.later(900, () => life.end(143));
+  },
   flaky: (life) => {
     if (life.dyno.attempt > 1) return outputAfter(life, 40, 0);
     life.later(20, life.up);
@@ -164,6 +198,8 @@ export async function startDynoPlatform(deps: {
   let number = 0;
   let behaves = false;
   let fates = FATES;
+  let faults = NO_PLATFORM_FAULTS;
+  const dice = createDice(seedOf(deps.seed, 'platform'));
   const heroku = createHerokuSide({ ledger });
   const news = createDynoNews({ seed: deps.seed, ledger, hooksOf: heroku.hooksOf, all: heroku.hooks });
 
@@ -252,16 +288,22 @@ export async function startDynoPlatform(deps: {
     const note = (answer: 'accepted' | 'refused' | 'healing' | 'unknown', dyno?: string) =>
       ledger.note({ kind: 'post', task, attempt, app, answer, t: arrived, ...(dyno === undefined ? {} : { dyno }) });
     const arrived = Date.now();
-    if (body.command.startsWith('refuse')) {
+    const refusal = /^refuse (\d+)/.exec(body.command);
+    if (refusal !== null) {
       note('refused');
-      return answer(response, 422, { id: 'invalid_params', message: 'Couldn’t find that process type (refuse).' });
+      const status = Number(refusal[1]);
+      return answer(response, status, { id: REFUSALS[status] ?? 'invalid_params', message: 'Couldn’t start that process (refuse).' });
+    }
+    if (dice.chance(faults.unauthorized)) {
+      note('healing');
+      return answer(response, 401, UNAUTHORIZED, AT_ONCE);
     }
     number += 1;
     const fate = behaves || attempt > 2 ? 'accepted' : fateOf(createDice(seedOf(deps.seed, `fate ${task}/${attempt}/${number}`)), fates);
     switch (fate) {
       case 'busy':
         note('healing');
-        return answer(response, 429, { id: 'rate_limit', message: 'Your account reached the API rate limit.' }, { 'retry-after': '1' });
+        return answer(response, ...dice.pick(BUSY), AT_ONCE);
       case 'unreadable':
         note('unknown');
         return answer(response, 503, '<html>Service Unavailable</html>');
@@ -291,6 +333,15 @@ export async function startDynoPlatform(deps: {
     const text = Buffer.concat(chunks).toString();
     const called = whatIsCalled(request.method ?? '', path);
     if (called !== undefined) ledger.note({ kind: 'call', app: path[1] ?? '', what: called });
+    const launches = called === undefined && path[0] === 'apps';
+    const served = path[0] === 'apps' || path[0] === 'addons';
+    if (served && !launches && dice.chance(faults.unauthorized)) return answer(response, 401, UNAUTHORIZED);
+    if (served && !launches && dice.chance(faults.unavailable)) return answer(response, 503, '<html>Service Unavailable</html>');
+    const sets = request.method === 'PATCH' && (path[2] === 'config-vars' || path[2] === 'config');
+    const fails = sets && dice.chance(faults.config);
+    if (fails && dice.chance(0.5)) return answer(response, 422, { id: 'invalid_params', message: 'planted' });
+    // it is done, and nobody hears of it
+    if (fails) response.destroy();
     const told = heroku.answer(request.method ?? '', `/${path.join('/')}`, text);
     if (told !== undefined) return answer(response, told.status, told.body);
     const body = text === '' ? {} : JSON.parse(text);
@@ -328,9 +379,13 @@ export async function startDynoPlatform(deps: {
     port,
     heroku,
     setNews: news.set,
+    setFaults: (next) => {
+      faults = next;
+    },
     alive: () => [...dynos.values()].flatMap((dyno) => (dyno.alive ? [dyno.id] : [])),
     behave: () => {
       behaves = true;
+      faults = NO_PLATFORM_FAULTS;
       news.set(USUAL_NEWS);
     },
     favourUnknown: (wanted) => {

@@ -1,6 +1,7 @@
 // `npm run chaos -- --minutes N --seed S`: real workers under faults, and a verdict on every invariant. The last line is
 // JSON; the exit status is 0 only when nothing is violated and nothing vacuous. `--ci`: a worker dies once at every failpoint.
 // `--before COMMIT`: half of the workers are of an earlier version. `--bundle`: workers start from a bundle of their sources.
+// `--faults F5,F11 torn`: these alone, a group or one of it, beside the dying of workers at failpoints.
 // `--engine DIR`: the checkout whose engine is looked at; this one unless given. `--patience SECONDS`: how long an engine may take that may
 // never come to its end. `--findings FILE`: the verdicts with all witnesses as JSON.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -24,6 +25,7 @@ const { values: options } = parseArgs({
     patience: { type: 'string' },
     before: { type: 'string' },
     bundle: { type: 'boolean', default: false },
+    faults: { type: 'string' },
     keep: { type: 'boolean', default: false },
     report: { type: 'string' },
     findings: { type: 'string' },
@@ -50,6 +52,7 @@ const evidence = await runChaos({
   minutes,
   kills,
   ci: options.ci,
+  only: options.faults?.split(','),
   patience: options.patience === undefined ? undefined : Number(options.patience) * 1_000,
   earlier:
     earlier === undefined

@@ -1,52 +1,51 @@
 // What goes wrong: each fault is done, noted with how much live work it met, and undone.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Queue } from 'bullmq';
-import { resourceKey, STORE_KEY, SWEEPS_KEY, shardKeys } from '../../src/queues/keys.ts';
-import type { Dice } from './dice.ts';
+import { resourceKey, SWEEPS_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { type Arena, kill, LOCK_MS, RECOVERY_MS, running } from './arena.ts';
 import { USUAL_NEWS } from './dyno-news.ts';
+import { NO_PLATFORM_FAULTS, type PlatformFaults } from './dyno-platform.ts';
 import type { ProxyMode } from './fault-proxy.ts';
+import { type Fault, REDIS_FAULTS } from './redis-faults.ts';
+import { STORE_FAULTS } from './store-faults.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
 import type { Slot, StartOptions } from './workers.ts';
-import type { World } from './world.ts';
 
-/** Milliseconds after a kill in which a stalled job may still wait for its recovery. */
-export const RECOVERY_MS = 6_000;
-/** Milliseconds of the job lock in these runs. */
-const LOCK_MS = 3_000;
-
-export interface Arena {
-  readonly world: World;
-  readonly dice: Dice;
-  /** Runs that had not ended a moment ago. */
-  live(): number;
-  /** Names of workers that a fault is killing: their death is noted by the fault. */
-  readonly killing: Set<string>;
-  /** Names of workers that were told to stop. */
-  readonly stopping: Set<string>;
-  /** Names of workers that no fault may touch. */
-  readonly spared: Set<string>;
-  /** The failpoints that a worker knows. */
-  points(slot: Slot): readonly string[];
-  note(fault: string, detail: string, from: number, until: number, kills?: number): void;
-}
-
-/** How a worker is started again: mostly with a bomb in it, sometimes with a wrong clock or little memory. */
-export function rearm(arena: Arena, slot: Slot): StartOptions {
-  const { dice } = arena;
-  const roll = dice.roll();
-  const points = arena.points(slot);
-  if (roll < 0.6) return { failpoint: [1, 2, 3].map(() => `${dice.pick(points)}:${dice.between(1, 4)}`).join(',') };
-  if (roll < 0.7)
-    return {
+/** Ways to start a worker badly, and their share in hundredths; what is left starts well. */
+const STARTS: Readonly<Record<string, readonly [number, (arena: Arena, points: readonly string[]) => StartOptions]>> = {
+  F2: [60, ({ dice }, points) => ({ failpoint: [1, 2, 3].map(() => `${dice.pick(points)}:${dice.between(1, 4)}`).join(',') })],
+  F3: [
+    10,
+    ({ dice }) => ({
       failpoint: `${dice.pick(['task.intent', 'task.posted', 'plan.checked', 'events.read', 'task.parking', 'finish.entered'])}:1:SIGSTOP`,
-    };
-  if (roll < 0.82) return { skewMs: dice.pick([-300_000, 300_000, -30_000, 30_000]) };
-  if (roll < 0.88) return { node: ['--max-old-space-size=96'] };
-  return {};
+    }),
+  ],
+  'F14 wrong': [6, ({ dice }) => ({ skewMs: dice.pick([-300_000, 300_000, -30_000, 30_000]) })],
+  'F14 jump': [3, ({ dice }) => ({ jumpMs: dice.pick([-300_000, 300_000, -5_000, 5_000]) })],
+  'F14 drift': [3, ({ dice }) => ({ driftMs: dice.pick([-200, 200]) })],
+  'F15 memory': [4, () => ({ node: ['--max-old-space-size=96'] })],
+  'F15 files': [2, () => ({ files: FEW_FILES })],
+};
+
+/** Files and connections of a worker that may have few of them: an idle one has forty, a busy one sixty. */
+const FEW_FILES = 48;
+
+/** The bad starts that are noted when they are made. */
+export const START_FAULTS = Object.keys(STARTS).filter((name) => /^F1[45]/.test(name));
+
+/** How a worker is started again: mostly with a bomb in it. `owed`: bad starts that are to come first. */
+export function rearm(arena: Arena, slot: Slot, owed: string[]): { readonly fault: string | undefined; readonly how: StartOptions } {
+  let roll = arena.dice.roll() * 100;
+  const drawn = Object.keys(STARTS).find((name) => {
+    roll -= STARTS[name]?.[0] ?? 0;
+    return roll < 0;
+  });
+  const fault = (arena.live() > 0 ? owed.pop() : undefined) ?? drawn;
+  return { fault, how: (fault === undefined ? undefined : STARTS[fault]?.[1](arena, arena.points(slot))) ?? {} };
 }
 
 /** The faults, and how often each is drawn. */
-export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) => Promise<void>]>> = {
+export const FAULTS: Readonly<Record<string, Fault>> = {
   /** SIGKILL of a worker. */
   F1: [12, async (arena) => kill(arena, 'F1')],
   /** SIGSTOP for half to twice the lock, then SIGCONT: a zombie. */
@@ -77,54 +76,7 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       arena.note('F4', `SIGTERM: ended with ${how}${bomb ? ' (armed)' : ''} in ${Date.now() - from} ms`, from, Date.now() + 1_000);
     },
   ],
-  /** Redis dies and comes back, or throws its clients out, or does not answer for a while. */
-  F5: [
-    4,
-    async (arena) => {
-      const { world, dice } = arena;
-      const from = Date.now();
-      const way = dice.pick(['kill', 'kill', 'kill', 'kill', 'clients', 'pause']);
-      if (way === 'kill') {
-        await world.redisServer.crash();
-        await pause(dice.chance(0.02) ? 12_000 : dice.between(20, 1_000));
-        await world.redisServer.restart();
-      } else if (way === 'clients') await world.redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
-      else {
-        await world.redis.call('CLIENT', 'PAUSE', String(dice.between(500, 2_500)), 'ALL');
-        await world.redis.ping();
-      }
-      arena.note('F5', `redis: ${way}`, from, Date.now() + RECOVERY_MS, way === 'kill' ? 1 : 0);
-    },
-  ],
-  /**
-   * Redis comes back as it was a while ago. One worker sees what is lost and lives: what nobody saw nobody can miss
-   * (docs/guarantees.md, "Not promised").
-   */
-  F6: [
-    1,
-    async (arena) => {
-      const witness = running(arena);
-      if (witness === undefined) return;
-      arena.spared.add(witness.name);
-      try {
-        await rollBackBefore(arena, witness);
-      } finally {
-        arena.spared.delete(witness.name);
-      }
-    },
-  ],
-  /** A failover: Redis takes no writes and then does again. */
-  F7: [
-    1,
-    async (arena) => {
-      const { world, dice } = arena;
-      const from = Date.now();
-      await world.redis.call('REPLICAOF', '127.0.0.1', '1');
-      await pause(dice.between(300, 2_000));
-      await world.redis.call('REPLICAOF', 'NO', 'ONE');
-      arena.note('F7', 'redis was read-only', from, Date.now() + RECOVERY_MS);
-    },
-  ],
+  ...REDIS_FAULTS,
   /** The way between one worker and Redis is bad. */
   F8: [
     4,
@@ -134,53 +86,7 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       await bad(arena, 'F8', slot.redis, `${slot.name} to redis`);
     },
   ],
-  /** Redis is full. */
-  F9: [
-    1,
-    async (arena) => {
-      const from = Date.now();
-      const { redis } = arena.world;
-      await redis.config('SET', 'maxmemory', '1mb');
-      await pause(arena.dice.between(300, 1_500));
-      await redis.config('SET', 'maxmemory', '0');
-      arena.note('F9', 'redis was full', from, Date.now() + RECOVERY_MS);
-    },
-  ],
-  /** Events come twice, late and in disorder; receives and deletes are done and not answered. */
-  F10: [
-    2,
-    async (arena) => {
-      const from = Date.now();
-      await arena.world.setEvents({ duplicate: 0.4, reorder: 0.5, delay_ms: [0, 1_500] });
-      arena.world.tap.set({ ...NO_STORE_FAULTS, lostAnswer: 0.1, partialDelete: 0.2 });
-      await pause(arena.dice.between(1_500, 4_000));
-      arena.world.tap.set(NO_STORE_FAULTS);
-      await arena.world.setEvents({ duplicate: 0.1 });
-      // what was received and not answered is hidden for half a minute
-      arena.note('F10', 'events twice, late, in disorder; answers lost', from, Date.now() + 2_000);
-    },
-  ],
-  /** S3 slows down, stalls, is away, or its process dies. */
-  F11: [
-    2,
-    async (arena) => {
-      const { world, dice } = arena;
-      const from = Date.now();
-      const way = dice.pick(['slow', 'down', 'kill']);
-      if (way === 'kill') {
-        await world.tap.hold();
-        await world.killStore();
-        await pause(dice.between(50, 1_500));
-        await world.startStore();
-        world.tap.release();
-      } else {
-        world.tap.set({ ...NO_STORE_FAULTS, ...(way === 'slow' ? { slowDown: 0.3, stall: 0.05 } : { down: true }) });
-        await pause(dice.between(800, 3_000));
-        world.tap.set(NO_STORE_FAULTS);
-      }
-      arena.note('F11', `store: ${way}`, from, Date.now() + RECOVERY_MS, way === 'kill' ? 1 : 0);
-    },
-  ],
+  ...STORE_FAULTS,
   /** The way to the dyno platform is bad; that its answers get lost by themselves is always so. */
   F12: [
     2,
@@ -190,6 +96,10 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       await bad(arena, 'F12', slot.heroku, `${slot.name} to the platform`);
     },
   ],
+  /** The platform takes no token for a while. */
+  'F12 unauthorized': [1, async (arena) => misbehave(arena, 'F12 unauthorized', { unauthorized: 0.5 })],
+  /** The platform answers half of its calls with an error page. */
+  'F12 unavailable': [1, async (arena) => misbehave(arena, 'F12 unavailable', { unavailable: 0.5 })],
   /** What Heroku tells of dynos comes late, twice, in disorder, not at all or from a forger; whom it tells dies, or cannot be reached. */
   F13: [
     2,
@@ -220,6 +130,22 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
       arena.note('F16', 'credentials spoiled', from, Date.now() + 1_000);
     },
   ],
+  /** The same while STS refuses, and config vars are not set, or are and nobody hears of it. */
+  'F16 refused': [
+    1,
+    async (arena) => {
+      const { world, dice } = arena;
+      const from = Date.now();
+      world.tap.set({ ...NO_STORE_FAULTS, sts: 0.7 });
+      world.platform.setFaults({ ...NO_PLATFORM_FAULTS, config: 0.7 });
+      await loseCredentials(arena);
+      await kill(arena, 'F1');
+      await pause(dice.between(2_000, 5_000));
+      world.tap.set(NO_STORE_FAULTS);
+      world.platform.setFaults(NO_PLATFORM_FAULTS);
+      arena.note('F16 refused', 'credentials and config vars were refused', from, Date.now() + 1_000);
+    },
+  ],
   /** Somebody removes jobs in bull-board. */
   F18: [
     1,
@@ -231,62 +157,12 @@ export const FAULTS: Readonly<Record<string, readonly [number, (arena: Arena) =>
   ],
 };
 
-/** A worker that runs, chosen by the dice. */
-function running(arena: Arena): Slot | undefined {
-  const ready = arena.world.slots.filter((slot) => slot.ready && !arena.spared.has(slot.name));
-  return ready.length === 0 ? undefined : arena.dice.pick(ready);
-}
-
-/** SIGKILL of a worker; noted when it is gone. */
-export async function kill(arena: Arena, fault: string, slot = running(arena)): Promise<void> {
-  if (slot === undefined) return;
+async function misbehave(arena: Arena, fault: string, faults: Partial<PlatformFaults>): Promise<void> {
   const from = Date.now();
-  const gone = slot.gone();
-  arena.killing.add(slot.name);
-  slot.signal('SIGKILL');
-  await gone;
-  arena.note(fault, `killed ${slot.name}`, from, Date.now() + RECOVERY_MS, 1);
-}
-
-/** Milliseconds that whoever is to see a loss may take to start, and to notice it. */
-const WITNESS_MS = 60_000;
-
-/** Takes Redis back to before what the witness sees. */
-async function rollBackBefore(arena: Arena, witness: Slot): Promise<void> {
-  const { world, dice } = arena;
-  if (witness.failpoint !== '') {
-    await kill(arena, 'F1', witness);
-    witness.start();
-  }
-  const stands = async () => {
-    const [beat, epoch] = await world.redis.hmget(STORE_KEY, 'beat', 'epoch');
-    return { beat: Number(beat), epoch: Number(epoch) };
-  };
-  const reached = async (what: () => Promise<boolean>) => {
-    for (const end = Date.now() + WITNESS_MS; Date.now() < end; await pause(100))
-      if (witness.child !== undefined && (await what())) return true;
-    return false;
-  };
-  /** After a start of Redis nobody counts on for a while, and nobody launches. */
-  const countedOn = async () => {
-    const { beat } = await stands();
-    return await reached(async () => witness.ready && (await stands()).beat > beat + world.slots.length);
-  };
-  if (!(await countedOn())) return;
-  // half a rewritten file is no older Redis but none
-  await world.redis.config('SET', 'auto-aof-rewrite-percentage', '0');
-  const rewritten = () => world.redis.info('persistence').then((info) => /aof_rewrite_in_progress:0/.test(info));
-  if (!(await reached(rewritten))) return;
-  const from = Date.now();
-  const { epoch } = await stands();
-  const rollBack = await world.redisServer.remember();
-  await pause(dice.between(800, 3_000));
-  const seen = await countedOn();
-  await rollBack();
-  const until = Date.now();
-  const noticed = await reached(async () => (await stands()).epoch > epoch);
-  world.ledger.note({ kind: 'loss', t: from, until, seen: seen && witness.child !== undefined, noticed });
-  arena.note('F6', 'redis was rolled back', from, until + RECOVERY_MS, 1);
+  arena.world.platform.setFaults({ ...NO_PLATFORM_FAULTS, ...faults });
+  await pause(arena.dice.between(800, 3_000));
+  arena.world.platform.setFaults(NO_PLATFORM_FAULTS);
+  arena.note(fault, 'the platform refused calls', from, Date.now() + RECOVERY_MS);
 }
 
 async function bad(arena: Arena, fault: string, proxy: Slot['redis'], what: string): Promise<void> {

@@ -17,6 +17,14 @@ import type { Ledger } from './ledger.ts';
 export interface StoreFaults {
   /** HEAD and GET of an object answer 503 SlowDown. */
   readonly slowDown: number;
+  /** HEAD and GET of an object answer 403 AccessDenied, as while a policy is changed. */
+  readonly forbidden: number;
+  /** The body of an object breaks off in the middle. */
+  readonly torn: number;
+  /** A batch of deletes is refused: its receipts have expired. */
+  readonly expired: number;
+  /** STS refuses to give credentials. */
+  readonly sts: number;
   /** An answer comes seconds late. */
   readonly stall: number;
   /** A receive or delete is done and its answer is lost. */
@@ -27,7 +35,24 @@ export interface StoreFaults {
   readonly down: boolean;
 }
 
-export const NO_STORE_FAULTS: StoreFaults = { slowDown: 0, stall: 0, lostAnswer: 0, partialDelete: 0, down: false };
+export const NO_STORE_FAULTS: StoreFaults = {
+  slowDown: 0,
+  forbidden: 0,
+  torn: 0,
+  expired: 0,
+  sts: 0,
+  stall: 0,
+  lostAnswer: 0,
+  partialDelete: 0,
+  down: false,
+};
+
+/** What `x-amz-meta-spoil` of an upload wants: when, seen from the HEAD of its version, and what. */
+const SPOILS: Readonly<Record<string, readonly ['before' | 'after', 'remove' | 'overwrite']>> = {
+  unread: ['before', 'remove'],
+  gone: ['after', 'remove'],
+  overwritten: ['after', 'overwrite'],
+};
 
 /** Milliseconds of a stalled answer. */
 const STALL_MS = 3_000;
@@ -56,6 +81,10 @@ export async function startStoreTap(deps: {
   dice: Dice;
   ledger: Ledger;
   discard: (receipt: string) => Promise<void>;
+  /** Deletes an object version for good. */
+  remove: (object: ObjectId) => Promise<void>;
+  /** Writes another object in its place, which asks for nothing. */
+  overwrite: (object: ObjectId) => Promise<void>;
   /** Whether the engine accounts for each of these versions; undefined when Redis does not say. */
   accounted: (versions: readonly ObjectId[]) => Promise<readonly boolean[] | undefined>;
 }): Promise<StoreTap> {
@@ -66,8 +95,18 @@ export async function startStoreTap(deps: {
   /** Versions that ask for nothing: they leave no trace but in the account. */
   const plain = new Set<string>();
   const silent = new Set<string>();
+  const spoils = new Map<string, { readonly when: string; done?: Promise<void> }>();
   const putting = new Set<Promise<unknown>>();
   let held: PromiseWithResolvers<void> | undefined;
+
+  /** What the driver wants done to an object when it is first looked at, once; whoever looks meanwhile waits. */
+  const spoil = async (object: ObjectId, moment: 'before' | 'after'): Promise<void> => {
+    const wanted = object.version === '' ? undefined : spoils.get(placeOf(object));
+    if (wanted === undefined) return;
+    if (wanted.done === undefined && SPOILS[wanted.when]?.[0] === moment)
+      wanted.done = (SPOILS[wanted.when]?.[1] === 'remove' ? deps.remove : deps.overwrite)(object);
+    await wanted.done;
+  };
 
   const forward = (request: IncomingMessage, body: Buffer, gone: AbortSignal): Promise<Answer> =>
     new Promise((resolve, reject) => {
@@ -106,17 +145,25 @@ export async function startStoreTap(deps: {
     if (active.down) return fail(response, 503, 'ServiceUnavailable');
     const reads = object !== undefined && (request.method === 'HEAD' || request.method === 'GET');
     if (reads && dice.chance(active.slowDown)) return fail(response, 503, 'SlowDown');
+    if (reads && dice.chance(active.forbidden)) return fail(response, 403, 'AccessDenied');
+    if (active.sts > 0 && /^Action=(AssumeRole|GetFederationToken)\b|&Action=(AssumeRole|GetFederationToken)\b/.test(body.toString()))
+      if (dice.chance(active.sts)) return fail(response, 403, 'AccessDenied');
+    if (target === 'DeleteMessageBatch' && dice.chance(active.expired)) return answerExpired(response, body);
+    if (breakable && object !== undefined && request.method === 'HEAD') await spoil(object, 'before');
     if (target === 'DeleteMessageBatch' || target === 'DeleteMessage') await noteDeletes(target, body, began);
     const isPut = request.method === 'PUT' && object !== undefined;
     if (isPut) await held?.promise;
     // its event is on its way before its answer is
     if (isPut && header(request.headers, 'x-amz-meta-lost') !== undefined) silent.add(placeOf(object));
+    const when = isPut ? header(request.headers, 'x-amz-meta-spoil') : undefined;
+    if (isPut && when !== undefined) spoils.set(placeOf(object), { when });
     const asking = forward(request, body, isPut ? new AbortController().signal : gone.signal);
     if (isPut) {
       putting.add(asking);
       asking.catch(() => {}).finally(() => putting.delete(asking));
     }
     const answer = await asking;
+    if (breakable && object !== undefined && request.method === 'HEAD') await spoil(object, 'after');
     let changed = answer;
     if (target === 'ReceiveMessage') changed = await noteReceive(answer);
     if (isPut && answer.status === 200) notePut(request, object, answer, began, body);
@@ -132,6 +179,10 @@ export async function startStoreTap(deps: {
     const { 'transfer-encoding': _chunked, connection: _connection, ...headers } = changed.headers;
     const length = request.method === 'HEAD' ? {} : { 'content-length': changed.body.length };
     response.writeHead(changed.status, { ...headers, ...length });
+    if (object !== undefined && request.method === 'GET' && changed.status === 200 && dice.chance(active.torn)) {
+      response.write(changed.body.subarray(0, changed.body.length / 2), () => response.destroy());
+      return;
+    }
     response.end(changed.body);
   };
 
@@ -142,7 +193,9 @@ export async function startStoreTap(deps: {
     const [taskId, run, code] = [meta('ld_task_id'), meta('ld_run'), meta('ld_code')];
     const id = { bucket: object.bucket, key: object.key, version };
     const lost = meta('lost') !== undefined;
-    if (taskId === undefined && run === undefined && code === undefined && !object.key.startsWith('.autofiles/')) plain.add(versionOf(id));
+    const readable = meta('spoil') === undefined || meta('spoil') === 'overwritten';
+    const asks = taskId !== undefined || run !== undefined || code !== undefined;
+    if (!(asks && readable) && !object.key.startsWith('.autofiles/')) plain.add(versionOf(id));
     ledger.note({
       kind: 'put',
       ...id,
@@ -275,6 +328,14 @@ function oneFailed(answer: Answer): Answer {
   if (first === undefined) return answer;
   const failed = { Id: first.Id, Code: 'InternalError', SenderFault: false, Message: 'planted' };
   return { ...answer, body: Buffer.from(JSON.stringify({ Successful: others, Failed: [...(parsed.Failed ?? []), failed] })) };
+}
+
+/** Every entry of a batch of deletes refused, and nothing deleted. */
+function answerExpired(response: ServerResponse, body: Buffer): void {
+  const { Entries = [] } = JSON.parse(body.toString()) as { Entries?: { Id: string }[] };
+  const Failed = Entries.map(({ Id }) => ({ Id, Code: 'ReceiptHandleIsInvalid', SenderFault: true, Message: 'planted: it has expired' }));
+  response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' });
+  response.end(JSON.stringify({ Successful: [], Failed }));
 }
 
 function fail(response: ServerResponse, status: number, code: string): void {

@@ -18,7 +18,7 @@ export interface Slot {
   readonly child: ChildProcess | undefined;
   /** The failpoints it was started with. */
   readonly failpoint: string;
-  /** Whether it was started with little memory. */
+  /** Whether it was started with little memory, or few files. */
   readonly little: boolean;
   /** The failpoint that it said it passed; undefined while it has not. */
   readonly passed: string | undefined;
@@ -38,8 +38,13 @@ export interface StartOptions {
   readonly failpoint?: string;
   /** Milliseconds that its clock is wrong. */
   readonly skewMs?: number;
+  /** Its clock jumps so many milliseconds soon after its start, or runs away by so many a second. */
+  readonly jumpMs?: number;
+  readonly driftMs?: number;
   /** More arguments for node. */
   readonly node?: readonly string[];
+  /** Files and connections that it may have open. */
+  readonly files?: number;
 }
 
 /** Opens a place for one process of `command` after the other. `main`: the engine's main.ts. Throws when a proxy cannot listen. */
@@ -112,16 +117,27 @@ export async function openSlot(deps: {
     },
     start: (how: StartOptions = {}) => {
       failpoint = how.failpoint ?? '';
-      little = how.node !== undefined;
+      little = how.node !== undefined || how.files !== undefined;
       let served = false;
       passed = undefined;
       readyAt = undefined;
-      const skewed = how.skewMs === undefined ? [] : ['--import', SKEW];
+      const clock = [how.skewMs, how.jumpMs, how.driftMs];
+      const skewed = clock.every((ms) => ms === undefined) ? [] : ['--import', SKEW];
+      const [skew = '0', jump = '0', drift = '0'] = clock.map((ms) => String(ms ?? 0));
+      const limited = how.files === undefined ? [] : ['prlimit', `--nofile=${how.files}:${how.files}`];
+      const [command = process.execPath, ...args] = [...limited, process.execPath];
       const next = spawn(
-        process.execPath,
-        ['--disable-warning=ExperimentalWarning', ...skewed, ...(how.node ?? []), deps.main, deps.command],
+        command,
+        [...args, '--disable-warning=ExperimentalWarning', ...skewed, ...(how.node ?? []), deps.main, deps.command],
         {
-          env: { PATH: process.env['PATH'], ...env, AUTOFILES_FAILPOINT: failpoint, CHAOS_SKEW_MS: String(how.skewMs ?? 0) },
+          env: {
+            PATH: process.env['PATH'],
+            ...env,
+            AUTOFILES_FAILPOINT: failpoint,
+            CHAOS_SKEW_MS: skew,
+            CHAOS_JUMP_MS: jump,
+            CHAOS_DRIFT_MS: drift,
+          },
           stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
         },
       );

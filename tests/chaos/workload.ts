@@ -29,7 +29,9 @@ const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[
   serving: [3, () => [task('serve', { no_output: true }), group(task('flash', { no_output: true }), task('ok')), task('ok')]],
   crashing: [2, () => [task('crash', { no_output: true }), task('ok')]],
   'crashing with retries': [1, () => [task('crash', { no_output: true, retries: 1, backoff: soon }), task('ok')]],
-  refused: [2, () => [group(task('refuse'), task('ok')), task('ok')]],
+  refused: [3, (dice) => [group(task(`refuse ${dice.pick([402, 403, 404, 422])}`), task('ok')), task('ok')]],
+  // as Heroku ends a dyno that is a day old
+  cycled: [1, () => [task('cycled', { retries: 2, backoff: soon }), task('ok')]],
   'one chance': [3, () => [task('ok', { retries: 0 }), group(task('ok', { retries: 0 }), task('early', { retries: 0 }))]],
   // nobody is told of the output: the one look at the deadline finds it
   'losing the event at the deadline': [
@@ -145,6 +147,13 @@ export function createWorkload(world: World, seed: number): Workload {
     async () => {
       const document = JSON.stringify({ run: [task('ok')] });
       await put(a.bucket, `in/${randomUUID()}`, document, { ld_run: 'true', lost: '1' }, 'run', 'lost event');
+    },
+    // deleted or overwritten between its event, its HEAD and its GET
+    async () => {
+      const document = JSON.stringify({ run: [task('ok')] });
+      for (const spoil of ['unread', 'gone'])
+        await put(a.bucket, `in/${randomUUID()}`, document, { ld_run: 'true', spoil }, 'gone', `deleted: ${spoil}`);
+      await put(a.bucket, `in/${randomUUID()}`, document, { ld_run: 'true', spoil: 'overwritten' }, 'run', 'overwritten');
     },
     // an event that comes again long after
     async () => {

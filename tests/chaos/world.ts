@@ -8,7 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ListBucketsCommand, PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import { DeleteObjectCommand, ListBucketsCommand, PutObjectCommand, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
 import { DeleteMessageCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { createClients } from '../../src/cli/wiring.ts';
 import type { ChaosSettings } from '../../src/local/store/chaos.ts';
@@ -113,6 +113,12 @@ export async function startWorld(deps: {
     ledger,
     discard: async (ReceiptHandle) => {
       await sqs.send(new DeleteMessageCommand({ QueueUrl: queueUrl, ReceiptHandle }));
+    },
+    remove: async ({ bucket: Bucket, key: Key, version: VersionId }) => {
+      await insist(() => clientWith({}).send(new DeleteObjectCommand({ Bucket, Key, VersionId })));
+    },
+    overwrite: async ({ bucket: Bucket, key: Key }) => {
+      await insist(() => clientWith({}).send(new PutObjectCommand({ Bucket, Key, Body: 'another one' })));
     },
     accounted: async (versions) => {
       const asked = Promise.all(versions.map(async (version) => (await accountedOf([version])).length === 1));

@@ -509,6 +509,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /unbroken connection while an output is looked at.*to deeply equal \[\]/,
   },
   {
+    name: 'a plain object is counted and not accounted for',
+    file: 'processors/events.ts',
+    from: "return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);",
+    to: "return await deps.runs.decide(0, resource.id, 'ignored');",
+    caughtBy: 'tests/ledger/account.test.ts',
+    says: /accounts for a file without a workflow.*to deeply equal \[\]/,
+  },
+  {
     name: 'an output that starts a run is accounted for by its delivery alone',
     file: 'processors/events.ts',
     from: 'const whole = startsNothing(metadata) && metadata.faults.length === 0;',

@@ -28,6 +28,7 @@ const DANGEROUS: readonly Dangerous[] = [
   { bug: '5xx taken for a refusal', breaks: 'CAUSE', says: /launch_refused: 5\d\d/ },
   { bug: 'completed twice', breaks: 'I12', says: /has two first outputs/ },
   { bug: 'exit treated as failure without grace', breaks: 'CAUSE', says: /looked for \d+ ms after it was seen to end/ },
+  { bug: 'a plain object is counted and not accounted for', breaks: 'I4', says: /asks for nothing and is not accounted for/ },
   { bug: 'sweep without watermark', breaks: 'I1', says: /in\/before led to 1 runs/ },
   {
     bug: 'park in two calls',

@@ -16,6 +16,7 @@ export function exactlyOneRun(file: CaseFile): Finding {
     'uploads',
     'uploads whose event was lost',
     'uploads before the account of their bucket',
+    'uploads deleted before they were read',
     'outputs that start a run',
     'events received twice',
   ]);
@@ -26,6 +27,10 @@ export function exactlyOneRun(file: CaseFile): Finding {
     if (upload.expect === 'never') {
       const runs = file.runOf.get(identity(upload)) ?? [];
       i.holds('uploads before the account of their bucket', runs.length === 0, () => `${upload.key} led to ${runs.length} runs by itself`);
+    }
+    if (upload.expect === 'gone') {
+      const runs = file.runOf.get(identity(upload)) ?? [];
+      i.holds('uploads deleted before they were read', runs.length === 0, () => `${upload.key} was gone and led to ${runs.length} runs`);
     }
     if (upload.expect !== 'run' && upload.expect !== 'reject') continue;
     const id = identity(upload);
@@ -112,6 +117,7 @@ export function acknowledgedAfterDecided(file: CaseFile): Finding {
   const decided = decisions(file);
   // the records of removed resources are gone, and what was decided with them
   const kept = new Set(file.evidence.resources.map(({ bucket }) => bucket));
+  const gone = new Set(file.of('upload').flatMap((upload) => (upload.expect === 'gone' ? [identity(upload)] : [])));
   const received = new Map(file.of('receive').map((one) => [one.message, one]));
   for (const { message, t, ok, accounts } of file.of('delete')) {
     if (!ok) continue;
@@ -125,7 +131,7 @@ export function acknowledgedAfterDecided(file: CaseFile): Finding {
       const put = file.puts.get(identity(record));
       const isRun = put?.run === true || put?.code !== undefined;
       // what is merely ignored is in no history: the account was asked when its delete came
-      if (!isRun && put?.taskId === undefined) continue;
+      if ((!isRun && put?.taskId === undefined) || gone.has(identity(record))) continue;
       const at = decided.get(identity(record));
       // what was decided and lost with Redis is decided again, and only that is known
       if (at !== undefined && at > t && file.lost(handed?.t ?? t, t)) continue;
@@ -156,7 +162,12 @@ export function nothingDropped(file: CaseFile): Finding {
       const decision = decided.get(id);
       const expect = expected.get(id);
       if (expect === 'never') continue;
-      if (expect === 'quarantine') i.holds('quarantined', decision !== undefined, () => `${put.key} was to be quarantined and is nowhere`);
+      // what was decided and lost with Redis is nowhere to be found again
+      if (expect === 'gone' && file.lost(put.t, put.t + LOST_LATER_MS)) i.saw('gone from S3 and from Redis');
+      else if (expect === 'gone')
+        i.holds('plain objects', accounted.has(id), () => `${put.key} was gone when it was looked at, and is not accounted for`);
+      else if (expect === 'quarantine')
+        i.holds('quarantined', decision !== undefined, () => `${put.key} was to be quarantined and is nowhere`);
       else if (put.run === true || put.code !== undefined || put.taskId !== undefined) {
         if (decision === undefined) i.wrong(`${put.key} (${put.taskId === undefined ? 'run' : `output of ${put.taskId}`}) has no decision`);
       }

@@ -73,8 +73,8 @@ export type LedgerEntry =
   /** Something was broken from `t` to `until`. `live`: runs that had not ended then. */
   | { kind: 'fault'; t: number; until: number; fault: string; live: number; kills: number; detail: string };
 
-/** `never`: it was saved before there was anybody to run it, and nothing older runs by itself. */
-export type Expectation = 'run' | 'reject' | 'ignore' | 'quarantine' | 'never';
+/** `never`: it was saved before there was anybody to run it, and nothing older runs by itself. `gone`: it was deleted before it could be read. */
+export type Expectation = 'run' | 'reject' | 'ignore' | 'quarantine' | 'never' | 'gone';
 
 export interface Evidence {
   readonly settings: {
@@ -100,7 +100,7 @@ export interface Evidence {
     readonly bucket: string;
     readonly app: string;
     readonly decisions: Readonly<Record<string, number>>;
-    /** Versions that the engine accounts for at the end, of those that ask for nothing. */
+    /** Versions that the engine accounts for at the end. */
     readonly accounted: readonly ObjectId[];
     /** Quarantined events with when they were set aside. */
     readonly quarantine: readonly { readonly t: number; readonly entry: Readonly<Record<string, string>> }[];

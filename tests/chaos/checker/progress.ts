@@ -16,6 +16,9 @@ const WORK = ['launched', 'adopted', 'output', 'succeeded', 'failed', 'retry'];
 const WAYS = ['F3', 'F5', 'F6', 'F7', 'F8', 'F9', 'F11', 'F12', 'F15', 'F16'];
 const GIVES_UP_MS = 90_000;
 
+/** `F5` of `F5 kill`. */
+const groupOf = (fault: string): string => fault.split(' ')[0] ?? '';
+
 export function everyRunEnds(file: CaseFile): Finding {
   const i = look('I17', 'every run ends', ['runs']);
   for (const run of file.runs) {
@@ -47,7 +50,7 @@ export function workResumes(file: CaseFile): Finding {
     const next = moments.find((t) => t > fault.until);
     const inTime = next !== undefined && next - fault.until <= (file.busy(fault.until, next) ? BUSY_RESUME_MS : RESUME_MS);
     const again = file.faults.some(
-      ({ fault: what, t, until }) => STORE.includes(what) && t > fault.t && until > fault.until && t <= fault.until + RESUME_MS,
+      ({ fault: what, t, until }) => STORE.includes(groupOf(what)) && t > fault.t && until > fault.until && t <= fault.until + RESUME_MS,
     );
     // of several that follow each other the last one has nobody to wait for
     if (!inTime && again) i.saw('faults with Redis away again before work went on');
@@ -59,7 +62,7 @@ export function workResumes(file: CaseFile): Finding {
       );
   }
   const redisAway = (from: number, to: number) =>
-    file.lost(from, to) || file.faults.some(({ t, until, fault }) => t <= to && until >= from && WAYS.includes(fault));
+    file.lost(from, to) || file.faults.some(({ t, until, fault }) => t <= to && until >= from && WAYS.includes(groupOf(fault)));
   for (const task of file.runs.flatMap(({ tasks }) => tasks)) {
     const [output, success] = ['output', 'succeeded'].map((wanted) => task.entries.find(([, what]) => what === wanted)?.[0]);
     if (output === undefined || success === undefined) continue;
@@ -89,7 +92,7 @@ export function workResumes(file: CaseFile): Finding {
   }
   for (const { t, worker, how, served, cause } of file.of('exit')) {
     const mine = ({ fault, detail }: { fault: string; detail: string }) =>
-      WAYS.includes(fault) && (detail.includes(worker) || !/worker-|web/.test(detail));
+      WAYS.includes(groupOf(fault)) && (detail.includes(worker) || !/worker-|web/.test(detail));
     const broken = file.faults.some((fault) => fault.t <= t && fault.until >= t - GIVES_UP_MS && mine(fault));
     if (cause !== undefined) i.saw('processes that were ended');
     // a status: it found that it can do nothing, and said so
@@ -108,7 +111,7 @@ export function faultsMetWork(file: CaseFile): Finding {
 }
 
 export function lossNoticed(file: CaseFile): Finding {
-  const rolledBack = file.evidence.settings.faults.includes('F6');
+  const rolledBack = file.evidence.settings.faults.some((fault) => groupOf(fault) === 'F6');
   const i = look('LOSS', 'a loss of Redis that a living worker saw begins another epoch', rolledBack ? ['losses seen'] : []);
   for (const { t, seen, noticed } of file.of('loss'))
     if (seen) i.holds('losses seen', noticed, () => `the loss at ${t} was not noticed`);
