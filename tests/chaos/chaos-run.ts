@@ -199,7 +199,8 @@ async function breakThings(
   const wanted = (name: string) => options.only?.some((one) => name === one || name.startsWith(`${one} `)) ?? true;
   const ended = () => Date.now() > end || (options.kills !== undefined && killed() >= options.kills);
   const stop = new AbortController();
-  const owed = START_FAULTS.filter((name) => wanted(name));
+  const starts = [...(options.only === undefined ? ['F2'] : []), ...START_FAULTS.filter((name) => wanted(name))];
+  const owed = [...starts];
   // whoever died is started again, and whoever froze goes on
   const keeping = every(150, stop.signal, async () => {
     for (const slot of world.slots) {
@@ -232,10 +233,13 @@ async function breakThings(
   };
   try {
     let told = Date.now();
-    // a fault that met nothing to do is done again
-    const unmet = () => kinds.filter((name) => !options.met.has(name));
-    while (!ended() || (unmet().length > 0 && Date.now() < end + LONGER_MS)) {
-      if (first.length === 0 && ended()) first.push(...unmet());
+    // a fault that met nothing to do is done again; a bad start waits for a death
+    const unmet = (names: readonly string[]) => names.filter((name) => !options.met.has(name));
+    while (!ended() || (unmet([...kinds, ...starts]).length > 0 && Date.now() < end + LONGER_MS)) {
+      if (first.length === 0 && ended()) {
+        if (owed.length === 0) owed.push(...unmet(starts));
+        first.push(...(owed.length === 0 ? [] : ['F1']), ...unmet(kinds));
+      }
       await pause(dice.between(100, 900));
       const one = first.pop() ?? dice.pick(drawn);
       const other = options.only === undefined && dice.chance(0.2) ? dice.pick(['F1', 'F8', 'F12', 'F3']) : undefined;
@@ -249,7 +253,7 @@ async function breakThings(
     stop.abort();
     await Promise.all([keeping, killing]);
   }
-  return [...kinds, ...(options.only === undefined ? ['F2', ...START_FAULTS] : START_FAULTS.filter((name) => wanted(name)))];
+  return [...kinds, ...starts];
 }
 
 /** What the tenants do so that a failpoint is reached; of the others there is always something. */
