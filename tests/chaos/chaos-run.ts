@@ -224,7 +224,12 @@ async function breakThings(
               await kill(arena, 'F1', slot);
         });
   const kinds = Object.keys(FAULTS).filter((name) => wanted(name));
-  const drawn = Object.entries(FAULTS).flatMap(([name, [share]]) => (!wanted(name) ? [] : Array.from({ length: share }, () => name)));
+  if (kinds.length + starts.length === 0) throw new RangeError(`none of the faults is called ${options.only?.join(' or ')}`);
+  // a bad start wants a death before it
+  const drawn =
+    kinds.length === 0
+      ? ['F1']
+      : Object.entries(FAULTS).flatMap(([name, [share]]) => (wanted(name) ? Array.from({ length: share }, () => name) : []));
   const first = [...kinds].sort(() => dice.roll() - 0.5);
   const inflict = async (name: string) => {
     const fault = FAULTS[name];
