@@ -98,6 +98,17 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   ],
   /** The platform takes no token for a while. */
   'F12 unauthorized': [1, async (arena) => misbehave(arena, 'F12 unauthorized', { unauthorized: 0.5 })],
+  /** More launches than not are of unknown fate. */
+  'F12 unknown': [
+    1,
+    async ({ world, dice, note }) => {
+      const from = Date.now();
+      world.platform.favourUnknown(true);
+      await pause(dice.between(3_000, 6_000));
+      world.platform.favourUnknown(false);
+      note('F12 unknown', 'launches were not answered', from, Date.now() + RECOVERY_MS);
+    },
+  ],
   /** The platform answers half of its calls with an error page. */
   'F12 unavailable': [1, async (arena) => misbehave(arena, 'F12 unavailable', { unavailable: 0.5 })],
   /** What Heroku tells of dynos comes late, twice, in disorder, not at all or from a forger; whom it tells dies, or cannot be reached. */
