@@ -91,8 +91,8 @@ export interface DynoPlatform {
   alive(): readonly string[];
   /** All POSTs are accepted at once from now on. */
   behave(): void;
-  /** Whether answers get lost more often than not from now on. */
-  favourUnknown(wanted: boolean): void;
+  /** Whether answers get lost more often than not from now on, and how many milliseconds longer dynos take for everything meanwhile. */
+  favourUnknown(wanted: boolean, longer?: number): void;
   /** Changes a config var behind the engine's back. */
   spoil(app: string): void;
   close(): Promise<void>;
@@ -199,6 +199,7 @@ export async function startDynoPlatform(deps: {
   let behaves = false;
   let fates = FATES;
   let faults = NO_PLATFORM_FAULTS;
+  let longer = 0;
   const dice = createDice(seedOf(deps.seed, 'platform'));
   const heroku = createHerokuSide({ ledger });
   const news = createDynoNews({ seed: deps.seed, ledger, hooksOf: heroku.hooksOf, all: heroku.hooks });
@@ -267,7 +268,7 @@ export async function startDynoPlatform(deps: {
         dyno,
         bucket,
         dice: createDice(seedOf(deps.seed, `life ${task}/${attempt}`)),
-        later,
+        later: (ms, what) => later(ms + longer, what),
         up: () => up(dyno),
         end: (status) => end(dyno, status),
         output: (key, metadata = {}) => output(body.env, bucket, key, { ld_task_id: task, ...metadata }),
@@ -388,7 +389,8 @@ export async function startDynoPlatform(deps: {
       faults = NO_PLATFORM_FAULTS;
       news.set(USUAL_NEWS);
     },
-    favourUnknown: (wanted) => {
+    favourUnknown: (wanted, ms = 0) => {
+      longer = ms;
       fates = wanted ? UNKNOWN_FATES : FATES;
     },
     spoil: (app) => {

@@ -44,6 +44,9 @@ export function rearm(arena: Arena, slot: Slot, owed: string[]): { readonly faul
   return { fault, how: (fault === undefined ? undefined : STARTS[fault]?.[1](arena, arena.points(slot))) ?? {} };
 }
 
+/** Milliseconds that a dyno must live to be found: lists of one app are two seconds apart. */
+const ADOPTABLE_MS = 5_000;
+
 /** The faults, and how often each is drawn. */
 export const FAULTS: Readonly<Record<string, Fault>> = {
   /** SIGKILL of a worker. */
@@ -103,7 +106,7 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
     1,
     async ({ world, dice, note }) => {
       const from = Date.now();
-      world.platform.favourUnknown(true);
+      world.platform.favourUnknown(true, ADOPTABLE_MS);
       await pause(dice.between(3_000, 6_000));
       world.platform.favourUnknown(false);
       note('F12 unknown', 'launches were not answered', from, Date.now() + RECOVERY_MS);
