@@ -823,7 +823,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "every worker looks at an app's dyno list, and pays for it",
     file: 'processors/poll.ts',
-    from: 'if (!(await deps.looks.take(resource, deps.pollMs * TURN))) {',
+    from: 'if (!(await isOurs(resource))) {',
     to: 'if (Number.isNaN(deps.pollMs)) {',
     caughtBy: 'tests/engine/looks.test.ts',
     says: /one list serves every worker and shard.*to deeply equal/,
@@ -883,6 +883,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     to: '',
     caughtBy: 'tests/ops/logs.test.ts',
     says: /says so, once .*to contain 'connect ECONNREFUSED/,
+  },
+  {
+    name: 'the turn at a list is kept by a worker that could not read a shard',
+    file: 'processors/poll.ts',
+    from: 'if (read.length < there.length) return',
+    to: 'if (read.length > there.length) return',
+    caughtBy: 'tests/engine/looks.test.ts',
+    says: /a worker that cannot read a shard leaves the next look to another one/,
+  },
+  {
+    name: 'a task that is put off takes a grant, again and again',
+    file: 'queues/lua/granted.lua',
+    from: "if phase == 'backoff' and tonumber(v[4] or '0') > now then return 0 end\n",
+    to: '',
+    caughtBy: 'tests/engine/patience.test.ts',
+    says: /takes no grant while it is put off/,
   },
   {
     name: 'ended runs run again after a loss of Redis',
