@@ -36,6 +36,9 @@ const UNKNOWN_FATES: typeof FATES = [
   ['reset after it', 20],
   ['reset before it', 15],
 ];
+/** Share of the dynos of unknown launches of which no event tells, and milliseconds that those take to boot: longer than a list is waited for. */
+const UNTOLD = 0.5;
+const BOOT_MS = 5_000;
 /** Refusals that time heals. */
 const BUSY: readonly (readonly [number, { id: string; message: string }])[] = [
   [429, { id: 'rate_limit', message: 'Your account reached the API rate limit.' }],
@@ -78,6 +81,8 @@ export interface StubDyno {
   readonly log: string[];
   state: string;
   alive: boolean;
+  /** No event tells of it. */
+  readonly untold: boolean;
 }
 
 export interface DynoPlatform {
@@ -219,7 +224,7 @@ export async function startDynoPlatform(deps: {
     say(dyno, `Process exited with status ${status}`);
     const state = status === 0 ? 'complete' : 'crashed';
     say(dyno, `State changed from ${dyno.state} to ${state}`);
-    news.tell({ ...dyno, state }, 'destroy');
+    if (!dyno.untold) news.tell({ ...dyno, state }, 'destroy');
     // ended ones are asked for their log for a while
     later(120_000, () => dynos.delete(dyno.id));
   };
@@ -228,7 +233,7 @@ export async function startDynoPlatform(deps: {
     dyno.state = 'up';
     ledger.note({ kind: 'dyno', dyno: dyno.id, what: 'up' });
     say(dyno, 'State changed from starting to up');
-    news.tell(dyno, 'update');
+    if (!dyno.untold) news.tell(dyno, 'update');
   };
   const output = async (env: Env, bucket: string, key: string, metadata: Record<string, string>, tries = 0): Promise<void> => {
     try {
@@ -241,7 +246,8 @@ export async function startDynoPlatform(deps: {
     }
   };
 
-  const start = async (app: string, body: LaunchBody, task: string, attempt: number): Promise<StubDyno> => {
+  /** `untold`: no event tells of it, and it takes its time to boot: whoever lost the answer finds it in the list, or not at all. */
+  const start = async (app: string, body: LaunchBody, task: string, attempt: number, untold = false): Promise<StubDyno> => {
     number += 1;
     const dyno: StubDyno = {
       id: randomUUID(),
@@ -255,10 +261,11 @@ export async function startDynoPlatform(deps: {
       log: [],
       state: 'starting',
       alive: true,
+      untold,
     };
     dynos.set(dyno.id, dyno);
     say(dyno, `Starting process with command \`${body.command}\``);
-    news.tell(dyno, 'create');
+    if (!untold) news.tell(dyno, 'create');
     const [word = '', ...words] = body.command.split(' # ')[0]?.split(' ') ?? [];
     const life = LIVES[word];
     if (life === undefined) throw new Error(`no dyno lives as ${word}`);
@@ -268,7 +275,7 @@ export async function startDynoPlatform(deps: {
         dyno,
         bucket,
         dice: createDice(seedOf(deps.seed, `life ${task}/${attempt}`)),
-        later: (ms, what) => later(ms + longer, what),
+        later: (ms, what) => later(ms + longer + (untold ? BOOT_MS : 0), what),
         up: () => up(dyno),
         end: (status) => end(dyno, status),
         output: (key, metadata = {}) => output(body.env, bucket, key, { ld_task_id: task, ...metadata }),
@@ -313,8 +320,9 @@ export async function startDynoPlatform(deps: {
         response.destroy();
         return;
       default: {
-        const dyno = await start(app, body, task, attempt);
-        if (fate === 'accepted' || fate === 'slow') {
+        const answered = fate === 'accepted' || fate === 'slow';
+        const dyno = await start(app, body, task, attempt, !answered && dice.chance(UNTOLD));
+        if (answered) {
           note('accepted', dyno.id);
           if (fate === 'slow') await new Promise<void>((resolve) => later(Math.random() * SLOW_MS, resolve));
           return answer(response, 201, shown(dyno));
