@@ -24,9 +24,12 @@ export function createPurge(deps: { redis: Redis; shards: () => number }): Purge
   const { redis } = deps;
   const shardsNow = () => Array.from({ length: deps.shards() }, (_, shard) => shardKeys(shard));
 
-  const takeRuns = async (keys: ShardKeys, resource: string): Promise<void> => {
+  /** Answers how many there were. */
+  const takeRuns = async (keys: ShardKeys, resource: string): Promise<number> => {
     const lists = [keys.index(resource), keys.live, keys.unarchived] as const;
-    while (Number(await runScript(redis, 'purge-runs', lists, ['', '', PAGE, keys.run('')])) > 0);
+    let taken = 0;
+    for (let some = 1; some > 0; taken += some) some = Number(await runScript(redis, 'purge-runs', lists, ['', '', PAGE, keys.run('')]));
+    return taken;
   };
 
   return {
@@ -60,15 +63,19 @@ export function createPurge(deps: { redis: Redis; shards: () => number }): Purge
         await runScript(redis, 'budget-forget', [budgetKey(account)], [1, 1, resource]);
       // what a list of its runs has by now goes with their records
       const kept = new Set([resourceKey(resource), auditKey(resource), ...shards.map((keys) => keys.index(resource))]);
-      for (const node of nodesOf(redis)) {
-        let cursor = '0';
-        do {
-          const [next, found] = await node.scan(cursor, 'MATCH', `*${resource}*`, 'COUNT', SCAN_COUNT);
-          cursor = next;
-          for (const key of found) if (!kept.has(key) && !isJob(key)) await redis.unlink(key);
-        } while (cursor !== '0');
+      // a run that was accepted meanwhile has its lists behind the scan: it is in the index by then, and has the scan begin anew
+      for (let late = 1; late > 0; ) {
+        for (const node of nodesOf(redis)) {
+          let cursor = '0';
+          do {
+            const [next, found] = await node.scan(cursor, 'MATCH', `*${resource}*`, 'COUNT', SCAN_COUNT);
+            cursor = next;
+            for (const key of found) if (!kept.has(key) && !isJob(key)) await redis.unlink(key);
+          } while (cursor !== '0');
+        }
+        late = 0;
+        for (const keys of shards) late += await takeRuns(keys, resource);
       }
-      for (const keys of shards) await takeRuns(keys, resource);
       return start;
     },
   };

@@ -55,6 +55,38 @@ it('wherever Redis is rolled back in a purge, the next one finds all that came b
   }
 });
 
+it('a run that is accepted while its resource is purged leaves nothing either, wherever the purge is', async () => {
+  const server = await startRedis();
+  const redis = connect({ socket: server.socket }, () => {});
+  try {
+    const id = randomUUID();
+    const { purge } = createPurge({ redis, shards: () => 1 });
+    const send = redis.sendCommand.bind(redis);
+    let sent = 0;
+    for (let place = 1, done = false; !done; place += 1) {
+      await redis.hset(resourceKey(id), 'state', 'deprovisioning');
+      await seedRuns(redis, [{ runId: seedId('before'), resource: id }]);
+      sent = 0;
+      redis.sendCommand = (...command) => {
+        sent += 1;
+        if (sent !== place) return send(...command);
+        redis.sendCommand = send;
+        return seedRuns(redis, [{ runId: seedId(`after ${place}`), resource: id }]).then(() => send(...command));
+      };
+      await purge(id);
+      done = sent < place;
+      redis.sendCommand = send;
+      // one that comes when all is done is the archiver's to notice, by its run
+      if ((await redis.zcard(shardKeys(0).index(id))) > 0) continue;
+      expect((await redis.keys(`*${id}*`)).sort(), `accepted before command ${place}`).toEqual([resourceKey(id)]);
+    }
+    expect(sent).toBeGreaterThan(5);
+  } finally {
+    redis.disconnect();
+    await server.stop();
+  }
+});
+
 it('runs that are purged before their end leave no jobs: what waits for something that never comes is rung', async () => {
   const server = await startRedis();
   const engine = await startTestEngine(server, { stays: (dyno) => dyno.accept('up') });
