@@ -84,6 +84,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   let known: readonly string[] | undefined;
   /** Breaks of the connection before the last look, when that found Redis, or made it, whole. */
   let wholeAfter = -1;
+  /** Whether Redis, as it was looked at last, may lack something; a look that breaks off leaves it so. */
+  let doubtful = true;
   /** How often Redis was found whole after it had not been known to be. */
   let times = 0;
   /** Since when (monotonic ms) this process has found a Redis that nobody vouched for. */
@@ -161,6 +163,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   const begin = async (found: StoreState, witness: Witness, hold: Hold): Promise<void> => {
     // also where nothing told of it before: until all is back nobody may go on
     wholeAfter = -1;
+    doubtful = true;
     const goesOn = witness.recovering === true && (found.epoch ?? 0) < witness.epoch;
     const epoch = goesOn ? witness.epoch : Math.max(witness.epoch, found.epoch ?? 0) + 1;
     const server = serverOf(found);
@@ -193,8 +196,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     // who waits sees what others count meanwhile, and can tell when that is lost
     if (!turnedBack) seen = sightOf(found, seen);
     const restarted = startedAnew(found, known).length > 0;
+    // what only a witness told of, this process does not see in Redis; whoever began another epoch has put it back
+    const stays = doubtful && found.epoch === current?.epoch;
     // a process that found Redis whole never yet knows nothing: for it, all may be lost
-    const doubtful = found.epoch === undefined || turnedBack || restarted || fresh();
+    doubtful = stays || found.epoch === undefined || turnedBack || restarted || fresh();
     // not every loss breaks a connection: FLUSHALL does not, nor a failover behind a proxy. Until all is back nobody may go on, here neither
     if (doubtful) wholeAfter = -1;
     // what breaks off is sent again: even one that was sure of Redis may have counted at another start of it
@@ -204,7 +209,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       try {
         state = await check(found, turnedBack, breaks);
       } catch (error) {
-        // a witness that cannot be written now is written later; what is lost comes back first
+        // a witness that cannot be written now is written later; what is lost, and be it that the witness told of it, comes back first
         if (doubtful) throw error;
         deps.log.warn({ error: messageOf(error) }, 'no witness of the epoch written');
       }
@@ -222,6 +227,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     // a loss may come and be put right between two looks
     if (another || !unbroken()) times += 1;
     wholeAfter = breaks;
+    doubtful = false;
   };
   const lookOnce = sharedCall(look);
   const unbroken = () => wholeAfter === deps.epochs.breaks();

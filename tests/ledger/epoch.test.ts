@@ -393,6 +393,38 @@ it('a loss that is found while a witness is due leaves Redis whole nowhere until
   expect(raised).toContain('one');
 });
 
+it('a loss that only the witness tells of leaves Redis whole nowhere as long as what is lost cannot be put back', async () => {
+  const { cloud, worker, raised, witness } = await start();
+  const { clock, monotonic } = aheadBy();
+  let refused = 5;
+  const refuse = async () => {
+    refused -= 1;
+    return await Promise.reject(new Failure('s3_unavailable', 'HTTP 503 SlowDown.'));
+  };
+  let due = false;
+  const one = worker('one', {
+    monotonic,
+    store: {
+      // after the loss was found the witness itself cannot be read for a while
+      text: async (...args) => await (due && (refused === 4 || refused === 3) ? refuse() : cloud.store.text(...args)),
+      keys: async (...args) => await (due && refused > 0 ? refuse() : cloud.store.keys(...args)),
+    },
+  });
+  await until('it is sure', () => one.whole() !== undefined);
+  await until('its witness', () => witness() !== null);
+  // one that saw more than this worker did wrote it, before Redis was rolled back
+  cloud.put('store.json', JSON.stringify({ ...witness(), beat: witness().beat + 1_000 }), {}, ARCHIVE_BUCKET);
+  due = true;
+  clock.ahead += MINUTE_MS;
+  await until('a recovery that fails', () => refused < 5);
+  for (let found: number | undefined; refused > 0; found = one.whole()) {
+    expect(found).toBeUndefined();
+    await one.settled(true).catch(() => {});
+  }
+  await until('all is back', () => one.whole() !== undefined);
+  expect(raised).toEqual(['one']);
+});
+
 it('a clock that is set back an hour holds no witness up', async () => {
   const { worker, witness } = await start();
   const { clock, monotonic } = aheadBy();

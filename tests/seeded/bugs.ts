@@ -471,10 +471,26 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'a loss that is found with the lock in hand leaves Redis whole until all is back',
     file: 'processors/epoch.ts',
-    from: 'wholeAfter = -1;\n    const goesOn',
-    to: 'const goesOn',
+    from: 'wholeAfter = -1;\n    doubtful = true;',
+    to: 'doubtful = true;',
     caughtBy: 'tests/ledger/epoch.test.ts',
     says: /found while a witness is due.*to be undefined/,
+  },
+  {
+    name: 'a recovery that broke off leaves Redis whole where only the witness tells of the loss',
+    file: 'processors/epoch.ts',
+    from: 'doubtful = true;\n    const goesOn',
+    to: 'const goesOn',
+    caughtBy: 'tests/ledger/epoch.test.ts',
+    says: /only the witness tells of.*to be undefined/,
+  },
+  {
+    name: 'a recovery that broke off is forgotten by the next look',
+    file: 'processors/epoch.ts',
+    from: 'doubtful = stays || found',
+    to: 'doubtful = found',
+    caughtBy: 'tests/ledger/epoch.test.ts',
+    says: /only the witness tells of.*to be undefined/,
   },
   {
     name: 'a worker that waits for Redis to be known as whole sees nothing of it',
