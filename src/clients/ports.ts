@@ -41,11 +41,14 @@ export interface ObjectStore {
     body: string | Uint8Array,
     details?: { contentType?: string; metadata?: Readonly<Record<string, string>>; onlyNew?: boolean } & CallOptions,
   ): Promise<{ versionId: string; etag: string }>;
-  /** One page of all versions (delete markers left out) in key order; `next` continues it. */
+  /**
+   * One page of all versions (delete markers left out) in key order, those of a key newest first; `next` continues it. `upTo`: the key of the page's
+   * last entry, be it a delete marker, where another page follows.
+   */
   versions(
     bucket: string,
     page?: { prefix?: string; next?: string; limit?: number } & CallOptions,
-  ): Promise<{ versions: readonly ObjectVersion[]; next?: string }>;
+  ): Promise<{ versions: readonly ObjectVersion[]; next?: string; upTo?: string }>;
   /** One page of the keys that have an object now, in key order; `next` continues it. */
   keys(
     bucket: string,

@@ -53,7 +53,8 @@ export function bucketCalls(
           latest: version.IsLatest ?? false,
         }));
         if (output.IsTruncated !== true || output.NextKeyMarker === undefined) return { versions };
-        return { versions, next: writeCursor(decodeKey(output.NextKeyMarker), output.NextVersionIdMarker) };
+        const upTo = decodeKey(output.NextKeyMarker);
+        return { versions, next: writeCursor(upTo, output.NextVersionIdMarker), upTo };
       }),
 
     keys: (bucket, page) =>

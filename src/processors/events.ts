@@ -18,6 +18,17 @@ import { startRun } from './start-run.ts';
 const MAX_DEPTH = 16;
 /** Receives after which an event that always fails is set aside, so that it cannot hold the queue for ever. */
 const MAX_RECEIVES = 8;
+/**
+ * Milliseconds, 15 minutes: how long after a bucket was versioned S3 may not find what is there (User Guide, "Enabling versioning on buckets"). A version
+ * is younger than that.
+ */
+const UNFOUND_MS = 900_000;
+/**
+ * Pages of a thousand versions and delete markers that are searched for a version which S3 does not find, and milliseconds for each: while they are
+ * read the consumer looks as if it had stalled, which it may for a minute.
+ */
+const LIST_PAGES = 5;
+const LIST_MS = 5_000;
 /** Where decisions about buckets of nobody are kept. */
 const NOBODY = '-';
 
@@ -112,7 +123,7 @@ async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: numbe
     return await quarantine('the event is older than 15 days, too old to know whether it was handled');
   }
   const head = await deps.store.head(event.bucket, event.key, event.versionId);
-  if (head === undefined) return await ignoreGone(deps, resource, version);
+  if (head === undefined) return await ignoreGone(deps, resource, { ...version, time: event.time });
   await decideObject(deps, resource, { ...event, versionId: event.versionId }, head, {
     note: (reason) => deps.runs.decide(0, resource.id, 'quarantined', { reason, ...place }),
     account: () => deps.runs.account(resource.id, version, server),
@@ -121,24 +132,29 @@ async function decide(deps: EventDeps, event: ObjectCreated, receiveCount: numbe
 }
 
 /** For an object that is not there any more. It may have gone with its bucket: a resource that was removed keeps no account. */
-async function ignoreGone(deps: EventDeps, resource: Resource, version: VersionRef): Promise<void> {
+async function ignoreGone(deps: EventDeps, resource: Resource, version: VersionRef & { time?: number | undefined }): Promise<void> {
   if (await deps.resources.gone(resource.id)) return;
-  // For up to 15 minutes after a bucket was versioned S3 may not find what is there (User Guide, "Enabling versioning on buckets"): a 404 is
-  // believed when the list says the same.
-  if (await isListed(deps.store, version))
-    throw new Failure('s3_unavailable', `S3 does not find version ${version.versionId} of ${JSON.stringify(version.key)}, and lists it.`);
+  // a 404 is believed when the list says the same, or says nothing soon and the bucket is not new any more
+  const listed = await isListed(deps.store, version);
+  const said = `S3 does not find version ${version.versionId} of ${JSON.stringify(version.key)}`;
+  if (listed) throw new Failure('s3_unavailable', `${said}, and lists it.`);
+  if (listed === undefined && version.time !== undefined && deps.now() - version.time < UNFOUND_MS)
+    throw new Failure('s3_unavailable', `${said}, and has more of that key than ${LIST_PAGES} pages.`);
   await deps.runs.decide(0, resource.id, 'ignored', undefined, version);
 }
 
-async function isListed(store: ObjectStore, { bucket, key, versionId }: VersionRef): Promise<boolean> {
+/** undefined: not in the first pages of its key, and there are more. */
+async function isListed(store: ObjectStore, { bucket, key, versionId }: VersionRef): Promise<boolean | undefined> {
   try {
-    for (let next: string | undefined; ; ) {
-      const page = await store.versions(bucket, { prefix: key, ...(next === undefined ? {} : { next }) });
+    let next: string | undefined;
+    for (let pages = 0; pages < LIST_PAGES; pages += 1) {
+      const page = await store.versions(bucket, { prefix: key, deadline: LIST_MS, ...(next === undefined ? {} : { next }) });
       if (page.versions.some((version) => version.key === key && version.versionId === versionId)) return true;
       next = page.next;
       // the key itself comes before all others that begin with it
-      if (next === undefined || page.versions.some((version) => version.key !== key)) return false;
+      if (next === undefined || (page.upTo ?? key) !== key || page.versions.some((version) => version.key !== key)) return false;
     }
+    return undefined;
   } catch (error) {
     if (error instanceof Failure && error.code === 'not_found') return false;
     throw error;

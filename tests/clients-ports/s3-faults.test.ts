@@ -264,6 +264,17 @@ describe('buckets', () => {
     await expect(store.notify('gone', 'arn:aws:sqs:us-east-1:000000000000:q')).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  it('a page of nothing but delete markers says up to which key it is', async () => {
+    const { store } = await setup((response) =>
+      response.end(
+        '<?xml version="1.0"?><ListVersionsResult><Name>b</Name><IsTruncated>true</IsTruncated><EncodingType>url</EncodingType>' +
+          '<NextKeyMarker>in/a+b</NextKeyMarker><NextVersionIdMarker>v1</NextVersionIdMarker>' +
+          '<DeleteMarker><Key>in/a+b</Key><VersionId>v1</VersionId></DeleteMarker></ListVersionsResult>',
+      ),
+    );
+    expect(await store.versions('b', { prefix: 'in/a' })).toEqual({ versions: [], next: '["in/a b","v1"]', upTo: 'in/a b' });
+  });
+
   it('a cursor that is none of ours is refused', async () => {
     const { store } = await setup(() => undefined);
     for (const next of ['7', 'no JSON']) await expect(store.versions('b', { next })).rejects.toMatchObject({ code: 'request_invalid' });

@@ -9,7 +9,7 @@ import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
-import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
+import { ARCHIVE_BUCKET, eventOf, ScriptedCloud } from '../support/scripted-cloud.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
@@ -125,6 +125,43 @@ describe('while SQS does not answer', () => {
     await redis.wipe();
     await until('the recovery', async () => (await engine.redis.hget(ledgerKey(engine.resource), 'recovered')) === '2', 30_000);
   }, 60_000);
+});
+
+describe('a version that S3 does not find, and whose key has so many others that its list does not end soon', () => {
+  /** Sends the event of a version that is not there, which was saved `ageMs` ago; every page of its key has nothing but what was deleted. */
+  async function startEndless(ageMs: number, page: { upTo?: string } = {}) {
+    const { engine } = await start();
+    const key = `in/${randomUUID()}`;
+    const { versions } = engine.cloud.store;
+    const asked = { pages: 0 };
+    engine.cloud.store.versions = async (bucket, order = {}) => {
+      if (order.prefix !== key) return await versions(bucket, order);
+      asked.pages += 1;
+      return asked.pages < 1_000 ? { versions: [], next: String(asked.pages), ...page } : { versions: [] };
+    };
+    const event = eventOf(engine.bucket, key, 'v1', { eventTime: new Date(Date.now() - ageMs).toISOString() });
+    engine.cloud.sendEvents([event], 0);
+    return { engine, asked };
+  }
+
+  it('is looked for again as long as its bucket may be new, a few pages at a time', async () => {
+    const { engine, asked } = await startEndless(60_000);
+    await until('its second receive', () => asked.pages > 5);
+    expect(asked.pages).toBeLessThanOrEqual(10);
+    expect((await engine.decisions())['ignored']).toBeUndefined();
+  });
+
+  it('counts as deleted when its bucket is new no more', async () => {
+    const { engine, asked } = await startEndless(16 * 60_000);
+    await until('its decision', async () => (await engine.decisions())['ignored'] === 1);
+    expect(asked.pages).toBe(5);
+  });
+
+  it('counts as deleted when the list is past its key', async () => {
+    const { engine, asked } = await startEndless(60_000, { upTo: 'in/later' });
+    await until('its decision', async () => (await engine.decisions())['ignored'] === 1);
+    expect(asked.pages).toBe(1);
+  });
 });
 
 it('what we write ourselves is no part of it', async () => {
