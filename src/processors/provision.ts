@@ -73,15 +73,25 @@ export async function provisionAddon(deps: AddonDeps, id: string): Promise<void>
   const epoch = await deps.whole();
   const found = await deps.resources.get(id);
   if (found?.state === 'failed') await clearAway(deps, found);
-  if (found?.state !== 'provisioning') return;
+  if (found === undefined || found.state === 'deprovisioning') return await leaveNoBucket(deps, id);
+  if (found.state !== 'provisioning') return;
   try {
     await steps(deps, found);
   } catch (error) {
     if (!(await isFinal(deps, found, error))) throw error;
     // what a Redis that lost data says is no reason to give up: a code that was used may have its tokens in the archive
     if ((await deps.whole()) !== epoch) throw error;
-    await giveUp(deps, found, messageOf(error));
+    await giveUp(deps, found, error);
   }
+}
+
+/** A try before this one may have made the bucket when the removal was past it, and not got it away. */
+async function leaveNoBucket(deps: AddonDeps, id: string): Promise<void> {
+  const tombstone = await deps.resources.tombstone(id);
+  if (tombstone !== undefined) await removeBucket(deps, tombstone.bucket);
+  // until it is over, the removal is alone to take anything away: the archive knows of it first
+  else if ((await deps.resources.stateOf(id)) === 'deprovisioning')
+    throw new Failure('conflict', `Resource ${id} is being removed; whether its bucket went is seen afterwards.`);
 }
 
 /** What nobody can heal: a grant that Heroku does not take, a bucket name of somebody else, and everything when Heroku has stopped waiting. */
@@ -173,14 +183,19 @@ async function removeBucket({ buckets }: StorageDeps, bucket: string): Promise<v
 }
 
 /** Who takes a resource for lost says so first: another worker, which has its job now, may have finished it, or else makes no more of it. */
-async function giveUp(deps: AddonDeps, resource: Resource, why: string): Promise<void> {
+async function giveUp(deps: AddonDeps, resource: Resource, error: unknown): Promise<void> {
   const { id } = resource;
-  const { done } = await deps.resources.change(id, {
+  const why = messageOf(error);
+  const { done, state } = await deps.resources.change(id, {
     from: ['provisioning'],
     set: { state: 'failed', error: why },
     unset: ['grant', 'credentials', 'pending', 'hook'],
   });
-  if (!done) return;
+  if (!done) {
+    // it may have been a removal of the bucket that failed: the next try is for that
+    if (OVER.includes(state)) throw error;
+    return;
+  }
   deps.log.error({ resource: id, error: why }, 'provisioning failed for good');
   await deps.audit.append(id, { actor: 'engine', action: 'resource.failed', detail: why });
   await clearAway(deps, resource);

@@ -119,6 +119,12 @@ export function createResources(deps: { redis: Redis; sealer: Sealer; now: () =>
       return found === undefined ? undefined : (found.state ?? 'provisioned');
     },
 
+    /** What is left of a resource that was removed; undefined of any other. */
+    tombstone: async (id: string): Promise<Resource | undefined> => {
+      const found = readResource(id, await redis.hgetall(resourceKey(id)));
+      return found?.state === 'removed' ? found : undefined;
+    },
+
     /** Whether the resource was there and serves its customer no more: it is being removed, was removed, or never came up. */
     gone: async (id: string): Promise<boolean> => {
       const found = readResource(id, await redis.hgetall(resourceKey(id)));

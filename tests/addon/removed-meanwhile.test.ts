@@ -123,6 +123,40 @@ it('leaves no bucket that it made while the removal was past it', async () => {
   expect([...buckets]).toEqual([]);
 });
 
+it.each(['conflict', 's3_unavailable'] as const)('a job whose removal of the bucket ends with %s comes again for it', async (code) => {
+  const { resources, buckets, deps, claim, remove, bury, admin } = await start();
+  const id = await claim();
+  const make = async (bucket: string) => {
+    await remove(id);
+    await bury(id);
+    await admin.make(bucket);
+  };
+  // a bucket that was made a moment ago is often not to be removed yet
+  const refuse = async () => await Promise.reject(new Failure(code, 'Remove bucket: OperationAborted.'));
+  await expect(provisionAddon(deps({ info: on('app-1'), make, remove: refuse }), id)).rejects.toThrow('OperationAborted');
+  await expect(provisionAddon(deps({ info: on('app-1'), remove: refuse }), id)).rejects.toThrow('OperationAborted');
+  expect([...buckets]).toEqual([`ld-private-${id}`]);
+  await provisionAddon(deps({ info: on('app-1') }), id);
+  expect([...buckets]).toEqual([]);
+  expect(await resources.stateOf(id)).toBe('removed');
+});
+
+it('a job whose removal of the bucket fails while the resource is being removed comes again until it is', async () => {
+  const { buckets, deps, claim, remove, bury, admin } = await start();
+  const id = await claim();
+  const make = async (bucket: string) => {
+    await remove(id);
+    await admin.make(bucket);
+  };
+  const refuse = async () => await Promise.reject(new Failure('conflict', 'Remove bucket: OperationAborted.'));
+  await expect(provisionAddon(deps({ info: on('app-1'), make, remove: refuse }), id)).rejects.toThrow('OperationAborted');
+  // its bucket is closed first, and the archive told: that is the removal's to do
+  await expect(provisionAddon(deps({ info: on('app-1') }), id)).rejects.toThrow('being removed');
+  await bury(id);
+  await provisionAddon(deps({ info: on('app-1') }), id);
+  expect([...buckets]).toEqual([]);
+});
+
 /** What another worker does that has the job now: it comes to its end. */
 const elsewhere = async (resources: Awaited<ReturnType<typeof start>>['resources'], id: string) =>
   await resources.change(id, { from: ['provisioning'], set: { state: 'provisioned' } });
