@@ -109,20 +109,28 @@ async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
     if (omitted > 0) deps.log.warn({ runId, resource, omitted }, 'archived without the middle of a history that is too long');
     await deps.store.put(deps.bucket, archiveKey(runId), text, { contentType: 'application/json' });
     deps.failpoint('archive.kept');
-    // one tenant's bucket keeps nobody else's runs from the archive
-    const refused = await exportRun(deps, run).then(
-      () => undefined,
-      (error: unknown) => {
-        deps.log.error({ runId, resource, error: messageOf(error) }, 'run not exported');
-        return EXPORT_AGAIN_MS;
-      },
-    );
+    const refused = await exportNew(deps, run);
     if (refused === undefined) deps.failpoint('archive.exported');
     await deps.archive.archived(runId, run.record, refused === undefined ? {} : { refused });
   } else {
     await deps.archive.archived(runId, run?.record ?? {});
   }
   deps.failpoint('archive.noted');
+}
+
+/** Exports a run that has just ended, unless others of its bucket wait; answers in how many ms it is tried again when it has to wait with them. */
+async function exportNew(deps: ArchiveDeps, run: Omit<ArchivedRun, 'format'>): Promise<number | undefined> {
+  const resource = run.record['resource'] ?? '';
+  // a bucket that does not answer would keep all the others' runs for as long as a request may take, each time
+  if (run.record['noexp'] === undefined && (await deps.archive.refuses(resource))) return EXPORT_AGAIN_MS;
+  try {
+    await exportRun(deps, run);
+    return undefined;
+  } catch (error) {
+    // one tenant's bucket keeps nobody else's runs from the archive
+    deps.log.error({ runId: run.id, resource, error: messageOf(error) }, 'run not exported');
+    return EXPORT_AGAIN_MS;
+  }
 }
 
 /** Where the archive keeps a run. */

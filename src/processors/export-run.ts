@@ -1,7 +1,7 @@
-// An ended run as its tenant finds it in the own bucket. A bucket that refuses it has its runs wait in a list of their own: the archive has them, so
-// they hold nobody's watermark, and one try now and then is for all of them.
+// An ended run as its tenant finds it in the own bucket. A bucket that refuses it has its runs wait in a pile of their own: the archive has them, so
+// they hold nobody's watermark, and a try now and then with the oldest and the youngest is for all of them.
 import type { ObjectStore } from '../clients/ports.ts';
-import type { ArchiveQueue } from '../queues/archive.ts';
+import { type ArchiveQueue, type Refused, resourceOfPile } from '../queues/archive.ts';
 import { viewOf } from '../queues/views.ts';
 import type { ArchivedRun } from '../schema/archived-run.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
@@ -13,11 +13,11 @@ export const EXPORT_AGAIN_MS = 30_000;
 const EXPORT_AGAIN_MOST_MS = 3_600_000;
 /** Milliseconds, a week: an export that was refused for so long is given up, so that a bucket that refuses for ever does not fill Redis with its runs. */
 const GIVEN_UP_MS = 7 * 86_400_000;
-/** Buckets that one turn tries, all at once, and runs that it exports to each: new runs wait for them. */
+/** Piles that one turn tries, all at once, and runs of each: new runs wait for them. */
 const BUCKETS = 4;
 const PER_BUCKET = 25;
-/** Runs whose export one turn gives up. */
-const GIVEN_UP = 100;
+/** Runs that are read at a time to have their exports given up. */
+const PAGE = 100;
 
 export interface ExportDeps {
   readonly archive: ArchiveQueue;
@@ -26,38 +26,70 @@ export interface ExportDeps {
   readonly log: Log;
 }
 
-/** Exports what was refused before, of some of the buckets whose time it is. */
+/** Exports what was refused before, of some of the buckets whose time it is. What goes wrong with one keeps no other from its turn. */
 export async function exportRefused(deps: ExportDeps, signal?: AbortSignal): Promise<void> {
-  const resources = await deps.archive.refusing(BUCKETS);
-  await Promise.all(resources.map(async (resource) => await exportTo(deps, resource, signal)));
+  const piles = await deps.archive.refusing(BUCKETS);
+  const tries = await Promise.allSettled(piles.map(async (pile) => await exportPile(deps, pile, signal)));
+  for (const [i, pile] of piles.entries()) {
+    const one = tries[i];
+    if (one?.status !== 'rejected') continue;
+    deps.log.error({ pile, error: messageOf(one.reason) }, 'refused exports not tried');
+    await deps.archive.postponeExports(pile, EXPORT_AGAIN_MS);
+  }
 }
 
-/** The runs of one resource, until one is refused. */
-async function exportTo(deps: ExportDeps, resource: string, signal: AbortSignal | undefined): Promise<void> {
+/** The runs of one pile, until its bucket refuses the oldest and the youngest of what is left: either may be one that is refused by itself. */
+async function exportPile(deps: ExportDeps, pile: string, signal: AbortSignal | undefined): Promise<void> {
+  const resource = resourceOfPile(pile);
   if (await deps.purgeRemoved(resource)) return;
-  const waiting = await deps.archive.unexported(resource, PER_BUCKET);
-  for (const { runId, ms } of waiting) {
+  const taken = new Set<string>();
+  for (const one of await deps.archive.unexported(pile, PER_BUCKET)) {
     if (signal?.aborted) return;
-    const run = await deps.archive.read(runId);
-    try {
-      if (run !== undefined) await exportRun(deps, run);
-    } catch (error) {
-      deps.log.warn({ runId, resource, ms, error: messageOf(error) }, 'export refused again');
-      await deps.archive.postponeExports(resource, Math.min(Math.max(EXPORT_AGAIN_MS, ms / 4), EXPORT_AGAIN_MOST_MS));
-      if (ms >= GIVEN_UP_MS) await giveUp(deps, resource, messageOf(error));
+    if (taken.has(one.runId)) continue;
+    const why = await tryExport(deps, pile, one);
+    if (why === undefined) continue;
+    const [youngest] = await deps.archive.unexported(pile, 1, 'youngest');
+    if (youngest === undefined || youngest.runId === one.runId || (await tryExport(deps, pile, youngest)) !== undefined) {
+      await deps.archive.postponeExports(pile, pauseOf(one));
+      if (one.ms >= GIVEN_UP_MS) await giveUp(deps, pile, why, signal);
       return;
     }
-    await deps.archive.archived(runId, run?.record ?? {}, { resource });
+    taken.add(youngest.runId);
+    await deps.archive.setExportApart(resource, one.runId, pauseOf(one));
   }
-  // more of them go on in the next turn
-  if (waiting.length < PER_BUCKET) await deps.archive.postponeExports(resource, EXPORT_AGAIN_MS);
+  // what is left, and what came meanwhile, goes on in the next turn
 }
 
-/** Whatever the bucket has refused for a week. */
-async function giveUp(deps: ExportDeps, resource: string, why: string): Promise<void> {
-  for (const { runId, ms } of await deps.archive.unexported(resource, GIVEN_UP)) {
-    if (ms < GIVEN_UP_MS || !(await deps.archive.giveUpExport(runId, `not exported in a week: ${why}`))) continue;
-    deps.log.error({ runId, resource, error: why }, 'export given up');
+function pauseOf({ ms }: Refused): number {
+  return Math.min(Math.max(EXPORT_AGAIN_MS, ms / 4), EXPORT_AGAIN_MOST_MS);
+}
+
+/** Exports one run that waits in the pile; answers why not. */
+async function tryExport(deps: ExportDeps, pile: string, { runId, ms }: Refused): Promise<string | undefined> {
+  let record = {};
+  try {
+    const run = await deps.archive.read(runId);
+    if (run !== undefined) await exportRun(deps, run);
+    record = run?.record ?? {};
+  } catch (error) {
+    deps.log.warn({ runId, resource: resourceOfPile(pile), ms, error: messageOf(error) }, 'export refused again');
+    return messageOf(error);
+  }
+  await deps.archive.archived(runId, record, { exported: pile });
+  return undefined;
+}
+
+/** Whatever the bucket has refused for a week: all of it, since what it refuses for ever comes as fast as runs end. */
+async function giveUp(deps: ExportDeps, pile: string, why: string, signal: AbortSignal | undefined): Promise<void> {
+  for (;;) {
+    const old = (await deps.archive.unexported(pile, PAGE)).filter(({ ms }) => ms >= GIVEN_UP_MS);
+    for (const { runId } of old) {
+      if (signal?.aborted) return;
+      // out of the pile it is in any case
+      if (!(await deps.archive.giveUpExport(pile, runId, `not exported in a week: ${why}`))) continue;
+      deps.log.error({ runId, resource: resourceOfPile(pile), error: why }, 'export given up');
+    }
+    if (old.length < PAGE) return;
   }
 }
 

@@ -9,6 +9,16 @@ import { run as runScript } from './scripts.ts';
 /** Milliseconds, 16 days: how long it is remembered at least that an event had its run; SQS redelivers for 14 at most. */
 const MEMORY_MS = 16 * 86_400_000;
 
+export interface Refused {
+  readonly runId: string;
+  readonly ms: number;
+}
+
+/** Whose runs wait in a pile. Its name is the resource's, or `<resource>|<run>` for a run that its bucket refuses by itself. */
+export function resourceOfPile(pile: string): string {
+  return pile.split('|', 1)[0] ?? pile;
+}
+
 export type ArchiveQueue = ReturnType<typeof createArchiveQueue>;
 
 /** One shard's ended runs. */
@@ -31,41 +41,60 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
 
     /**
      * The archive has the run with the record that `read` gave, and so has the tenant's bucket, unless that has refused it: it is then `refused`, and
-     * tried again after so many ms. Answers whether the run still ends with that.
+     * tried again after so many ms. `exported`: of that pile, and the bucket alone was written. Answers whether the run still ends with that.
      */
     archived: async (
       runId: string,
       record: Readonly<Record<string, string>>,
-      { refused, resource = record['resource'] ?? '' }: { readonly refused?: number; readonly resource?: string } = {},
-    ): Promise<boolean> =>
-      (await runScript(
+      { refused, exported }: { readonly refused?: number; readonly exported?: string } = {},
+    ): Promise<boolean> => {
+      const pile = exported ?? record['resource'] ?? '';
+      const reply = await runScript(
         redis,
         'archived',
-        [keys.run(runId), keys.history(runId), keys.unarchived, keys.unexported, keys.unexportedOf(resource)],
-        [runId, '', record['end'] ?? '', record['late'] ?? '', resource, refused ?? ''],
-      )) !== 'changed',
+        [keys.run(runId), keys.history(runId), keys.unarchived, keys.unexported, keys.unexportedOf(pile)],
+        [runId, exported === undefined ? '' : 'exported', record['end'] ?? '', record['late'] ?? '', pile, refused ?? ''],
+      );
+      return reply !== 'changed';
+    },
 
-    /** Resources whose bucket has refused exports, which are to be tried again now, those that wait longest first. */
+    /** Whether runs of a resource wait, since its bucket has refused an export. */
+    refuses: async (resource: string): Promise<boolean> => (await redis.zscore(keys.unexported, resource)) !== null,
+
+    /** Piles of refused exports that are to be tried again now, those that wait longest first: a resource's, or one of a single run. */
     refusing: async (limit: number): Promise<readonly string[]> =>
       await redis.zrangebyscore(keys.unexported, '-inf', await redisTime(redis), 'LIMIT', 0, limit),
 
-    /** Has the refused exports of a resource wait for `ms` more. */
-    postponeExports: async (resource: string, ms: number): Promise<void> => {
-      await redis.zadd(keys.unexported, 'XX', (await redisTime(redis)) + ms, resource);
+    /** Has the refused exports of a pile wait for `ms` more. */
+    postponeExports: async (pile: string, ms: number): Promise<void> => {
+      await redis.zadd(keys.unexported, 'XX', (await redisTime(redis)) + ms, pile);
     },
 
-    /** Runs of a resource whose export was refused, and for how many ms, longest first. */
-    unexported: async (resource: string, limit: number): Promise<readonly { readonly runId: string; readonly ms: number }[]> => {
+    /** Runs of a pile, and for how many ms their export has been refused: longest first, or the `youngest` first. */
+    unexported: async (pile: string, limit: number, order?: 'youngest'): Promise<readonly Refused[]> => {
+      const [key, last] = [keys.unexportedOf(pile), String(limit - 1)];
       const [found, now] = await Promise.all([
-        redis.zrange(keys.unexportedOf(resource), '0', String(limit - 1), 'WITHSCORES'),
+        order === 'youngest' ? redis.zrevrange(key, '0', last, 'WITHSCORES') : redis.zrange(key, '0', last, 'WITHSCORES'),
         redisTime(redis),
       ]);
       return Array.from({ length: found.length / 2 }, (_, i) => ({ runId: found[2 * i] ?? '', ms: now - Number(found[2 * i + 1]) }));
     },
 
-    /** Gives a run's export up, for which its history says why; the run is then archived once more. */
-    giveUpExport: async (runId: string, why: string): Promise<boolean> =>
-      (await runScript(redis, 'give-up-export', [keys.run(runId), keys.history(runId)], [runId, keys.channel, why])) === 1,
+    /** Takes a run that its bucket refuses, while it takes another, out of its resource's pile into one of its own, tried again after `ms`. */
+    setExportApart: async (resource: string, runId: string, ms: number): Promise<void> => {
+      const own = `${resource}|${runId}`;
+      const piles = [keys.unexported, keys.unexportedOf(resource), keys.unexportedOf(own)] as const;
+      await runScript(redis, 'set-export-apart', piles, [runId, resource, own, ms]);
+    },
+
+    /** Gives the export of a pile's run up, for which its history says why; the run is then archived once more. */
+    giveUpExport: async (pile: string, runId: string, why: string): Promise<boolean> =>
+      (await runScript(
+        redis,
+        'give-up-export',
+        [keys.run(runId), keys.history(runId), keys.unexported, keys.unexportedOf(pile)],
+        [runId, keys.channel, why, pile],
+      )) === 1,
 
     /** A page of a resource's runs that were accepted before `until` (ms), oldest first. */
     accepted: async (resource: string, until: number, page: { offset: number; limit: number }): Promise<readonly string[]> =>

@@ -39,10 +39,10 @@ function spell(p: string) {
     live: `${p}:live`,
     /** ZSET of ended runs that are not in the archive yet, score = ended at (ms). */
     unarchived: `${p}:unarchived`,
-    /** ZSET of resources whose bucket took no export, score = when that is tried again (ms). */
+    /** ZSET of piles of runs whose bucket took no export (queues/archive.ts), score = when that is tried again (ms). */
     unexported: `${p}:unexported`,
-    /** ZSET of a resource's ended runs that are in the archive and not in its bucket, score = since (ms). */
-    unexportedOf: (resource: string) => `${p}:unexported:${resource}`,
+    /** ZSET of a pile's ended runs that are in the archive and not in their bucket, score = since (ms). */
+    unexportedOf: (pile: string) => `${p}:unexported:${pile}`,
     /** ZSET of a resource's runs, score = accepted at (ms). */
     index: (resource: string) => `${p}:runs:${resource}`,
     /** ZSET of a resource's runs in one state (`retrying`: a task waits for its next attempt), score = accepted at (ms). */

@@ -1,6 +1,7 @@
 // Takes everything of a removed resource out of Redis: its runs, indexes, counters, and whatever else has its id in its key.
 import type { Redis } from 'ioredis';
 import { OPEN_STATES } from '../schema/run-view.ts';
+import { resourceOfPile } from './archive.ts';
 import { nodesOf, startOfRedis } from './connection.ts';
 import { ACCOUNTS_KEY, auditKey, budgetKey, resourceKey, type ShardKeys, shardKeys, WEBHOOKED_KEY, webhookKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
@@ -51,7 +52,8 @@ export function createPurge(deps: { redis: Redis; shards: () => number }): Purge
       for (const keys of shards) {
         await takeRuns(keys, resource);
         await redis.srem(keys.watched, resource);
-        await redis.zrem(keys.unexported, resource);
+        const piles = (await redis.zrange(keys.unexported, '0', '-1')).filter((pile) => resourceOfPile(pile) === resource);
+        if (piles.length > 0) await redis.zrem(keys.unexported, ...piles);
         const stops = (await redis.zrange(keys.stops, '0', '-1')).filter((member) => member.startsWith(`${resource}|`));
         if (stops.length > 0) await redis.zrem(keys.stops, ...stops);
       }

@@ -24,6 +24,9 @@ it('wherever Redis is rolled back in a purge, the next one finds all that came b
       redis,
       ['one', 'two', 'three'].map((name) => ({ runId: seedId(name), resource: id })),
     );
+    // its bucket refused one of them and took another
+    await redis.zadd(shardKeys(0).unexported, 1, `${id}|${seedId('one')}`);
+    await redis.zadd(shardKeys(0).unexportedOf(`${id}|${seedId('one')}`), 1, seedId('one'));
     const whole = await redis.keys('*');
     const rollBack = await server.remember();
     const { purge } = createPurge({ redis, shards: () => 1 });
