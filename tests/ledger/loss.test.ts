@@ -104,6 +104,33 @@ it('emptied, with a watermark: every version is accounted for, what had ended st
   expect(view.reexecuted).toBeLessThanOrEqual(open.length + late.length + 1);
 }, 120_000);
 
+it('emptied, while a bucket refuses its exports: it has those of the runs that come back when it takes them', async () => {
+  const { redis, engine, ledger, archived } = await start();
+  const { put } = engine.cloud.store;
+  let refuses = true;
+  engine.cloud.store.put = async (bucket, ...rest) => {
+    if (refuses && bucket === engine.bucket) throw new Failure('s3_refused', 'PUT: HTTP 403 AccessDenied.');
+    return await put(bucket, ...rest);
+  };
+  const { unexported, unexportedOf, run } = shardKeys(0);
+  const waits = async (runId: string) => (await engine.redis.zscore(unexportedOf(engine.resource), runId)) !== null;
+  const runId = engine.upload([task('ok')]);
+  await engine.ended(runId);
+  await archived(runId);
+  await until('it to wait', () => waits(runId));
+
+  await redis.wipe();
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+  await until('the run back', () => engine.show(runId));
+  // retention must not take what its tenant has not got
+  expect(await engine.redis.hexists(run(runId), 'arch')).toBe(0);
+  refuses = false;
+  await until('it to wait again', () => waits(runId));
+  await engine.redis.zadd(unexported, 'XX', 0, engine.resource);
+  await until('its export', () => engine.cloud.saved.some(({ bucket, key }) => bucket === engine.bucket && key.endsWith(`/${runId}.json`)));
+  await until('it to be noted', async () => (await engine.redis.hexists(run(runId), 'arch')) === 1);
+}, 120_000);
+
 it('emptied: a resource that was paused is paused, and its webhooks are there', async () => {
   const { redis, engine, ledger } = await start();
   const budget = createBudget({ redis: engine.redis, perHour: 1_000, log: { debug() {}, info() {}, warn() {}, error() {} } });

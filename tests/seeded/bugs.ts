@@ -733,6 +733,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'tests/ledger/archive.test.ts',
   ),
   lua(
+    'restore',
+    'what comes back from the archive may leave Redis without its export',
+    "redis.call('HDEL', KEYS[1], 'arch')",
+    "redis.call('HSET', KEYS[1], 'arch', now)",
+    /refuses its exports.*expected 1 to be/,
+    'tests/ledger/loss.test.ts',
+  ),
+  lua(
     'archived',
     'an old copy of a run stays over the newer one',
     'if v[1] and not v[2] then',
