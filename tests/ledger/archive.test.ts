@@ -431,6 +431,16 @@ describe('a bucket that has refused exports', () => {
     expect(await engine.redis.zscore(keys.unexported, own)).toBeNull();
   });
 
+  it('gives a run up a week after its first refusal, also when something came to the run since', async () => {
+    const { redis, runId } = await startEndless(1);
+    const queue = createArchiveQueue({ redis, shard: 0 });
+    for (const since of [1, 5]) {
+      await redis.zadd(keys.unexportedOf('x'), since, runId);
+      await queue.setExportApart('x', runId, 1_000);
+    }
+    expect(await redis.zscore(keys.unexportedOf(`x|${runId}`), runId)).toBe('1');
+  });
+
   it('has a run that cannot be read wait by itself, and keeps no other bucket from its turn', async () => {
     const { engine, runIds, tryNow, left, bucket } = await startRefusing();
     const piles = [engine.resource, 'x1', 'x2', 'x3'];
