@@ -43,7 +43,7 @@ export async function createArchive(store: ObjectStore, bucket: string): Promise
   await store.setVersioned(bucket);
 }
 
-/** Archives one shard's ended runs until stopped; one process at a time. */
+/** Archives one shard's ended runs until stopped; one process at a time. What was refused before goes on beside: it may take long. */
 export function startArchiving(deps: ArchiveDeps): Loop {
   let made = deps.bucket === undefined;
   const makeBucket = async () => {
@@ -51,20 +51,42 @@ export function startArchiving(deps: ArchiveDeps): Loop {
     await createArchive(deps.store, deps.bucket);
     made = true;
   };
-  return startLoop({
+  const archiving = startAlone(deps, {
     name: 'archive',
+    due: async () => {
+      await makeBucket();
+      return (await deps.archive.waiting(1)).length > 0;
+    },
+    work: archiveWaiting,
+  });
+  const exporting = startAlone(deps, { name: 'export', due: async () => (await deps.archive.refusing(1)).length > 0, work: exportRefused });
+  return {
+    nudge: archiving.nudge,
+    stop: async () => {
+      await Promise.all([archiving.stop(), exporting.stop()]);
+    },
+  };
+}
+
+interface Part {
+  readonly name: 'archive' | 'export';
+  readonly due: () => Promise<boolean>;
+  readonly work: (deps: ArchiveDeps, signal: AbortSignal) => Promise<void>;
+}
+
+/** Does what is due, again and again, while no other process does. */
+function startAlone(deps: ArchiveDeps, { name, due, work }: Part): Loop {
+  return startLoop({
+    name,
     every: LOOK_MS,
     log: deps.log,
     turn: async (signal) => {
-      await makeBucket();
-      if ((await deps.archive.waiting(1)).length === 0 && (await deps.archive.refusing(1)).length === 0) return;
-      const hold = await deps.watch.hold('archive', ALONE_MS);
+      if (!(await due())) return;
+      const hold = await deps.watch.hold(name, ALONE_MS);
       if (hold === undefined) return;
       try {
-        await whileHeld({ hold, name: 'archive-lock', ms: ALONE_MS, log: deps.log }, async (lost) => {
-          const either = AbortSignal.any([signal, lost]);
-          await archiveWaiting(deps, either);
-          await exportRefused(deps, either);
+        await whileHeld({ hold, name: `${name}-lock`, ms: ALONE_MS, log: deps.log }, async (lost) => {
+          await work(deps, AbortSignal.any([signal, lost]));
         });
       } finally {
         await hold.release();

@@ -35,7 +35,7 @@ const VOUCH_S = 2 * SETTLE_S;
 const LAST_WITNESS_MS = 1_000;
 const TRY_MS = 50;
 /** Work that repairs what was lost: nobody must wait for its lock of before the loss. Two at a time do no harm. */
-const LOCKS = ['sweep', 'archive'];
+const LOCKS = ['sweep', 'archive', 'export'];
 
 /** What decides differently after a loss of Redis. */
 export interface Recall {

@@ -13,7 +13,7 @@ export const EXPORT_AGAIN_MS = 30_000;
 const EXPORT_AGAIN_MOST_MS = 3_600_000;
 /** Milliseconds, a week: an export that was refused for so long is given up, so that a bucket that refuses for ever does not fill Redis with its runs. */
 const GIVEN_UP_MS = 7 * 86_400_000;
-/** Piles that one turn tries, all at once, and runs of each: new runs wait for them. */
+/** Piles that one turn tries, all at once, and runs of each: the other piles wait for them. */
 const BUCKETS = 4;
 const PER_BUCKET = 25;
 /** Runs that are read at a time to have their exports given up. */

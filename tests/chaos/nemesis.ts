@@ -212,7 +212,7 @@ export async function loseCredentials({ world }: Arena): Promise<void> {
 
 /** Lets the locks and claims of workers that died run out at once: the archive's takes half a minute, and nothing else waits for it. */
 export async function freeLocks({ world }: Arena): Promise<void> {
-  for (const what of ['archive', 'sweep']) await world.redis.del(shardKeys(0).lock(what));
+  for (const what of ['archive', 'export', 'sweep']) await world.redis.del(shardKeys(0).lock(what));
   for (const id of await world.redis.zrange(SWEEPS_KEY, '0', '-1')) await world.redis.zadd(SWEEPS_KEY, 'XX', 0, id);
 }
 

@@ -306,12 +306,15 @@ it('a bucket that is known to refuse and does not even answer keeps no other run
   const { engine, archived, settled } = await start();
   const other = await engine.otherResource();
   const { put } = engine.cloud.store;
-  const silence = Promise.withResolvers<void>();
+  const [silence, tried] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   ends.push(async () => await Promise.resolve(silence.resolve()));
   let hangs = false;
   engine.cloud.store.put = async (bucket, ...rest) => {
     if (bucket !== other.bucket) return await put(bucket, ...rest);
-    if (hangs) await silence.promise;
+    if (hangs) {
+      tried.resolve();
+      await silence.promise;
+    }
     throw new Failure('s3_unavailable', 'no answer within 10000 ms');
   };
   const waiting = () => engine.redis.zcard(keys.unexportedOf(other.id));
@@ -325,6 +328,12 @@ it('a bucket that is known to refuse and does not even answer keeps no other run
   await archived(runId);
   await settled(runId);
   await until('the others to wait', async () => (await waiting()) === refused.length + 1);
+  // nor when its time has come
+  await engine.redis.zadd(keys.unexported, 'XX', 0, other.id);
+  await tried.promise;
+  const next = engine.upload([{ cmd: 'ok', timeout: 10 }]);
+  await archived(next);
+  await settled(next);
 });
 
 describe('a bucket that has refused exports', () => {
