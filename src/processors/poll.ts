@@ -91,7 +91,8 @@ export function startPolling(deps: PollDeps): Loop {
       return true;
     }
   };
-  const lookAlone = async (resource: string, there: readonly Shard[]) => {
+  /** `there`: the shards that have dynos of it; `whole`: of all of which that is known. */
+  const lookAlone = async (resource: string, there: readonly Shard[], whole: boolean) => {
     if (!(await isOurs(resource))) {
       // somebody else just looked
       nextLook.set(resource, deps.monotonic());
@@ -105,9 +106,9 @@ export function startPolling(deps: PollDeps): Loop {
       const now = watched.some(({ until }) => until !== undefined) ? await watch.clock() : 0;
       return { number, watch, watched, now, hooked: await watch.hooked(resource) };
     });
-    await look(deps, resource, read, stopping.signal);
+    const noted = await look(deps, resource, read, stopping.signal);
     // another worker may see what this one does not
-    if (read.length < there.length) return await deps.looks.leave(resource, shards.length);
+    if (!whole || !noted || read.length < there.length) return await deps.looks.leave(resource, shards.length);
     const dynos = read.reduce((sum, { watched }) => sum + watched.length, 0);
     const rest = dynos <= DYNOS_PER_LOOK ? 0 : deps.pollMs * (dynos / DYNOS_PER_LOOK);
     const next = read.some(({ hooked }) => hooked) ? Math.max(rest, deps.hookedMs) : rest;
@@ -129,16 +130,15 @@ export function startPolling(deps: PollDeps): Loop {
           apart(`stop in shard ${number}`, resource, () => stops.work(resource, due, stopping.signal));
       }
       const watched = new Map<string, Shard[]>();
-      for (const { shard, resources } of await ofAll('resources with dynos', shards, async (shard) => ({
-        shard,
-        resources: await shard.watch.resources(),
-      })))
+      const lists = await ofAll('resources with dynos', shards, async (shard) => ({ shard, resources: await shard.watch.resources() }));
+      for (const { shard, resources } of lists)
         for (const resource of resources) watched.set(resource, [...(watched.get(resource) ?? []), shard]);
+      const whole = lists.length === shards.length;
       for (const resource of nextLook.keys()) if (!watched.has(resource)) nextLook.delete(resource);
       // who was looked at longest ago comes first, so that a small budget goes round
       for (const [resource, there] of [...watched].toSorted(([a], [b]) => (nextLook.get(a) ?? 0) - (nextLook.get(b) ?? 0))) {
         if (signal.aborted) return;
-        if ((nextLook.get(resource) ?? 0) <= deps.monotonic()) apart('look', resource, () => lookAlone(resource, there));
+        if ((nextLook.get(resource) ?? 0) <= deps.monotonic()) apart('look', resource, () => lookAlone(resource, there, whole));
       }
     },
   });
@@ -161,10 +161,11 @@ interface ShardWatched {
   readonly now: number;
 }
 
-async function look(deps: PollDeps, resourceId: string, read: readonly ShardWatched[], signal: AbortSignal): Promise<void> {
-  if (read.every(({ watched }) => watched.length === 0)) return;
+/** Answers whether what the list shows stands in Redis, all of it. */
+async function look(deps: PollDeps, resourceId: string, read: readonly ShardWatched[], signal: AbortSignal): Promise<boolean> {
+  if (read.every(({ watched }) => watched.length === 0)) return true;
   const resource = await deps.resources.get(resourceId);
-  if (resource === undefined) return;
+  if (resource === undefined) return true;
   const dynos = await deps.platform.list(resource.app, { signal });
   deps.failpoint('poll.looked');
   // one that takes no writes keeps the others from none
@@ -174,6 +175,7 @@ async function look(deps: PollDeps, resourceId: string, read: readonly ShardWatc
   for (const [k, one] of noted.entries())
     if (one.status === 'rejected')
       deps.log.warn({ resource: resourceId, shard: read[k]?.number, error: messageOf(one.reason) }, 'what a dyno list shows is not noted');
+  return noted.every(({ status }) => status === 'fulfilled');
 }
 
 async function note(deps: PollDeps, resourceId: string, { watch, watched, now }: ShardWatched, dynos: readonly Dyno[]): Promise<void> {

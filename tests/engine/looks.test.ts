@@ -175,16 +175,23 @@ describe('several workers and shards', () => {
     await until('the look of one that sees all', async () => (await left()) === '0,0,0,0');
   });
 
-  it('a worker that cannot read a shard leaves the next look to another one', async () => {
-    const { watches, worker, left } = await startFour();
-    const blind = watches.map((watch, shard) =>
-      shard === 3 ? { ...watch, of: async () => await Promise.reject(new Error('away')) } : watch,
-    );
-    worker(blind, { pollMs: HOUR_MS });
-    await until('its look', async () => (await left()) === '0,0,0,1');
-    worker(watches, { pollMs: HOUR_MS });
-    await until('the look of one that sees all', async () => (await left()) === '0,0,0,0');
-  });
+  const away = async () => await Promise.reject(new Error('away'));
+  for (const [what, broken] of [
+    ['read the dynos of a shard', { of: away }],
+    ['read what a shard has', { resources: away }],
+    ['write to a shard', { forget: away }],
+  ] as const) {
+    it(`a worker that cannot ${what} leaves the next look to another one`, async () => {
+      const { watches, worker, left } = await startFour();
+      worker(
+        watches.map((watch, shard) => (shard === 3 ? { ...watch, ...broken } : watch)),
+        { pollMs: HOUR_MS },
+      );
+      await until('its look', async () => (await left()) === '0,0,0,1');
+      worker(watches, { pollMs: HOUR_MS });
+      await until('the look of one that sees all', async () => (await left()) === '0,0,0,0');
+    });
+  }
 
   it('a shard that takes no writes, and a turn that cannot be taken, keep no other shard from being seen', async () => {
     const { redis, watches, worker, left } = await startFour();

@@ -967,10 +967,10 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'the turn at a list is kept by a worker that could not read a shard',
     file: 'processors/poll.ts',
-    from: 'if (read.length < there.length) return',
-    to: 'if (read.length > there.length) return',
+    from: 'if (!whole || !noted || read.length < there.length) return',
+    to: 'if (Number.isNaN(deps.pollMs)) return',
     caughtBy: 'tests/engine/looks.test.ts',
-    says: /a worker that cannot read a shard leaves the next look to another one/,
+    says: /a worker that cannot .* leaves the next look to another one/,
   },
   {
     name: 'a task that is put off takes a grant, again and again',
