@@ -140,7 +140,7 @@ async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
   deps.failpoint('archive.noted');
 }
 
-/** Exports a run that has just ended, unless others of its bucket wait; answers in how many ms it is tried again when it has to wait with them. */
+/** Exports a run that has just ended, unless others wait for its bucket; answers in how many ms it is tried again when it has to wait with them. */
 async function exportNew(deps: ArchiveDeps, run: Omit<ArchivedRun, 'format'>): Promise<number | undefined> {
   const resource = run.record['resource'] ?? '';
   // a bucket that does not answer would keep all the others' runs for as long as a request may take, each time

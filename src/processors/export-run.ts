@@ -57,7 +57,8 @@ async function exportPile(deps: ExportDeps, pile: string, signal: AbortSignal | 
     taken.add(youngest.runId);
     await deps.archive.setExportApart(resource, one.runId, pauseOf(one));
   }
-  // what is left, and what came meanwhile, goes on in the next turn
+  // what is left, and what came meanwhile
+  await deps.archive.goOnExporting(pile);
 }
 
 function pauseOf({ ms }: Refused): number {

@@ -6,6 +6,11 @@ import { shardKeys } from './keys.ts';
 import { keysOfRun } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 
+/**
+ * Milliseconds, a minute, for which a bucket that has taken an export is taken for one that takes more: in that time eighty piles have had a turn of
+ * about 3 s, four at a time.
+ */
+const TAKES_MS = 60_000;
 /** Milliseconds, 16 days: how long it is remembered at least that an event had its run; SQS redelivers for 14 at most. */
 const MEMORY_MS = 16 * 86_400_000;
 
@@ -52,22 +57,29 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
       const reply = await runScript(
         redis,
         'archived',
-        [keys.run(runId), keys.history(runId), keys.unarchived, keys.unexported, keys.unexportedOf(pile)],
-        [runId, exported === undefined ? '' : 'exported', record['end'] ?? '', record['late'] ?? '', pile, refused ?? ''],
+        [keys.run(runId), keys.history(runId), keys.unarchived, keys.unexported, keys.unexportedOf(pile), keys.takes(pile)],
+        [runId, exported === undefined ? '' : 'exported', record['end'] ?? '', record['late'] ?? '', pile, refused ?? '', TAKES_MS],
       );
       return reply !== 'changed';
     },
 
-    /** Whether runs of a resource wait, since its bucket has refused an export. */
-    refuses: async (resource: string): Promise<boolean> => (await redis.zscore(keys.unexported, resource)) !== null,
+    /** Whether runs of a resource wait, since its bucket has refused an export, and it has taken none lately. */
+    refuses: async (resource: string): Promise<boolean> =>
+      (await redis.zscore(keys.unexported, resource)) !== null && (await redis.exists(keys.takes(resource))) === 0,
 
     /** Piles of refused exports that are to be tried again now, those that wait longest first: a resource's, or one of a single run. */
     refusing: async (limit: number): Promise<readonly string[]> =>
       await redis.zrangebyscore(keys.unexported, '-inf', await redisTime(redis), 'LIMIT', 0, limit),
 
-    /** Has the refused exports of a pile wait for `ms` more. */
+    /** Has the refused exports of a pile, and those that come, wait for `ms` more. */
     postponeExports: async (pile: string, ms: number): Promise<void> => {
       await redis.zadd(keys.unexported, 'XX', (await redisTime(redis)) + ms, pile);
+      await redis.del(keys.takes(pile));
+    },
+
+    /** What is left of a pile whose bucket takes exports goes on when those that are due by now had their turn. */
+    goOnExporting: async (pile: string): Promise<void> => {
+      await redis.zadd(keys.unexported, 'XX', await redisTime(redis), pile);
     },
 
     /** Runs of a pile, and for how many ms their export has been refused: longest first, or the `youngest` first. */

@@ -43,6 +43,8 @@ function spell(p: string) {
     unexported: `${p}:unexported`,
     /** ZSET of a pile's ended runs that are in the archive and not in their bucket, score = since (ms). */
     unexportedOf: (pile: string) => `${p}:unexported:${pile}`,
+    /** STRING that stands for a while after the bucket has taken an export although some of the resource wait in its pile. */
+    takes: (resource: string) => `${p}:takes:${resource}`,
     /** ZSET of a resource's runs, score = accepted at (ms). */
     index: (resource: string) => `${p}:runs:${resource}`,
     /** ZSET of a resource's runs in one state (`retrying`: a task waits for its next attempt), score = accepted at (ms). */

@@ -39,7 +39,7 @@ const KEY_COUNTS = {
   raise: 1,
   redo: 3,
   restore: 9,
-  archived: 5,
+  archived: 6,
   'give-up-export': 4,
   'set-export-apart': 3,
   retire: 4,

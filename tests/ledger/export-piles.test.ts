@@ -1,0 +1,119 @@
+// Piles of runs whose bucket refused their export: whose turn it is, who joins one, and what leaves it without an export.
+import { afterEach, expect, it } from 'vitest';
+import { type ArchiveDeps, archiveWaiting } from '../../src/processors/archive.ts';
+import { exportRefused } from '../../src/processors/export-run.ts';
+import { createArchiveQueue } from '../../src/queues/archive.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { createWatch } from '../../src/queues/watch.ts';
+import { Failure } from '../../src/schema/failures.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
+import { seedId, seedRuns } from '../support/seed-runs.ts';
+
+const keys = shardKeys(0);
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+/** An archive without loops, and what was written where. */
+async function start() {
+  const server = await startRedis();
+  ends.push(server.stop);
+  const redis = connect({ socket: server.socket }, () => {});
+  ends.push(async () => await Promise.resolve(redis.disconnect()));
+  const { store } = new ScriptedCloud('bucket', {});
+  const puts: { bucket: string; key: string }[] = [];
+  const refusing = new Set<string>();
+  const deps: ArchiveDeps = {
+    archive: createArchiveQueue({ redis, shard: 0 }),
+    store: {
+      ...store,
+      put: async (bucket, key) => {
+        puts.push({ bucket, key });
+        if (refusing.has(bucket)) throw new Failure('s3_refused', 'PUT: HTTP 403 AccessDenied.');
+        return await Promise.resolve({ etag: 'e', versionId: 'v' });
+      },
+    },
+    bucket: ARCHIVE_BUCKET,
+    watch: createWatch({ redis, shard: 0 }),
+    purgeRemoved: async () => await Promise.resolve(false),
+    failpoint: () => {},
+    log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+  };
+  /** Ended runs that wait for the archive; answers their ids. */
+  const endedRuns = async (resource: string, count: number, text = 'run') => {
+    const runIds = Array.from({ length: count }, (_, n) => seedId(`${resource} ${text} ${n}`));
+    await seedRuns(
+      redis,
+      runIds.map((runId) => ({ runId, resource, rejected: 'no' })),
+    );
+    return runIds;
+  };
+  /** Ended runs that the archive has, in a pile that is due since `score`. */
+  const pileOf = async (resource: string, count: number, score: number, since = 1) => {
+    const runIds = await endedRuns(resource, count, 'pile');
+    await redis.zrem(keys.unarchived, ...runIds);
+    for (const runId of runIds) await redis.zadd(keys.unexportedOf(resource), since, runId);
+    await redis.zadd(keys.unexported, score, resource);
+    return runIds;
+  };
+  const exportsOf = (resource: string) => puts.filter(({ bucket }) => bucket === `ld-private-${resource}`).length;
+  const left = async (pile: string) => await redis.zcard(keys.unexportedOf(pile));
+  return { redis, deps, puts, refusing, endedRuns, pileOf, exportsOf, left };
+}
+
+it('piles that take many turns keep no other from its turn', async () => {
+  const { deps, pileOf, exportsOf } = await start();
+  for (const score of [1, 2, 3, 4]) await pileOf(`long-${score}`, 60, score);
+  await pileOf('short', 1, 5);
+  await exportRefused(deps);
+  expect(exportsOf('short')).toBe(0);
+  await exportRefused(deps);
+  expect(exportsOf('short')).toBe(1);
+});
+
+it('a run that ends while the pile of a bucket that takes exports again is long does not join it', async () => {
+  const { redis, deps, endedRuns, pileOf, exportsOf, left, refusing } = await start();
+  await pileOf('busy', 60, 1);
+  await exportRefused(deps);
+  const [before, waiting] = [exportsOf('busy'), await left('busy')];
+  expect(waiting).toBeGreaterThan(0);
+  const [runId = ''] = await endedRuns('busy', 1);
+  await archiveWaiting(deps);
+  expect(exportsOf('busy')).toBe(before + 1);
+  expect(await left('busy')).toBe(waiting);
+  expect(await redis.hexists(keys.run(runId), 'arch')).toBe(1);
+  // once that is refused, the next ones join it untried, and the pile keeps its turn
+  refusing.add('ld-private-busy');
+  await endedRuns('busy', 1, 'refused');
+  await archiveWaiting(deps);
+  const tried = exportsOf('busy');
+  await endedRuns('busy', 1, 'untried');
+  await archiveWaiting(deps);
+  expect(exportsOf('busy')).toBe(tried);
+  expect(await left('busy')).toBe(waiting + 2);
+  expect(await deps.archive.refusing(1)).toEqual(['busy']);
+  // nor do those that come when the exporter itself was refused
+  refusing.clear();
+  await exportRefused(deps);
+  refusing.add('ld-private-busy');
+  await exportRefused(deps);
+  const again = exportsOf('busy');
+  await endedRuns('busy', 1, 'later');
+  await archiveWaiting(deps);
+  expect(exportsOf('busy')).toBe(again);
+});
+
+it('a run whose export was given up is no sign that its bucket takes others', async () => {
+  const { redis, deps, endedRuns, pileOf, exportsOf } = await start();
+  await pileOf('refusing', 2, Date.now() + 60_000);
+  const [runId = ''] = await endedRuns('refusing', 1, 'given up');
+  await redis.hset(keys.run(runId), 'noexp', 1);
+  await archiveWaiting(deps);
+  expect(await redis.hexists(keys.run(runId), 'arch')).toBe(1);
+  await endedRuns('refusing', 1);
+  await archiveWaiting(deps);
+  expect(exportsOf('refusing')).toBe(0);
+});
