@@ -5,6 +5,7 @@ import { exportRefused } from '../../src/processors/export-run.ts';
 import { createArchiveQueue } from '../../src/queues/archive.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { createWatch } from '../../src/queues/watch.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -116,4 +117,35 @@ it('a run whose export was given up is no sign that its bucket takes others', as
   await endedRuns('refusing', 1);
   await archiveWaiting(deps);
   expect(exportsOf('refusing')).toBe(0);
+});
+
+it('a run whose export was given up before may leave Redis when it comes back from the archive', async () => {
+  const { redis, deps, endedRuns, left } = await start();
+  const [runId = ''] = await endedRuns('lost', 1);
+  await redis.hset(keys.run(runId), 'noexp', 1);
+  const run = await deps.archive.read(runId);
+  if (run === undefined) throw new Error('no run');
+  await redis.flushall();
+  expect(await createStoreEpoch({ redis, shards: () => 1 }).restore({ ...run, format: 1 })).toBe(true);
+  expect(await left('lost')).toBe(0);
+  expect(await deps.archive.refuses('lost')).toBe(false);
+  expect(await deps.archive.retire('lost', runId, 0)).toBe('stub');
+});
+
+it('a run whose export was given up before may leave Redis when it is given up once more', async () => {
+  const { redis, deps, pileOf } = await start();
+  const [runId = ''] = await pileOf('twice', 1, 1);
+  await redis.hset(keys.run(runId), 'noexp', 1);
+  expect(await deps.archive.retire('twice', runId, 0)).toBe('unarchived');
+  await deps.archive.giveUpExport('twice', runId, 'refused');
+  expect(await deps.archive.retire('twice', runId, 0)).toBe('stub');
+});
+
+it('a run whose export was given up before stays until it is archived, when it is given up once more while it waits for that', async () => {
+  const { redis, deps, pileOf } = await start();
+  const [runId = ''] = await pileOf('late', 1, 1);
+  await redis.hset(keys.run(runId), 'noexp', 1);
+  await redis.zadd(keys.unarchived, 1, runId);
+  await deps.archive.giveUpExport('late', runId, 'refused');
+  expect(await deps.archive.retire('late', runId, 0)).toBe('unarchived');
 });

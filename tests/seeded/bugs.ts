@@ -724,6 +724,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /no sign that its bucket takes others.*expected 1 to be/,
     'tests/ledger/export-piles.test.ts',
   ),
+  lua(
+    'restore',
+    'what comes back from the archive waits for an export that was given up',
+    "if record['noexp'] then",
+    'if false then',
+    /when it comes back from the archive.*expected 1 to be/,
+    'tests/ledger/export-piles.test.ts',
+  ),
+  lua(
+    'give-up-export',
+    'a run that is given up twice stays in Redis for ever',
+    'if v[3] then\n',
+    'if v[3] then return 0 end\nif v[3] then\n',
+    /when it is given up once more: .*'unarchived' to be 'stub'/,
+    'tests/ledger/export-piles.test.ts',
+  ),
   {
     name: 'the longest piles of refused exports stay first',
     file: 'processors/export-run.ts',

@@ -28,8 +28,13 @@ for field, value in pairs(record) do
 end
 -- the archive has it; whether its bucket has, Redis alone knew (queues/archive.ts). A copy from beside another archiver has that one's mark
 redis.call('HDEL', KEYS[1], 'arch')
-redis.call('ZADD', list_key('unexported', record['resource']), now, ARGV[1])
-redis.call('ZADD', string.match(KEYS[1], '^{[^}]*}') .. ':unexported', 'NX', now, record['resource'])
+if record['noexp'] then
+  -- nothing is left to do for one whose export was given up
+  redis.call('HSET', KEYS[1], 'arch', now)
+else
+  redis.call('ZADD', list_key('unexported', record['resource']), now, ARGV[1])
+  redis.call('ZADD', string.match(KEYS[1], '^{[^}]*}') .. ':unexported', 'NX', now, record['resource'])
+end
 list_state(v[1], record['state'])
 if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4]) end
 for _, entry in ipairs(cjson.decode(ARGV[5])) do redis.call('RPUSH', KEYS[2], entry) end
