@@ -33,6 +33,8 @@ export interface ArchiveDeps {
    * gone.
    */
   readonly purgeRemoved: (resource: string) => Promise<boolean>;
+  /** Whether a resource is being removed, was removed, or never came up. */
+  readonly gone: (resource: string) => Promise<boolean>;
   readonly failpoint: Failpoint;
   readonly log: Log;
 }

@@ -77,7 +77,7 @@ export function startBookkeeping(deps: BookkeepingDeps): Bookkeeping {
   const bucket = deps.archiveBucket;
   const shards = deps.shards.map(({ archive, watch, clock }) => {
     const { purgeRemoved } = deps;
-    const archiving = { archive, store, bucket, watch, purgeRemoved, failpoint, log };
+    const archiving = { archive, store, bucket, watch, purgeRemoved, gone: deps.resources.gone, failpoint, log };
     return {
       archiving,
       loop: startArchiving(archiving),

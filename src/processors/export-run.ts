@@ -23,6 +23,8 @@ export interface ExportDeps {
   readonly archive: ArchiveQueue;
   readonly store: ObjectStore;
   readonly purgeRemoved: (resource: string) => Promise<boolean>;
+  /** Whether a resource is being removed, was removed, or never came up. */
+  readonly gone: (resource: string) => Promise<boolean>;
   readonly log: Log;
 }
 
@@ -94,12 +96,18 @@ async function giveUp(deps: ExportDeps, pile: string, why: string, signal: Abort
   }
 }
 
-/** Writes what the API shows of the run into the tenant's bucket, unless that is gone or the export was given up. Throws what the store throws. */
+/** Writes what the API shows of the run into the tenant's bucket, unless that is gone, or going, or the export was given up. Throws what the store throws. */
 export async function exportRun(deps: ExportDeps, run: Omit<ArchivedRun, 'format'>): Promise<void> {
   if (run.record['noexp'] !== undefined) return;
   const view = viewOf(run.id, run.record, run.document, run.history);
   const bucket = run.record['bucket'];
   if (view === undefined || bucket === undefined) throw new Failure('internal', `The record of run ${run.id} shows no run.`);
+  const resource = run.record['resource'];
+  // it is being emptied: each object that comes meanwhile makes the removal late
+  if (resource !== undefined && (await deps.gone(resource))) {
+    deps.log.info({ runId: run.id, resource }, 'not exported: its resource is being removed');
+    return;
+  }
   try {
     await deps.store.put(bucket, exportKey(run.id, view.created_at), `${JSON.stringify(view, null, 2)}\n`, {
       contentType: 'application/json',

@@ -132,6 +132,7 @@ describe('of two archivers', () => {
       bucket: ARCHIVE_BUCKET,
       watch: createWatch({ redis, shard: 0 }),
       purgeRemoved: async () => await Promise.resolve(false),
+      gone: async () => await Promise.resolve(false),
       failpoint: () => {},
       log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
     };

@@ -18,7 +18,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** An archive without loops, and what was written where. */
+/** An archive without loops, whose `gone` resources are being removed, and what was written where. */
 async function start() {
   const server = await startRedis();
   ends.push(server.stop);
@@ -27,6 +27,7 @@ async function start() {
   const { store } = new ScriptedCloud('bucket', {});
   const puts: { bucket: string; key: string }[] = [];
   const refusing = new Set<string>();
+  const gone = new Set<string>();
   const deps: ArchiveDeps = {
     archive: createArchiveQueue({ redis, shard: 0 }),
     store: {
@@ -40,6 +41,7 @@ async function start() {
     bucket: ARCHIVE_BUCKET,
     watch: createWatch({ redis, shard: 0 }),
     purgeRemoved: async () => await Promise.resolve(false),
+    gone: async (resource) => await Promise.resolve(gone.has(resource)),
     failpoint: () => {},
     log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
   };
@@ -62,7 +64,7 @@ async function start() {
   };
   const exportsOf = (resource: string) => puts.filter(({ bucket }) => bucket === `ld-private-${resource}`).length;
   const left = async (pile: string) => await redis.zcard(keys.unexportedOf(pile));
-  return { redis, deps, puts, refusing, endedRuns, pileOf, exportsOf, left };
+  return { redis, deps, puts, refusing, gone, endedRuns, pileOf, exportsOf, left };
 }
 
 it('piles that take many turns keep no other from its turn', async () => {
@@ -148,4 +150,19 @@ it('a run whose export was given up before stays until it is archived, when it i
   await redis.zadd(keys.unarchived, 1, runId);
   await deps.archive.giveUpExport('late', runId, 'refused');
   expect(await deps.archive.retire('late', runId, 0)).toBe('unarchived');
+});
+
+it('a bucket whose resource is being removed gets no export any more, and none waits for it', async () => {
+  const { redis, deps, gone, endedRuns, pileOf, exportsOf, left } = await start();
+  const runIds = await pileOf('leaving', 100, 1);
+  gone.add('leaving');
+  for (let turns = 0; turns < 4; turns += 1) await exportRefused(deps);
+  expect(exportsOf('leaving')).toBe(0);
+  expect(await left('leaving')).toBe(0);
+  for (const runId of runIds) expect(await redis.hexists(keys.run(runId), 'arch')).toBe(1);
+  // nor that of a run that ends now
+  const [late = ''] = await endedRuns('leaving', 1);
+  await archiveWaiting(deps);
+  expect(exportsOf('leaving')).toBe(0);
+  expect(await redis.hexists(keys.run(late), 'arch')).toBe(1);
 });

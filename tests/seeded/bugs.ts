@@ -741,6 +741,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'tests/ledger/export-piles.test.ts',
   ),
   {
+    name: 'exports are written into a bucket that is being emptied',
+    file: 'processors/export-run.ts',
+    from: 'if (resource !== undefined && (await deps.gone(resource))) {',
+    to: 'if (resource === undefined) {',
+    caughtBy: 'tests/ledger/export-piles.test.ts',
+    says: /being removed gets no export any more.*expected 100 to be/,
+  },
+  {
     name: 'the longest piles of refused exports stay first',
     file: 'processors/export-run.ts',
     from: 'await deps.archive.goOnExporting(pile);',
