@@ -49,9 +49,14 @@ async function exportPile(deps: ExportDeps, pile: string, signal: AbortSignal | 
     if (signal?.aborted) return;
     if (taken.has(one.runId)) continue;
     const why = await tryExport(deps, pile, one);
-    if (why === undefined) continue;
-    const [youngest] = await deps.archive.unexported(pile, 1, 'youngest');
-    if (youngest === undefined || youngest.runId === one.runId || (await tryExport(deps, pile, youngest)) !== undefined) {
+    if (why === undefined) {
+      taken.add(one.runId);
+      continue;
+    }
+    const [youngest = one] = await deps.archive.unexported(pile, 1, 'youngest');
+    // the last one is refused by itself where others were taken just now
+    const refused = youngest.runId === one.runId ? taken.size === 0 : (await tryExport(deps, pile, youngest)) !== undefined;
+    if (refused) {
       await deps.archive.postponeExports(pile, pauseOf(one));
       if (one.ms >= GIVEN_UP_MS) await giveUp(deps, pile, why, signal);
       return;

@@ -166,3 +166,14 @@ it('a bucket whose resource is being removed gets no export any more, and none w
   expect(exportsOf('leaving')).toBe(0);
   expect(await redis.hexists(keys.run(late), 'arch')).toBe(1);
 });
+
+it('a run that is refused as the last one of a pile whose others were taken waits by itself', async () => {
+  const { redis, deps, pileOf, left } = await start();
+  await pileOf('last', 3, 1, Date.now() - 60_000);
+  const youngest = seedId('last pile 2');
+  await redis.zadd(keys.unexportedOf('last'), Date.now(), youngest);
+  await redis.rpush(keys.history(youngest), 'none of ours');
+  await exportRefused(deps);
+  expect(await left('last')).toBe(0);
+  expect(await left(`last|${youngest}`)).toBe(1);
+});
