@@ -142,13 +142,16 @@ async function archiveRun(deps: ArchiveDeps, runId: string): Promise<void> {
   deps.failpoint('archive.noted');
 }
 
+/** Milliseconds that a bucket may take for the export of a run that has just ended: it holds up everybody's archive. Whoever tries again gives it more. */
+const EXPORT_DEADLINE_MS = 2_000;
+
 /** Exports a run that has just ended, unless others wait for its bucket; answers in how many ms it is tried again when it has to wait with them. */
 async function exportNew(deps: ArchiveDeps, run: Omit<ArchivedRun, 'format'>): Promise<number | undefined> {
   const resource = run.record['resource'] ?? '';
   // a bucket that does not answer would keep all the others' runs for as long as a request may take, each time
   if (run.record['noexp'] === undefined && (await deps.archive.refuses(resource))) return EXPORT_AGAIN_MS;
   try {
-    await exportRun(deps, run);
+    await exportRun(deps, run, { deadline: EXPORT_DEADLINE_MS });
     return undefined;
   } catch (error) {
     // one tenant's bucket keeps nobody else's runs from the archive

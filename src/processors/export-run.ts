@@ -1,6 +1,6 @@
 // An ended run as its tenant finds it in the own bucket. A bucket that refuses it has its runs wait in a pile of their own: the archive has them, so
 // they hold nobody's watermark, and a try now and then with the oldest and the youngest is for all of them.
-import type { ObjectStore } from '../clients/ports.ts';
+import type { CallOptions, ObjectStore } from '../clients/ports.ts';
 import { type ArchiveQueue, type Refused, resourceOfPile } from '../queues/archive.ts';
 import { viewOf } from '../queues/views.ts';
 import type { ArchivedRun } from '../schema/archived-run.ts';
@@ -32,6 +32,8 @@ export interface ExportDeps {
 export async function exportRefused(deps: ExportDeps, signal?: AbortSignal): Promise<void> {
   const piles = await deps.archive.refusing(BUCKETS);
   const tries = await Promise.allSettled(piles.map(async (pile) => await exportPile(deps, pile, signal)));
+  // what was broken off to stop was not refused
+  if (signal?.aborted) return;
   for (const [i, pile] of piles.entries()) {
     const one = tries[i];
     if (one?.status !== 'rejected') continue;
@@ -40,7 +42,10 @@ export async function exportRefused(deps: ExportDeps, signal?: AbortSignal): Pro
   }
 }
 
-/** The runs of one pile, until its bucket refuses the oldest and the youngest of what is left: either may be one that is refused by itself. */
+/**
+ * The runs of one pile, until its bucket refuses the oldest and the youngest of what is left: either may be one that is refused by itself. What cannot be
+ * shown at all says nothing of the bucket, and waits by itself at once.
+ */
 async function exportPile(deps: ExportDeps, pile: string, signal: AbortSignal | undefined): Promise<void> {
   const resource = resourceOfPile(pile);
   if (await deps.purgeRemoved(resource)) return;
@@ -48,40 +53,73 @@ async function exportPile(deps: ExportDeps, pile: string, signal: AbortSignal | 
   for (const one of await deps.archive.unexported(pile, PER_BUCKET)) {
     if (signal?.aborted) return;
     if (taken.has(one.runId)) continue;
-    const why = await tryExport(deps, pile, one);
-    if (why === undefined) {
+    const refused = await tryExport(deps, pile, one, signal);
+    if (refused === undefined) {
       taken.add(one.runId);
       continue;
     }
-    const [youngest = one] = await deps.archive.unexported(pile, 1, 'youngest');
-    // the last one is refused by itself where others were taken just now
-    const refused = youngest.runId === one.runId ? taken.size === 0 : (await tryExport(deps, pile, youngest)) !== undefined;
-    if (refused) {
+    const apart = pile === resource && (refused.byItself || (await takesAnother(deps, pile, { one, taken }, signal)));
+    if (!apart) {
       await deps.archive.postponeExports(pile, pauseOf(one));
-      if (one.ms >= GIVEN_UP_MS) await giveUp(deps, pile, why, signal);
+      if (one.ms >= GIVEN_UP_MS) await giveUp(deps, pile, refused.why, signal);
       return;
     }
-    taken.add(youngest.runId);
     await deps.archive.setExportApart(resource, one.runId, pauseOf(one));
   }
   // what is left, and what came meanwhile
   await deps.archive.goOnExporting(pile);
 }
 
+/** Whether the bucket that refused `one` takes another run of the pile: the youngest that can be shown, or one of those `taken` just now. */
+async function takesAnother(
+  deps: ExportDeps,
+  pile: string,
+  { one, taken }: { readonly one: Refused; readonly taken: Set<string> },
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (;;) {
+    const [youngest = one] = await deps.archive.unexported(pile, 1, 'youngest');
+    if (youngest.runId === one.runId) return taken.size > 0;
+    const refused = await tryExport(deps, pile, youngest, signal);
+    if (refused === undefined) {
+      taken.add(youngest.runId);
+      return true;
+    }
+    if (!refused.byItself) return false;
+    await deps.archive.setExportApart(pile, youngest.runId, pauseOf(youngest));
+  }
+}
+
 function pauseOf({ ms }: Refused): number {
   return Math.min(Math.max(EXPORT_AGAIN_MS, ms / 4), EXPORT_AGAIN_MOST_MS);
 }
 
-/** Exports one run that waits in the pile; answers why not. */
-async function tryExport(deps: ExportDeps, pile: string, { runId, ms }: Refused): Promise<string | undefined> {
+/** Exports one run that waits in the pile; answers why not, and whether that is the run's own fault: the bucket was not even asked. Rejects when stopped. */
+async function tryExport(
+  deps: ExportDeps,
+  pile: string,
+  { runId, ms }: Refused,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly why: string; readonly byItself: boolean } | undefined> {
+  const asked = { bucket: false };
   let record = {};
   try {
     const run = await deps.archive.read(runId);
-    if (run !== undefined) await exportRun(deps, run);
+    if (run !== undefined) {
+      const store: ExportDeps['store'] = {
+        ...deps.store,
+        put: async (...object) => {
+          asked.bucket = true;
+          return await deps.store.put(...object);
+        },
+      };
+      await exportRun({ ...deps, store }, run, signal === undefined ? {} : { signal });
+    }
     record = run?.record ?? {};
   } catch (error) {
+    signal?.throwIfAborted();
     deps.log.warn({ runId, resource: resourceOfPile(pile), ms, error: messageOf(error) }, 'export refused again');
-    return messageOf(error);
+    return { why: messageOf(error), byItself: !asked.bucket };
   }
   await deps.archive.archived(runId, record, { exported: pile });
   return undefined;
@@ -102,7 +140,7 @@ async function giveUp(deps: ExportDeps, pile: string, why: string, signal: Abort
 }
 
 /** Writes what the API shows of the run into the tenant's bucket, unless that is gone, or going, or the export was given up. Throws what the store throws. */
-export async function exportRun(deps: ExportDeps, run: Omit<ArchivedRun, 'format'>): Promise<void> {
+export async function exportRun(deps: ExportDeps, run: Omit<ArchivedRun, 'format'>, options: CallOptions = {}): Promise<void> {
   if (run.record['noexp'] !== undefined) return;
   const view = viewOf(run.id, run.record, run.document, run.history);
   const bucket = run.record['bucket'];
@@ -116,6 +154,7 @@ export async function exportRun(deps: ExportDeps, run: Omit<ArchivedRun, 'format
   try {
     await deps.store.put(bucket, exportKey(run.id, view.created_at), `${JSON.stringify(view, null, 2)}\n`, {
       contentType: 'application/json',
+      ...options,
     });
   } catch (error) {
     if (!(error instanceof Failure && error.code === 'not_found')) throw error;

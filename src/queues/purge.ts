@@ -49,11 +49,11 @@ export function createPurge(deps: { redis: Redis; shards: () => number }): Purge
     purge: async (resource) => {
       const start = await startOfRedis(redis);
       const shards = shardsNow();
+      // what has a purge of what came late made goes last: one that breaks off is made again by whoever exports
+      await redis.zadd(shardKeys(0).unexported, 'NX', 1, resource);
       for (const keys of shards) {
         await takeRuns(keys, resource);
         await redis.srem(keys.watched, resource);
-        const piles = (await redis.zrange(keys.unexported, '0', '-1')).filter((pile) => resourceOfPile(pile) === resource);
-        if (piles.length > 0) await redis.zrem(keys.unexported, ...piles);
         const stops = (await redis.zrange(keys.stops, '0', '-1')).filter((member) => member.startsWith(`${resource}|`));
         if (stops.length > 0) await redis.zrem(keys.stops, ...stops);
       }
@@ -77,6 +77,10 @@ export function createPurge(deps: { redis: Redis; shards: () => number }): Purge
         }
         late = 0;
         for (const keys of shards) late += await takeRuns(keys, resource);
+      }
+      for (const keys of shards) {
+        const piles = (await redis.zrange(keys.unexported, '0', '-1')).filter((pile) => resourceOfPile(pile) === resource);
+        if (piles.length > 0) await redis.zrem(keys.unexported, ...piles);
       }
       return start;
     },

@@ -5,6 +5,7 @@ import { exportRefused } from '../../src/processors/export-run.ts';
 import { createArchiveQueue } from '../../src/queues/archive.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
+import { createPurge } from '../../src/queues/purge.ts';
 import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { createWatch } from '../../src/queues/watch.ts';
 import { Failure } from '../../src/schema/failures.ts';
@@ -176,4 +177,42 @@ it('a run that is refused as the last one of a pile whose others were taken wait
   await exportRefused(deps);
   expect(await left('last')).toBe(0);
   expect(await left(`last|${youngest}`)).toBe(1);
+});
+
+it('runs that cannot be shown wait by themselves, and none between them is given up or held back', async () => {
+  const { redis, deps, pileOf, exportsOf, left } = await start();
+  const old = Date.now() - 8 * 86_400_000;
+  const runIds = await pileOf('spoiled', 5, 1, old);
+  for (const [n, runId] of runIds.entries()) await redis.zadd(keys.unexportedOf('spoiled'), old + n, runId);
+  const [first = '', good = '', second = '', fine = '', last = ''] = runIds;
+  for (const runId of [first, second, last]) await redis.rpush(keys.history(runId), 'none of ours');
+  await exportRefused(deps);
+  expect(exportsOf('spoiled')).toBe(2);
+  for (const runId of [good, fine]) expect(await redis.hmget(keys.run(runId), 'arch', 'noexp')).toEqual([expect.any(String), null]);
+  expect(await left('spoiled')).toBe(0);
+});
+
+it('a purge that breaks off is made again, and leaves no pile', async () => {
+  const { redis, deps, pileOf } = await start();
+  await pileOf('removed', 3, 1);
+  const scan = redis.scan.bind(redis);
+  let scans = 0;
+  const { purge } = createPurge({ redis, shards: () => 1 });
+  redis.scan = (async (...args: Parameters<typeof scan>) => {
+    scans += 1;
+    return await (scans === 1 ? Promise.reject(new Error('the connection broke')) : scan(...args));
+  }) as typeof scan;
+  const purging: ArchiveDeps = {
+    ...deps,
+    purgeRemoved: async (resource) => {
+      await purge(resource);
+      return true;
+    },
+  };
+  await exportRefused(purging);
+  expect(await redis.keys('*removed*')).not.toEqual([]);
+  await redis.zadd(keys.unexported, 'XX', 1, 'removed');
+  await exportRefused(purging);
+  expect((await redis.keys('*removed*')).filter((key) => !key.includes(':rate:'))).toEqual([]);
+  expect(await redis.zrange(keys.unexported, '0', '-1')).toEqual([]);
 });

@@ -751,8 +751,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'the last run of a pile, refused by itself, keeps it',
     file: 'processors/export-run.ts',
-    from: '? taken.size === 0 :',
-    to: '? true :',
+    from: 'return taken.size > 0;',
+    to: 'return taken.size < 0;',
     caughtBy: 'tests/ledger/export-piles.test.ts',
     says: /last one of a pile whose others were taken.*expected 1 to be/,
   },
@@ -1043,6 +1043,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     to: 'await takeRuns(keys, resource);',
     caughtBy: 'tests/addon/purge.test.ts',
     says: /accepted while its resource is purged leaves nothing either.*to deeply equal/,
+  },
+  {
+    name: 'a run that cannot be shown counts as its bucket that refuses',
+    file: 'processors/export-run.ts',
+    from: 'byItself: !asked.bucket',
+    to: 'byItself: false && asked.bucket',
+    caughtBy: 'tests/ledger/export-piles.test.ts',
+    says: /cannot be shown wait by themselves/,
   },
   {
     name: 'ended runs run again after a loss of Redis',
