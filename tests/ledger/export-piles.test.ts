@@ -19,7 +19,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-/** An archive without loops, whose `gone` resources are being removed, and what was written where. */
+/** An archive without loops, whose `refusing` are buckets and runs that the store does not take, whose `gone` resources are being removed, and what was written where. */
 async function start() {
   const server = await startRedis();
   ends.push(server.stop);
@@ -35,7 +35,8 @@ async function start() {
       ...store,
       put: async (bucket, key) => {
         puts.push({ bucket, key });
-        if (refusing.has(bucket)) throw new Failure('s3_refused', 'PUT: HTTP 403 AccessDenied.');
+        if ([...refusing].some((name) => bucket === name || key.includes(name)))
+          throw new Failure('s3_refused', 'PUT: HTTP 403 AccessDenied.');
         return await Promise.resolve({ etag: 'e', versionId: 'v' });
       },
     },
@@ -169,11 +170,11 @@ it('a bucket whose resource is being removed gets no export any more, and none w
 });
 
 it('a run that is refused as the last one of a pile whose others were taken waits by itself', async () => {
-  const { redis, deps, pileOf, left } = await start();
+  const { redis, deps, pileOf, left, refusing } = await start();
   await pileOf('last', 3, 1, Date.now() - 60_000);
   const youngest = seedId('last pile 2');
   await redis.zadd(keys.unexportedOf('last'), Date.now(), youngest);
-  await redis.rpush(keys.history(youngest), 'none of ours');
+  refusing.add(youngest);
   await exportRefused(deps);
   expect(await left('last')).toBe(0);
   expect(await left(`last|${youngest}`)).toBe(1);
