@@ -31,7 +31,7 @@ const refused = async () => await Promise.reject(new Failure('heroku_refused', '
 /** One resource, and what stands in Redis of it. */
 async function start() {
   const server = await startRedis();
-  const redis = connect({ socket: server.socket }, () => {});
+  const redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
   const cloud = new ScriptedCloud('bucket', {});
   ends.push(
     server.stop,
