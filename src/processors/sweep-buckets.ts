@@ -262,7 +262,6 @@ async function note(
     bucket: resource.bucket,
     inScope: found.inScope,
     accountedFor: found.inScope - found.missingCount,
-    inFlight: found.missingCount - unaccounted,
     unaccounted,
     oldestUnaccounted:
       oldest === undefined

@@ -49,13 +49,13 @@ function add(a: QueueDepth, b: QueueDepth): QueueDepth {
 
 async function readLedgers(redis: Redis, now: number): Promise<Figures['ledger']> {
   const resources = await redis.smembers(RESOURCES_KEY);
-  const fields = ['in_scope', 'accounted_for', 'in_flight', 'unaccounted', 'oldest'];
+  const fields = ['in_scope', 'accounted_for', 'unaccounted', 'oldest'];
   const rows = await Promise.all(resources.map((id) => redis.hmget(ledgerKey(id), ...fields)));
   const total = { inScope: 0, accountedFor: 0, inFlight: 0, unaccounted: 0, oldestSeconds: 0 };
-  for (const [inScope, accountedFor, inFlight, unaccounted, oldest] of rows) {
+  for (const [inScope, accountedFor, unaccounted, oldest] of rows) {
     total.inScope += Number(inScope ?? 0);
     total.accountedFor += Number(accountedFor ?? 0);
-    total.inFlight += Number(inFlight ?? 0);
+    total.inFlight += Number(inScope ?? 0) - Number(accountedFor ?? 0) - Number(unaccounted ?? 0);
     total.unaccounted += Number(unaccounted ?? 0);
     // written by writeLedger alone
     const saved = oldest ? Date.parse((JSON.parse(oldest) as { saved_at: string }).saved_at) : now;

@@ -18,8 +18,6 @@ export interface LedgerFigures {
   readonly bucket: string;
   readonly inScope: number;
   readonly accountedFor: number;
-  /** Without a decision, and so young that their events may be on their way. */
-  readonly inFlight: number;
   /** Without one for longer. */
   readonly unaccounted: number;
   readonly oldestUnaccounted: UnaccountedVersion | undefined;
@@ -36,7 +34,6 @@ export async function writeLedger(redis: Redis, resource: string, figures: Ledge
     bucket: figures.bucket,
     in_scope: figures.inScope,
     accounted_for: figures.accountedFor,
-    in_flight: figures.inFlight,
     unaccounted: figures.unaccounted,
     oldest: figures.oldestUnaccounted === undefined ? '' : JSON.stringify(figures.oldestUnaccounted),
     before_account: figures.beforeAccount,
@@ -67,7 +64,8 @@ export async function readLedger(
     bucket: resource.bucket,
     in_scope: number('in_scope'),
     accounted_for: number('accounted_for'),
-    in_flight: number('in_flight'),
+    // told by the others, so that no sweep of an earlier version leaves it as it was
+    in_flight: number('in_scope') - number('accounted_for') - number('unaccounted'),
     unaccounted: number('unaccounted'),
     // written by writeLedger alone
     oldest_unaccounted: record['oldest'] ? (JSON.parse(record['oldest']) as UnaccountedVersion) : null,

@@ -120,7 +120,6 @@ try {
   await world.engine.redis.hset(ledgerKey(world.engine.resource), {
     in_scope: 12_431,
     accounted_for: 12_431,
-    in_flight: 0,
     unaccounted: 0,
     swept_at: Date.now(),
   });

@@ -179,7 +179,6 @@ it('shows what the last sweep found, and every decision counted', async () => {
     bucket: engine.bucket,
     inScope: 4,
     accountedFor: 2,
-    inFlight: 1,
     unaccounted: 1,
     oldestUnaccounted,
     beforeAccount: 4,
