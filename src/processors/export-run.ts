@@ -2,6 +2,7 @@
 // they hold nobody's watermark, and a try now and then with the oldest and the youngest is for all of them.
 import type { CallOptions, ObjectStore } from '../clients/ports.ts';
 import { type ArchiveQueue, type Refused, resourceOfPile } from '../queues/archive.ts';
+import { isRedisOutage } from '../queues/redis-outage.ts';
 import { viewOf } from '../queues/views.ts';
 import type { ArchivedRun } from '../schema/archived-run.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
@@ -94,32 +95,24 @@ function pauseOf({ ms }: Refused): number {
   return Math.min(Math.max(EXPORT_AGAIN_MS, ms / 4), EXPORT_AGAIN_MOST_MS);
 }
 
-/** Exports one run that waits in the pile; answers why not, and whether that is the run's own fault: the bucket was not even asked. Rejects when stopped. */
+/** Exports one run that waits in the pile; answers why not, and whether it is the run that cannot be shown. Rejects when stopped, and as Redis does. */
 async function tryExport(
   deps: ExportDeps,
   pile: string,
   { runId, ms }: Refused,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly why: string; readonly byItself: boolean } | undefined> {
-  const asked = { bucket: false };
   let record = {};
   try {
     const run = await deps.archive.read(runId);
-    if (run !== undefined) {
-      const store: ExportDeps['store'] = {
-        ...deps.store,
-        put: async (...object) => {
-          asked.bucket = true;
-          return await deps.store.put(...object);
-        },
-      };
-      await exportRun({ ...deps, store }, run, signal === undefined ? {} : { signal });
-    }
+    if (run !== undefined) await exportRun(deps, run, signal === undefined ? {} : { signal });
     record = run?.record ?? {};
   } catch (error) {
     signal?.throwIfAborted();
+    // it tells neither of the run nor of its bucket
+    if (isRedisOutage(error)) throw error;
     deps.log.warn({ runId, resource: resourceOfPile(pile), ms, error: messageOf(error) }, 'export refused again');
-    return { why: messageOf(error), byItself: !asked.bucket };
+    return { why: messageOf(error), byItself: !(error instanceof Failure) || error.code === 'internal' };
   }
   await deps.archive.archived(runId, record, { exported: pile });
   return undefined;

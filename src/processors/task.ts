@@ -21,8 +21,8 @@ const UNSEEN_MS = 2_000;
 const UNSEEN_MOST_MS = 15_000;
 /**
  * Milliseconds after which such a launch counts as lost although no list came. Where Heroku does not answer, the longest life of a one-off dyno:
- * an outage is nobody's fault. Where it refuses, or several dynos
- * name the launch, which may last for ever: as long as the dyno itself may live, an hour at most.
+ * an outage is nobody's fault. Where it refuses, or several dynos name the launch, which may last for ever: as
+ * long as the dyno itself may live, an hour at most.
  */
 const UNSEEN_ENDS_MS = LONGEST_LIFE_S * 1000;
 const REFUSED_ENDS_MS = 3_600_000;

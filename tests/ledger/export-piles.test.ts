@@ -217,3 +217,11 @@ it('a purge that breaks off is made again, and leaves no pile', async () => {
   expect((await redis.keys('*removed*')).filter((key) => !key.includes(':rate:'))).toEqual([]);
   expect(await redis.zrange(keys.unexported, '0', '-1')).toEqual([]);
 });
+
+it('a Redis that does not answer is no fault of the run that was to be read: it stays where it is', async () => {
+  const { deps, pileOf, exportsOf, left } = await start();
+  await pileOf('away', 2, 1);
+  const read = async () => await Promise.reject(new Error('Connection is closed.'));
+  await exportRefused({ ...deps, archive: { ...deps.archive, read } });
+  expect([await left('away'), exportsOf('away')]).toEqual([2, 0]);
+});
