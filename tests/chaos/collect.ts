@@ -3,7 +3,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { auditKey, resourceKey } from '../../src/queues/keys.ts';
 import type { Evidence, RunEvidence } from './checker/evidence.ts';
-import { ADOPT_MARGIN_MS, GRACE_MS, LAUNCHES_PER_HOUR, type World } from './world.ts';
+import { ADOPT_MARGIN_MS, GRACE_MS, LAUNCHES_PER_HOUR } from './settings.ts';
+import type { World } from './world.ts';
 
 /** Milliseconds that the engine lets pass between intent and POST, and for the POST itself (src/processors/task.ts). */
 const NOT_AFTER_MS = 1_000;

@@ -3,7 +3,9 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createDice, type Dice, seedOf } from './dice.ts';
+import { createDice, seedOf } from './dice.ts';
+import { AT_ONCE, BUSY, FATES, fateOf, REFUSALS, UNAUTHORIZED, UNKNOWN_FATES } from './dyno-fates.ts';
+import { LIVES, type StubDyno } from './dyno-lives.ts';
 import { createDynoNews, type NewsFaults, USUAL_NEWS } from './dyno-news.ts';
 import { createHerokuSide, type HerokuSide } from './heroku-side.ts';
 import type { Ledger } from './ledger.ts';
@@ -16,44 +18,9 @@ export type Put = (env: Env, bucket: string, key: string, metadata: Record<strin
 
 type Env = Readonly<Record<string, string>>;
 
-/** What a POST meets, besides being accepted. */
-type Fate = 'accepted' | 'slow' | 'busy' | 'unreadable' | 'error after it' | 'reset after it' | 'never answered' | 'reset before it';
-
-/** Shares of POSTs, in hundredths. From the third attempt on all is well, so that most runs come to their end. */
-const FATES: readonly (readonly [Fate, number])[] = [
-  ['busy', 3],
-  ['unreadable', 1],
-  ['error after it', 2],
-  ['reset after it', 3],
-  ['reset before it', 2],
-  ['never answered', 0.5],
-  ['slow', 3],
-];
-/** The same while launches of unknown fate are wanted. */
-const UNKNOWN_FATES: typeof FATES = [
-  ['unreadable', 15],
-  ['error after it', 10],
-  ['reset after it', 20],
-  ['reset before it', 15],
-];
 /** Share of the dynos of unknown launches of which no event tells, and milliseconds that those take to boot: longer than a list is waited for. */
 const UNTOLD = 0.5;
 const BOOT_MS = 5_000;
-/** Refusals that time heals. */
-const BUSY: readonly (readonly [number, { id: string; message: string }])[] = [
-  [429, { id: 'rate_limit', message: 'Your account reached the API rate limit.' }],
-  [429, { id: 'rate_limit', message: 'Your account reached the API rate limit.' }],
-  [402, { id: 'quota_exceeded', message: 'Your account has no dyno hours left.' }],
-  [409, { id: 'conflict', message: 'A release is under way.' }],
-  [422, { id: 'cannot_run_above_limit', message: 'Cannot run more than 50 dynos of that size.' }],
-  [423, { id: 'locked', message: 'The app is locked.' }],
-];
-/** Ids of those that it does not. */
-const REFUSALS: Readonly<Record<number, string>> = { 402: 'delinquent', 403: 'forbidden', 404: 'not_found', 422: 'invalid_params' };
-const UNAUTHORIZED = { id: 'unauthorized', message: 'Invalid credentials provided.' };
-/** What Heroku adds to a 429 alone; here to all of them, so that a run does not wait for a minute. */
-const AT_ONCE = { 'retry-after': '1' };
-
 /** Shares of calls that go wrong besides what launches always meet. */
 export interface PlatformFaults {
   /** 401, as when a token has ended. */
@@ -68,22 +35,6 @@ export const NO_PLATFORM_FAULTS: PlatformFaults = { unauthorized: 0, unavailable
 
 /** Milliseconds of a slow answer at most. */
 const SLOW_MS = 1_500;
-
-export interface StubDyno {
-  readonly id: string;
-  readonly app: string;
-  readonly name: string;
-  readonly command: string;
-  readonly size: string;
-  readonly created_at: string;
-  readonly task: string;
-  readonly attempt: number;
-  readonly log: string[];
-  state: string;
-  alive: boolean;
-  /** No event tells of it. */
-  readonly untold: boolean;
-}
 
 export interface DynoPlatform {
   readonly port: number;
@@ -101,91 +52,6 @@ export interface DynoPlatform {
   /** Changes a config var behind the engine's back. */
   spoil(app: string): void;
   close(): Promise<void>;
-}
-
-interface Life {
-  readonly dyno: StubDyno;
-  readonly bucket: string;
-  readonly dice: Dice;
-  later(ms: number, what: () => void): void;
-  up(): void;
-  end(status: number): void;
-  /** Writes an output; keeps asking until the store took it. */
-  output(key: string, metadata?: Record<string, string>): Promise<void>;
-  /** Tries the same in every bucket but its own. */
-  trespass(key: string, metadata: Record<string, string>): Promise<void>;
-}
-
-/** What a command's dyno does, begun before its POST is answered. */
-const LIVES: Readonly<Record<string, (life: Life, words: readonly string[]) => Promise<void> | void>> = {
-  ok: (life) => outputAfter(life, life.dice.between(20, 200), 0),
-  slow: (life) => outputAfter(life, life.dice.between(800, 3_000), 0),
-  wait: (life) => outputAfter(life, life.dice.between(8_000, 15_000), 0),
-  /** Its output is there before its POST is answered. */
-  early: async (life) => {
-    life.up();
-    await life.output(proofOf(life));
-    life.later(50, () => life.end(0));
-  },
-  /** The exit status does not matter once the output is there. */
-  sloppy: (life) => outputAfter(life, 60, 3),
-  elsewhere: (life) => outputAfter(life, 60, 0, `results/${life.dyno.task}`),
-  /** Its output is there a moment before a timeout of 2 s, and nobody is told of it; it goes on and does not end. */
-  last_moment: (life) => {
-    life.later(20, life.up);
-    life.later(1_700, () => void life.output(proofOf(life), { lost: '1' }));
-    life.later(12_000, () => life.end(0));
-  },
-  lost_event: (life) => outputAfter(life, 60, 0, proofOf(life), { lost: '1' }),
-  twice: (life) => {
-    for (const ms of [40, 400, 1_500]) life.later(ms, () => void life.output(proofOf(life)));
-    life.later(20, life.up);
-    life.later(1_700, () => life.end(0));
-  },
-  fail: (life) => {
-    life.later(20, life.up);
-    life.later(60, () => life.end(1));
-  },
-  cycled: (life) => {
-    if (life.dyno.attempt > 1) return outputAfter(life, 40, 0);
-    life.later(20, life.up);
-    life.later(900, () => life.end(143));
-  },
-  flaky: (life) => {
-    if (life.dyno.attempt > 1) return outputAfter(life, 40, 0);
-    life.later(20, life.up);
-    life.later(60, () => life.end(1));
-  },
-  silent: (life) => life.later(20, life.up),
-  serve: (life) => {
-    life.later(40, life.up);
-    life.later(600, () => life.end(0));
-  },
-  flash: (life) => {
-    life.up();
-    life.later(5, () => life.end(0));
-  },
-  crash: (life) => life.later(10, () => life.end(1)),
-  /** Another tenant's dyno that names a task which is not its own, and then does its own work. */
-  steal: async (life, [victim = '']) => {
-    life.up();
-    await life.output(`out/${victim}`, { ld_task_id: victim });
-    await life.trespass(`out/${victim}`, { ld_task_id: victim });
-    await outputAfter(life, 40, 0);
-  },
-  /** Its output starts the next run of the same kind: a loop. */
-  loop: (life) => outputAfter(life, 30, 0, proofOf(life), { ld_code: JSON.stringify({ run: [{ cmd: 'loop', timeout: 120 }] }) }),
-};
-
-const proofOf = (life: Life) => `out/${life.dyno.task}`;
-
-function outputAfter(life: Life, ms: number, status: number, key = proofOf(life), metadata: Record<string, string> = {}): void {
-  life.later(Math.min(20, ms), life.up);
-  life.later(ms, () => {
-    // a dyno that was stopped writes no more
-    if (!life.dyno.alive) return;
-    void life.output(key, metadata).then(() => life.later(20, () => life.end(status)));
-  });
 }
 
 /** Starts the platform. */
@@ -428,15 +294,6 @@ interface LaunchBody {
   readonly command: string;
   readonly size: string;
   readonly env: Readonly<Record<string, string>>;
-}
-
-function fateOf(dice: Dice, fates: typeof FATES): Fate {
-  let roll = dice.roll() * 100;
-  for (const [fate, share] of fates) {
-    if (roll < share) return fate;
-    roll -= share;
-  }
-  return 'accepted';
 }
 
 /** A dyno as the Platform API lists it. */

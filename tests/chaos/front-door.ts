@@ -4,7 +4,8 @@ import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { resourceKey } from '../../src/queues/keys.ts';
 import { createDice, seedOf } from './dice.ts';
-import { PAPERS, type World } from './world.ts';
+import { PAPERS } from './settings.ts';
+import type { World } from './world.ts';
 
 /** Milliseconds that somebody outside waits for an answer; Heroku waits for 25 s. */
 const ANSWER_MS = 10_000;

@@ -1,17 +1,23 @@
 // Stands before the local store, notes what passes (objects written, messages handed out and deleted) and breaks some of it:
 // S3 and SQS as they misbehave, on the wire. Requests keep their Host, so their signatures stay valid.
 import { once } from 'node:events';
-import {
-  Agent,
-  createServer,
-  request as httpRequest,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type ServerResponse,
-} from 'node:http';
+import { Agent, createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { ObjectId } from './checker/evidence.ts';
 import type { Dice } from './dice.ts';
 import type { Ledger } from './ledger.ts';
+import {
+  type Answer,
+  answerExpired,
+  collect,
+  fail,
+  header,
+  objectOf,
+  oneFailed,
+  placeOf,
+  recordsOf,
+  type SqsMessage,
+  versionOf,
+} from './store-wire.ts';
 
 /** Shares of the engine's requests that go wrong. */
 export interface StoreFaults {
@@ -67,12 +73,6 @@ export interface StoreTap {
   hold(): Promise<void>;
   release(): void;
   close(): Promise<void>;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
 }
 
 /** Starts the tap. `port`: the store's. `discard` deletes a message whose event is to be lost. */
@@ -281,75 +281,4 @@ export async function startStoreTap(deps: {
       agent.destroy();
     },
   };
-}
-
-interface SqsMessage {
-  readonly MessageId: string;
-  readonly ReceiptHandle: string;
-  readonly Body: string;
-  readonly Attributes?: { readonly ApproximateReceiveCount?: string };
-}
-
-/** The object versions of an event message; none of what is no event. */
-function recordsOf(body: string): readonly ObjectId[] {
-  try {
-    const { Records = [] } = JSON.parse(body) as {
-      Records?: { s3: { bucket: { name: string }; object: { key: string; versionId?: string } } }[];
-    };
-    return Records.map(({ s3 }) => ({
-      bucket: s3.bucket.name,
-      key: decodeURIComponent(s3.object.key.replaceAll('+', ' ')),
-      version: s3.object.versionId ?? '',
-    }));
-  } catch {
-    return [];
-  }
-}
-
-/** The object that a path names (path style); undefined for a bucket, the queue and the switch. */
-function objectOf(url: string): ObjectId | undefined {
-  const { pathname, searchParams } = new URL(url, 'http://store');
-  const [, bucket, ...rest] = pathname.split('/');
-  const key = decodeURIComponent(rest.join('/'));
-  if (bucket === undefined || bucket === '' || bucket.startsWith('_') || key === '') return undefined;
-  return { bucket, key, version: searchParams.get('versionId') ?? '' };
-}
-
-/** Where events are lost, of every version. */
-const placeOf = ({ bucket, key }: { bucket: string; key: string }) => JSON.stringify([bucket, key]);
-
-/** One text per object version. */
-const versionOf = ({ bucket, key, version }: ObjectId) => JSON.stringify([bucket, key, version]);
-
-/** The same answer with the first entry refused: what was deleted will be deleted again. */
-function oneFailed(answer: Answer): Answer {
-  const parsed = JSON.parse(answer.body.toString()) as { Successful?: { Id: string }[]; Failed?: unknown[] };
-  const [first, ...others] = parsed.Successful ?? [];
-  if (first === undefined) return answer;
-  const failed = { Id: first.Id, Code: 'InternalError', SenderFault: false, Message: 'planted' };
-  return { ...answer, body: Buffer.from(JSON.stringify({ Successful: others, Failed: [...(parsed.Failed ?? []), failed] })) };
-}
-
-/** Every entry of a batch of deletes refused, and nothing deleted. */
-function answerExpired(response: ServerResponse, body: Buffer): void {
-  const { Entries = [] } = JSON.parse(body.toString()) as { Entries?: { Id: string }[] };
-  const Failed = Entries.map(({ Id }) => ({ Id, Code: 'ReceiptHandleIsInvalid', SenderFault: true, Message: 'planted: it has expired' }));
-  response.writeHead(200, { 'content-type': 'application/x-amz-json-1.0' });
-  response.end(JSON.stringify({ Successful: [], Failed }));
-}
-
-function fail(response: ServerResponse, status: number, code: string): void {
-  response.writeHead(status, { 'content-type': 'application/xml' });
-  response.end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>planted</Message></Error>`);
-}
-
-function header(headers: IncomingHttpHeaders, name: string): string | undefined {
-  const value = headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-async function collect(stream: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
