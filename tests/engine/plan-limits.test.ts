@@ -6,6 +6,7 @@ import { shardKeys } from '../../src/queues/keys.ts';
 import { PLANS } from '../../src/schema/plans.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { openTestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
 
 let redis: TestRedis;
@@ -53,6 +54,41 @@ it('a file past the runs that a plan has in a day starts none and is shown; an e
   expect(engine.cloud.postsOf(last)).toHaveLength(1);
   engine.cloud.copies = 1;
   expect((await engine.ended(engine.upload([{ cmd: 'ok' }]))).state).toBe('succeeded');
+});
+
+it('a retry past the runs of the day, or longer than the plan allows, is refused; the call that was the last of the day still names its run', async () => {
+  const free = await engine.otherResource('free');
+  const web = await openTestWeb(redis, { resource: free.id });
+  try {
+    const ended = engine.upload([{ cmd: 'ok' }], 'in/again', free.bucket);
+    await engine.ended(ended);
+    const index = shardKeys(0).index(free.id);
+    await engine.redis.zadd(index, ...Array.from({ length: PLANS.free.runs_per_day - 2 }, () => [Date.now(), randomUUID()]).flat());
+    const retry = async (key: string, body: object = { mode: 'run' }) => {
+      const answer = await web.call('POST', `/v1/runs/${ended}/retry`, { body, headers: { 'idempotency-key': key } });
+      return { status: answer.status, body: await answer.json() };
+    };
+    const workflow = { run: [{ cmd: 'ok', timeout: PLANS.free.max_timeout_s + 1 }] };
+    expect(await retry('long', { mode: 'run', workflow })).toMatchObject({
+      status: 422,
+      body: { title: 'workflow_invalid', detail: expect.stringContaining(`expected at most ${PLANS.free.max_timeout_s} on the plan free`) },
+    });
+    const last = await retry('last');
+    expect(last.status).toBe(202);
+    expect((await engine.ended((last.body as { id: string }).id)).state).toBe('succeeded');
+    for (const key of ['over', 'over'])
+      expect(await retry(key)).toMatchObject({
+        status: 409,
+        body: {
+          title: 'conflict',
+          detail: expect.stringContaining(`has ${PLANS.free.runs_per_day} runs a day (UTC), and they are used up`),
+        },
+      });
+    expect(await retry('last')).toEqual(last);
+    expect(await engine.redis.zcard(index)).toBe(PLANS.free.runs_per_day);
+  } finally {
+    await web.close();
+  }
 });
 
 describe('runs that begin at once', () => {

@@ -645,6 +645,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /last run of the day is given once.*expected 50 to be 1/,
   },
   {
+    name: 'a retry asks for no plan',
+    file: 'cli/web-app.ts',
+    from: 'archived: archived.run, lost, allow }',
+    to: 'archived: archived.run, lost }',
+    caughtBy: 'tests/engine/plan-limits.test.ts',
+    says: /a retry past the runs of the day.*expected/,
+  },
+  {
+    name: 'a retry that comes again is counted again',
+    file: 'queues/replay.ts',
+    from: "  else await deps.allow?.(record['resource'] ?? '', plan);",
+    to: "  await deps.allow?.(record['resource'] ?? '', plan);",
+    caughtBy: 'tests/engine/plan-limits.test.ts',
+    says: /a retry past the runs of the day.*expected/,
+  },
+  {
     name: 'runs whose export is refused stay among those that are to be archived',
     file: 'queues/lua/archived.lua',
     from: "if ARGV[6] ~= '' then",
