@@ -661,6 +661,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /a retry past the runs of the day.*expected/,
   },
   {
+    name: 'a full disk of Redis is the fault of what was to be written',
+    file: 'queues/redis-outage.ts',
+    from: 'OOM|MISCONF|',
+    to: 'OOM|',
+    caughtBy: 'tests/engine/refusing-redis.test.ts',
+    says: /without room on its disk/,
+  },
+  {
     name: 'runs whose export is refused stay among those that are to be archived',
     file: 'queues/lua/archived.lua',
     from: "if ARGV[6] ~= '' then",

@@ -67,7 +67,8 @@ export async function startRedis(options: { fsync?: 'always' | 'everysec' } = {}
       '--loglevel',
       'warning',
     ];
-    const next = spawn('redis-server', args, { stdio: 'ignore' });
+    // a disk that is full is a limit to the size of its files (full-disk.ts), and what goes past one is a signal that ends who does not ignore it
+    const next = spawn('sh', ['-c', `trap '' XFSZ; exec redis-server "$@"`, 'sh', ...args], { stdio: 'ignore' });
     await once(next, 'spawn');
     leash(next, folder);
     const until = Date.now() + 90_000;
