@@ -30,7 +30,8 @@ async function start() {
     () => redis.disconnect(),
     () => hooks.close(),
   );
-  await createResources({ redis, sealer, now: Date.now }).put({
+  const resources = createResources({ redis, sealer, now: Date.now });
+  await resources.put({
     id,
     app: 'app',
     bucket: `ld-private-${id}`,
@@ -48,6 +49,7 @@ async function start() {
   };
   return {
     redis,
+    resources,
     budget: createBudget({ redis, perHour: 1_000, log: quiet }),
     tokens: createTokens({ redis, now: Date.now }),
     backup: createResourceBackup({ redis }),
@@ -57,14 +59,15 @@ async function start() {
   };
 }
 
-it('launches that were held are held again, a removed webhook tells nobody, a revoked token opens nothing', async () => {
-  const { budget, tokens, hooks, backup, remember, urls } = await start();
+it('launches that were held are held again, a command that was forbidden is, a removed webhook tells nobody, a revoked token opens nothing', async () => {
+  const { resources, budget, tokens, hooks, backup, remember, urls } = await start();
   const leaked = await hooks.add(id, 'https://leaked.example/x');
   const stolen = await tokens.make({ resource: id, scope: 'write', name: 'ci', by: 'owner' });
   const good = await tokens.make({ resource: id, scope: 'read', name: 'monitor', by: 'owner' });
   const rollBack = await remember();
 
   await budget.pause(ADDON_ACCOUNT, id);
+  await resources.change(id, { set: { commands: 'procfile' } });
   await hooks.remove(id, leaked.id);
   await hooks.add(id, 'https://new.example/y');
   await tokens.revoke(id, stolen.id);
@@ -73,6 +76,7 @@ it('launches that were held are held again, a removed webhook tells nobody, a re
   await rollBack();
   expect(await backup.restore(archived)).toBe(true);
   expect(await budget.isPaused(ADDON_ACCOUNT, id)).toBe(true);
+  expect((await resources.get(id))?.commands).toBe('procfile');
   expect(await urls()).toEqual(['https://new.example/y']);
   expect(await tokens.find(stolen.token)).toBeUndefined();
   expect(await tokens.find(good.token)).toMatchObject({ name: 'monitor' });

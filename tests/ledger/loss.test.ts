@@ -357,6 +357,30 @@ it('rolled back under tasks that are due: none is launched until Redis is known 
   expect(second()).toBe(1);
 }, 60_000);
 
+it('rolled back between the intent and its launch: that launch is not sent', async () => {
+  const { redis, engine } = await start();
+  const backup = () => engine.cloud.objects.get(`${ARCHIVE_BUCKET}/resources/${engine.resource}.json`)?.body ?? '';
+  // the app's process types are asked for between the two
+  await engine.resources.change(engine.resource, { set: { commands: 'procfile' } });
+  await until('a backup of it', () => backup().includes('procfile'));
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const rollBack = await redis.remember();
+  // what was counted while it was copied may be in the copy
+  const remembered = await beats();
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+  let rolledBack = false;
+  engine.cloud.platform.processTypes = async () => {
+    if (!rolledBack) {
+      rolledBack = true;
+      await rollBack();
+    }
+    return ['ok'];
+  };
+  const runId = engine.upload([task('ok')]);
+  expect((await engine.ended(runId, 60_000)).state).toBe('succeeded');
+  expect(engine.cloud.postsOf(runId).map(({ attempt }) => attempt)).toEqual([101]);
+}, 90_000);
+
 it('rolled back: a run that was started by an output, and lost, is made again', async () => {
   const { redis, engine, release, allAccounted } = await start();
   const next = JSON.stringify({ run: [task('held')] });

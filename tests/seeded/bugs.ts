@@ -597,6 +597,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /nobody counts on after the last witness.*'next'/,
   },
   {
+    name: 'a launch is sent whose intent Redis may have forgotten',
+    file: 'processors/launch.ts',
+    from: 'if (deps.whole() !== activation.whole) return [',
+    to: 'if (deps.monotonic() < 0) return [',
+    caughtBy: 'tests/ledger/loss.test.ts',
+    says: /between the intent and its launch.*expected/,
+  },
+  {
     name: 'launches on a Redis that may have forgotten what was launched',
     file: 'processors/engine.ts',
     from: 'whole: () => (books.recall === undefined ? 0 : books.recall.whole()),',
