@@ -48,6 +48,7 @@ const quick = {
   idleMs: 30_000,
   stored: 20_000,
   puts: 20,
+  clones: 1,
   peers: { rounds: 3, runs: 300, idleMs: 10_000 },
 };
 const usual = {
@@ -64,6 +65,7 @@ const usual = {
   idleMs: 130_000,
   stored: 100_000,
   puts: 100,
+  clones: 3,
   peers: { rounds: 5, runs: 1_000, idleMs: 30_000 },
 };
 const size = options.quick
@@ -83,7 +85,7 @@ const rows: Row[] = [
   ...(await inWorld(async (world) => await budgetRows(world, size.budgetMs))),
   ...(await inWorld(async (world) => await minuteRows(world, size.minuteMs, note))),
   ...(await inWorld(async (world) => await apiRows(world, size.stored))),
-  ...(await localRows({ puts: size.puts, note })),
+  ...(await localRows({ puts: size.puts, clones: size.clones, note })),
   ...(await dynoRows({ starts: size.puts, note })),
   ...(options.peers || options.full ? await inWorld(async (world) => await peerRows(world, size.peers, note)) : []),
 ];

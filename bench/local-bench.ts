@@ -1,16 +1,17 @@
-// The local cloud as its user has it: how long until it is ready, and from a PUT to a running command.
+// The local cloud as its user has it: how long from a fresh clone to a first run, until it is ready, and from a PUT to a running command.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { apiOf, bucketOf } from '../src/cli/access.ts';
 import { startLocalCloud } from '../src/cli/local-cloud.ts';
 import { awaitRun } from '../src/cli/put.ts';
+import { freshCloneRow } from './fresh-clone.ts';
 import { median, percentile, type Row } from './rows.ts';
 
 /** Starts of which the median counts; the first one compiles and is left out. */
 const STARTS = 3;
 
-export async function localRows(deps: { puts: number; note: (line: string) => void }): Promise<Row[]> {
+export async function localRows(deps: { puts: number; clones: number; note: (line: string) => void }): Promise<Row[]> {
   const app = await mkdtemp(join(tmpdir(), 'af-bench-app-'));
   await writeFile(join(app, 'Procfile'), 'work: true\n');
   const begin = () => startLocalCloud({ app, env: process.env, say: deps.note, onLog: () => {} });
@@ -42,6 +43,7 @@ export async function localRows(deps: { puts: number; note: (line: string) => vo
       store.close();
       await cloud.stop();
       return [
+        await freshCloneRow({ rounds: deps.clones, note: deps.note }),
         { name: 'local: second start → ready', value: median(starts), unit: 's', bar: { most: 3 } },
         { name: 'local: PUT → command running, p50', value: percentile(latencies, 0.5), unit: 'ms', bar: { most: 150 } },
         { name: 'local: PUT → command running, p99', value: percentile(latencies, 0.99), unit: 'ms' },
