@@ -1,5 +1,5 @@
-// docs/guarantees.md names the test of each promise: the files are there, the tests in them are called so, and no invariant of the chaos
-// checker is left out of the basic promises. What was measured names its commit.
+// docs/guarantees.md names the test of each promise: the files are there, the tests in them are called so, each promise stands there once, and no
+// invariant of the chaos checker is left out of the basic promises. What was measured names its commit.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -47,6 +47,31 @@ it('names tests that are there', async () => {
     `tests/house/guarantees-page.test.ts (${['n', 'owhere'].join('')})`,
     'tests/no.test.ts',
   ]);
+});
+
+/** Promises that name no test, or a file without saying which of its tests. */
+const unproven = (rows: readonly string[][]): string[] =>
+  rows.flatMap(([promise = '', test = '']) => {
+    const named = testsIn(test);
+    const proven = named.length === 0 ? test.includes('npm run chaos') : named.every(({ names }) => names.length > 0);
+    return proven ? [] : [promise];
+  });
+
+it('says of each promise which tests hold it, and promises nothing twice', () => {
+  for (const title of ['Nothing lost', 'History', 'Launches']) {
+    const rows = rowsOf(page, title).slice(1);
+    expect(rows.length, title).toBeGreaterThan(10);
+    expect(unproven(rows), title).toEqual([]);
+  }
+  const promises = rowsOf(page).map(([promise = '']) => promise);
+  expect(promises.filter((promise, at) => promise !== 'promise' && promises.indexOf(promise) !== at)).toEqual([]);
+  const planted = [
+    'tests/house/guarantees-page.test.ts',
+    'by hand',
+    'tests/house/guarantees-page.test.ts (names tests)',
+    '`npm run chaos -- --ci`',
+  ];
+  expect(unproven(planted.map((test) => [test, test]))).toEqual(planted.slice(0, 2));
 });
 
 it('has every invariant of the chaos checker among the basic promises, and none that is not looked at', async () => {
