@@ -22,6 +22,7 @@ const group = (n: number, cmd: string) => ({ parallel: Array.from({ length: n },
 const unknown: LaunchOutcome = { outcome: 'unknown', cause: 'HTTP 503' };
 /** Makes launches of unknown fate count as lost 400 ms after their intent, where the list says so. */
 const SOON_LOST = { adoptMarginMs: -10_600 };
+const DAY_MS = 86_400_000;
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** An engine with two tenants, of whom A is in trouble: what `change` says of the platform. */
@@ -100,38 +101,62 @@ describe('a dyno list that does not come', () => {
     expect((await engine.ended(uploadTo(b, task('ok')))).state).toBe('succeeded');
   });
 
-  it('is waited for while Heroku does not answer, and no longer than the dyno may live where Heroku refuses it', async () => {
-    let code: 'heroku_unavailable' | 'heroku_refused' = 'heroku_unavailable';
+  /** A launch of unknown fate of an app whose list never comes, for the reason that `fails` has. */
+  async function startUnknown() {
+    const fails: { code: 'heroku_unavailable' | 'heroku_refused' } = { code: 'heroku_unavailable' };
     let lists = 0;
     const { engine, a, uploadTo } = await start(
       () => ({
         list: async () => {
           lists += 1;
-          return await Promise.reject(new Failure(code, 'GET dynos'));
+          return await Promise.reject(new Failure(fails.code, 'GET dynos'));
         },
       }),
       { ...SOON_LOST, pollMs: 3_600_000 },
     );
     const run = uploadTo(a, task('unknown'));
     await until('a list', () => lists > 0);
-    // as if an hour had passed since its launch
-    const field = (await engine.redis.hget(keys.run(run), 'i:0.0')) ?? '';
-    await engine.redis.hset(
-      keys.run(run),
-      'i:0.0',
-      field.replace(/\|(\d+)/, (_, at: string) => `|${Number(at) - 3_600_000}`),
-    );
-    const ring = async () => {
-      const before = lists;
-      await until('another list', async () => {
-        await engine.runs.ring(run, ['0.0']);
-        return lists > before;
-      });
+    return {
+      engine,
+      run,
+      fails,
+      /** As if so many milliseconds more had passed since its launch. */
+      age: async (ms: number) => {
+        const field = (await engine.redis.hget(keys.run(run), 'i:0.0')) ?? '';
+        await engine.redis.hset(
+          keys.run(run),
+          'i:0.0',
+          field.replace(/\|(\d+)/, (_, at: string) => `|${Number(at) - ms}`),
+        );
+      },
+      ring: async () => {
+        const before = lists;
+        await until('another list', async () => {
+          await engine.runs.ring(run, ['0.0']);
+          return lists > before;
+        });
+      },
     };
+  }
+
+  it('is waited for while Heroku does not answer, and no longer than the dyno may live where Heroku refuses it', async () => {
+    const { engine, run, fails, age, ring } = await startUnknown();
+    await age(3_600_000);
     await ring();
     expect((await engine.show(run))?.state).toBe('running');
-    code = 'heroku_refused';
+    fails.code = 'heroku_refused';
     await ring();
+    expect(await engine.ended(run)).toMatchObject({ state: 'failed', error: { code: 'launch_unknown' } });
+  });
+
+  it('is waited for a day at most where Heroku never answers', async () => {
+    const { engine, run, age, ring } = await startUnknown();
+    await age(DAY_MS - 60_000);
+    await ring();
+    expect((await engine.show(run))?.state).toBe('running');
+    await age(60_000);
+    // nobody need ask once more
+    await engine.runs.ring(run, ['0.0']);
     expect(await engine.ended(run)).toMatchObject({ state: 'failed', error: { code: 'launch_unknown' } });
   });
 

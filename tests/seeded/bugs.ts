@@ -653,6 +653,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /last run of the day is given once.*expected 50 to be 1/,
   },
   {
+    name: 'a launch whose list never comes is waited for longer than a dyno lives',
+    file: 'processors/task.ts',
+    from: 'const UNSEEN_ENDS_MS = LONGEST_LIFE_S * 1000;',
+    to: 'const UNSEEN_ENDS_MS = LONGEST_LIFE_S * 2000;',
+    caughtBy: 'tests/engine/one-tenants-trouble.test.ts',
+    says: /is waited for a day at most where Heroku never answers.*waited \d+ ms/,
+  },
+  {
     name: 'a retry asks for no plan',
     file: 'cli/web-app.ts',
     from: 'archived: archived.run, lost, allow }',
