@@ -6,7 +6,15 @@ import type { Script } from '../support/scripted-cloud.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
+/** What a launch that is held up comes to when its test lets it go on; `under way` once it is. */
+const held = { underWay: Promise.withResolvers<void>(), refuse: Promise.withResolvers<void>() };
+
 const scripts: Record<string, Script> = {
+  refused_late: async () => {
+    held.underWay.resolve();
+    await held.refuse.promise;
+    return { outcome: 'refused', status: 422, id: 'invalid_params', message: 'Unknown size.', heal: false };
+  },
   ok: async ({ output, exit, accept }) => {
     await output(10);
     exit(20);
@@ -51,6 +59,18 @@ describe('a run with a timeout', () => {
     const run = await own.ended(own.upload(1, [{ cmd: 'ok' }]), 30_000);
     expect(run.error?.code).toBe('run_timed_out');
     expect(own.cloud.posts).toHaveLength(0);
+  });
+
+  it('fails when it passes while the last launch is under way, and that is refused for good', async () => {
+    const own = await setup();
+    const runId = own.upload(600, [{ cmd: 'ok' }, { cmd: 'refused_late' }]);
+    await held.underWay.promise;
+    expect(await own.runs.expire(runId, 1)).toBe('cancelling');
+    held.refuse.resolve();
+    const run = await own.ended(runId);
+    expect(run.steps.map((step) => step.tasks[0]?.state)).toEqual(['succeeded', 'failed']);
+    expect(run.state).toBe('failed');
+    expect(run.error?.code).toBe('run_timed_out');
   });
 
   it('is not touched when it ends in time', async () => {

@@ -38,7 +38,7 @@ type Op =
   | { op: 'launched'; task: number; stale: boolean; up: boolean }
   | { op: 'refused'; task: number; stale: boolean; kind: 'heal' | 'final' | 'lost' }
   | { op: 'observe'; task: number; stale: boolean; kind: 'up' | 'gone' }
-  | { op: 'plan' | 'cancel' | 'finish' | 'pass' | 'again' };
+  | { op: 'plan' | 'cancel' | 'expire' | 'finish' | 'pass' | 'again' };
 
 const task = fc.nat({ max: 3 });
 const enter = fc.record({ op: fc.constant('enter' as const), task, token: fc.constantFrom('A', 'A', 'A', 'B'), verdict: fc.boolean() });
@@ -65,7 +65,7 @@ const op: fc.Arbitrary<Op> = fc.oneof(
   },
   { weight: 4, arbitrary: fc.constant({ op: 'pass' as const }) },
   { weight: 3, arbitrary: fc.constant({ op: 'finish' as const }) },
-  { weight: 1, arbitrary: fc.constantFrom({ op: 'cancel' as const }, { op: 'again' as const }, { op: 'plan' as const }) },
+  { weight: 1, arbitrary: fc.constantFrom(...(['cancel', 'expire', 'again', 'plan'] as const).map((what) => ({ op: what }))) },
 );
 
 const parsed = parseWorkflow(JSON.stringify({ run: STEPS }));
@@ -127,6 +127,7 @@ async function apply(side: Side, one: Op): Promise<readonly [string, string]> {
   }
   if (one.op === 'again') return [await side.accept(), expected.state];
   if (one.op === 'cancel') return [await runs.cancel(runId, 'me'), model.cancel(expected)];
+  if (one.op === 'expire') return [await runs.expire(runId, 1), model.expire(expected)];
   if (one.op === 'finish') return expected.state === 'accepted' ? none : [await runs.finish(runId), model.finish(expected)];
   if (one.op === 'pass') {
     await pass(side);
@@ -257,6 +258,13 @@ const TO_ENDED_DYNO: readonly Op[] = [
   { op: 'observe', task: 0, stale: false, kind: 'gone' },
   { op: 'enter', task: 0, token: 'A', verdict: false },
 ];
+const TO_LAST_LAUNCH: readonly Op[] = [
+  ...TO_SECOND_STEP,
+  { op: 'enter', task: 2, token: 'A', verdict: false },
+  { op: 'deliver', task: 2, version: 'v1', own: true },
+  { op: 'enter', task: 2, token: 'A', verdict: false },
+  { op: 'enter', task: 3, token: 'A', verdict: false },
+];
 const BEGINNINGS: Readonly<Record<string, readonly Op[]>> = {
   accepted: [],
   planned: [{ op: 'plan' }],
@@ -264,6 +272,7 @@ const BEGINNINGS: Readonly<Record<string, readonly Op[]>> = {
   'second attempt': TO_SECOND_ATTEMPT,
   'its dyno has ended': TO_ENDED_DYNO,
   'cancelled while it cools': [...TO_COOLING, { op: 'cancel' }],
+  'expired while its last launch is under way': [...TO_LAST_LAUNCH, { op: 'expire' }],
 };
 
 /** Compares so many sequences; answers with how many ended in each state. Throws at the first difference, made small when `shrink` says so. */

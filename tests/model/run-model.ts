@@ -29,6 +29,8 @@ export interface ModelRun {
   state: 'accepted' | 'running' | 'succeeded' | 'failed' | 'cancelled';
   cancelled: boolean;
   failing: boolean;
+  /** It fails because it took too long, and for nothing else: forgotten again where that stopped nothing. */
+  expired: boolean;
   released: number;
   readonly tasks: readonly ModelTask[];
 }
@@ -202,10 +204,28 @@ export function cancel(run: ModelRun): string {
   return 'cancelling';
 }
 
+/** It took longer than it may: it is stopped like a cancelled one, and has failed. */
+export function expire(run: ModelRun): string {
+  if (run.state === 'accepted') {
+    run.state = 'failed';
+    run.cancelled = true;
+    run.failing = true;
+    return 'failed';
+  }
+  if (run.state === 'running' && !run.cancelled && !run.failing) {
+    run.failing = true;
+    run.expired = true;
+  }
+  return cancel(run);
+}
+
 export function finish(run: ModelRun): string {
   if (hasEnded(run)) return `ended:${run.state}`;
   if (!run.tasks.every(isSettled)) return 'open';
-  run.state = run.failing ? 'failed' : run.cancelled && run.tasks.some(({ phase }) => phase === 'skipped') ? 'cancelled' : 'succeeded';
+  // what came after the last task had succeeded came too late
+  const late = run.tasks.every(({ phase }) => phase === 'succeeded');
+  if (run.expired && late) run.failing = false;
+  run.state = run.failing ? 'failed' : run.cancelled && !late ? 'cancelled' : 'succeeded';
   return run.state;
 }
 
@@ -224,6 +244,7 @@ export function newRun(tasks: readonly Pick<ModelTask, 'step' | 'index' | 'retri
     state: 'accepted',
     cancelled: false,
     failing: false,
+    expired: false,
     released: 0,
     tasks: tasks.map((task) => ({
       ...task,

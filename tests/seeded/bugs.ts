@@ -245,6 +245,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /"finish"\} answers succeeded, expected failed/,
   ),
   lua(
+    'finish',
+    'a launch that is refused when its run takes too long is no failure',
+    "phase == 'failed' or (phase",
+    "phase == '' or (phase",
+    /"finish"\} answers succeeded, expected failed/,
+  ),
+  lua(
     'cancel',
     'a cancel before the tree is forgotten',
     "redis.call('HSET', KEYS[1], 'state', state, 'cancel', now, 'end', now)",

@@ -7,13 +7,14 @@ for s = 0, tonumber(v[3]) - 1 do
   local x = redis.call('HMGET', KEYS[1], 'd' .. s, 'n' .. s)
   if tonumber(x[1] or '0') < tonumber(x[2]) then return 'open' end
 end
--- A cancel, or the run's own timeout ('|…'), that came after the last task had succeeded lost the race: it skipped nothing. What a
--- retry left out is skipped from the beginning, without a reason.
-local function skipped()
+-- A cancel, or the run's own timeout ('|…'), that came after the last task had succeeded lost the race: it skipped nothing, and no launch under way
+-- was refused since (refused.lua leaves the timeout's word). What a retry left out is skipped from the beginning, without a reason.
+local function cut_short()
   for s = 0, tonumber(v[3]) - 1 do
     for i = 0, tonumber(redis.call('HGET', KEYS[1], 'n' .. s)) - 1 do
       local t = s .. '.' .. i
-      if redis.call('HGET', KEYS[1], 'p:' .. t) == 'skipped' and redis.call('HEXISTS', KEYS[1], 'e:' .. t) == 1 then return true end
+      local phase = redis.call('HGET', KEYS[1], 'p:' .. t)
+      if phase == 'failed' or (phase == 'skipped' and redis.call('HEXISTS', KEYS[1], 'e:' .. t) == 1) then return true end
     end
   end
   return false
@@ -21,7 +22,7 @@ end
 local state = 'succeeded'
 if v[4] and string.sub(v[4], 1, 1) ~= '|' then
   state = 'failed'
-elseif v[5] and skipped() then
+elseif v[5] and cut_short() then
   state = v[4] and 'failed' or 'cancelled'
 elseif v[4] then
   redis.call('HDEL', KEYS[1], 'failing')
