@@ -11,7 +11,7 @@ import { createStreams } from '../http/streams.ts';
 import { createArchiveMarks } from '../processors/archive-marks.ts';
 import { archivedViews } from '../processors/archived-views.ts';
 import { auditBucket } from '../processors/audit-bucket.ts';
-import { backfillPage } from '../processors/backfill.ts';
+import { backfillPage, plannersSince } from '../processors/backfill.ts';
 import type { EventDeps } from '../processors/event-deps.ts';
 import { decideAtLast } from '../processors/events.ts';
 import { limitedLogs } from '../processors/limited-logs.ts';
@@ -39,7 +39,7 @@ import { countRuns, listRuns } from '../queues/run-list.ts';
 import { createRuns } from '../queues/runs.ts';
 import { createSessions } from '../queues/sessions.ts';
 import { readSetAside } from '../queues/set-aside.ts';
-import { epochOfRepeat, lossOf } from '../queues/store-epoch.ts';
+import { epochOfRepeat, lossOf, redoRun } from '../queues/store-epoch.ts';
 import { createTokens } from '../queues/tokens.ts';
 import { readDocument, readHead, readHistory, readRun } from '../queues/views.ts';
 import { createWebhooks } from '../queues/webhooks.ts';
@@ -126,6 +126,8 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     telemetry: NO_TELEMETRY,
     log,
   };
+  const loss = async () => await lossOf(redis);
+  const redone = async (runId: string, epoch: number) => await redoRun(redis, runId, epoch);
   // what has left Redis is in the archive
   const show = async (runId: string) => (await readRun(redis, runId, budget)) ?? (await archived.show(runId));
   const streams = createStreams({ log });
@@ -191,8 +193,9 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
             ledger: books,
             store,
             archived,
-            loss: () => lossOf(redis),
-            decide: async (event, redo) => await decideAtLast({ ...eventDeps, redo }, event, 1),
+            loss,
+            decide: async (event, redo, known) =>
+              await decideAtLast({ ...eventDeps, redo, planners: plannersSince(known, planners, { loss, redo: redone }) }, event, 1),
           },
           await placeOf(id),
           order,
@@ -210,7 +213,10 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         const full = await limits.begin(resource);
         if (full !== undefined) throw new Failure('conflict', full);
       };
-      const runId = await replay({ redis, runs, archived: archived.run, lost, allow }, { ...order, cap: config.runsPerMinute });
+      const runId = await replay(
+        { redis, runs, archived: archived.run, lost, redo: redone, allow },
+        { ...order, cap: config.runsPerMinute },
+      );
       await planners[parseRunId(runId)?.shard ?? 0]?.defer(runId);
       return runId;
     },

@@ -1,6 +1,8 @@
 // Versions that carry a workflow and never had a run, or lost it with Redis and archive: offered, and run when somebody says so.
 import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
 import type { Ledger } from '../queues/ledger.ts';
+import type { Planner } from '../queues/planner.ts';
+import type { Loss } from '../queues/store-epoch.ts';
 import type { BackfillOrder, BackfillPage } from '../schema/ledger-view.ts';
 import { readMetadata } from '../schema/metadata.ts';
 import { isOwnObject } from '../schema/own-objects.ts';
@@ -16,10 +18,13 @@ export interface BackfillDeps {
   readonly ledger: Ledger;
   readonly store: ObjectStore;
   readonly archived: Pick<ArchivedViews, 'run'>;
-  /** Decides a version as its event would. `redo`: the epoch of the store, where its run may have been lost with the one before. */
-  readonly decide: (event: ObjectCreated, redo: number | undefined) => Promise<void>;
-  /** The epoch of the store, and when Redis lost what came before it (ms); undefined: it lost nothing. */
-  readonly loss: () => Promise<{ readonly epoch: number; readonly since: number } | undefined>;
+  /**
+   * Decides a version as its event would. `redo`: the epoch of the store, where its run may have been lost with the one before; `known`: the last loss
+   * that is known, since the next one may come while it decides.
+   */
+  readonly decide: (event: ObjectCreated, redo: number | undefined, known: Loss | undefined) => Promise<void>;
+  /** The last loss of Redis (store-epoch.ts); undefined: there was none. */
+  readonly loss: () => Promise<Loss | undefined>;
 }
 
 /**
@@ -40,7 +45,6 @@ export async function backfillPage(
   const since = order.since === undefined ? 0 : Date.parse(order.since);
   const until = order.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(order.until);
   const inRange = page.versions.filter(({ key, modifiedAt }) => !isOwnObject(key) && modifiedAt >= since && modifiedAt < until);
-  const loss = await deps.loss();
   const account = await deps.ledger.open(resource.id, 0);
   const open = [...(await account.missing(inRange.map((version) => ({ ...version, bucket }))))];
   const candidates: (ObjectVersion & { bucket: string })[] = [];
@@ -48,11 +52,13 @@ export async function backfillPage(
     for (let version = open.shift(); version !== undefined; version = open.shift()) {
       if (!(await carriesWorkflow(deps, version))) continue;
       if ((await deps.archived.run(deps.ledger.runIdOf(version))) !== undefined) continue;
+      candidates.push(version);
+      if (order.dry_run !== false) continue;
       const { key, versionId, etag, size, modifiedAt } = version;
+      const loss = await deps.loss();
       const redo = loss !== undefined && modifiedAt < loss.since ? loss.epoch : undefined;
       // without its time: it is old on purpose
-      if (order.dry_run === false) await deps.decide({ bucket, key, versionId, etag, size, eventName: 'ObjectCreated:Put' }, redo);
-      candidates.push(version);
+      await deps.decide({ bucket, key, versionId, etag, size, eventName: 'ObjectCreated:Put' }, redo, loss);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
@@ -68,6 +74,32 @@ export async function backfillPage(
     looked_at: page.versions.length,
     next: page.next ?? null,
   };
+}
+
+/**
+ * Planners of a decision that knows of no loss but the `known` one: a tree is made only of a run that is marked as one of the epoch, where another has
+ * begun since or is announced. Who puts the loss right may have looked at the run's shard before the run was accepted.
+ */
+export function plannersSince(
+  known: Loss | undefined,
+  planners: readonly Planner[],
+  deps: Pick<BackfillDeps, 'loss'> & { readonly redo: (runId: string, epoch: number) => Promise<unknown> },
+): readonly Planner[] {
+  const mark = async (runId: string) => {
+    const loss = await deps.loss();
+    if (loss !== undefined && loss.epoch !== known?.epoch) await deps.redo(runId, loss.epoch);
+  };
+  return planners.map((planner) => ({
+    ...planner,
+    plan: async (request) => {
+      await mark(request.runId);
+      return await planner.plan(request);
+    },
+    defer: async (runId) => {
+      await mark(runId);
+      await planner.defer(runId);
+    },
+  }));
 }
 
 async function carriesWorkflow(deps: BackfillDeps, version: { bucket: string; key: string; versionId: string }): Promise<boolean> {

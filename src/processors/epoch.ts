@@ -172,6 +172,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const since = await deps.clock();
     deps.log.error({ epoch, found: beatsOf(found), expected, goesOn }, 'Redis has lost data');
     if (!goesOn) await note(epoch, since, beatsOf(witness), server, true, witness.layout ?? []);
+    await deps.epochs.announce(epoch, since);
     await whileHeld({ hold, name: 'epoch-lock', ms: ALONE_MS, log: deps.log }, async () => {
       await recover(deps, epoch, witness.layout);
       // before the epoch begins: nobody comes back to that afterwards, should this process end

@@ -121,8 +121,8 @@ export function ledgerKey(resource: string): string {
 export const SWEEPS_KEY = 'af:ledger:due';
 
 /**
- * HASH of the store as a whole: `epoch`, `since` (ms), `beat`, a counter that only a loss of data can turn back, and `starts`, the count at which
- * each start of the server was found.
+ * HASH of the store as a whole: `epoch`, `since` (ms), `beat`, a counter that only a loss of data can turn back, `starts`, the count at which
+ * each start of the server was found, and while a loss is put right `coming`, `<epoch>|<ms>` of the epoch that follows.
  */
 export const STORE_KEY = 'af:store';
 

@@ -36,9 +36,11 @@ export interface ReplayDeps {
   readonly runs: Pick<Runs, 'accept'>;
   /** Looks in the archive for a run whose retention has passed; what it gives was validated. */
   readonly archived?: (runId: string) => Promise<ArchivedRun | undefined>;
-  /** The epoch of the store where a loss of Redis may have taken what was ordered before; undefined: it has not. */
+  /** The epoch of the store, or the one that follows, where a loss of Redis may have taken what was ordered before; undefined: it has not. */
   readonly lost?: () => Promise<number | undefined>;
 }
+  /** Marks a run as one of that epoch. */
+  readonly redo?: (runId: string, epoch: number) => Promise<unknown>;
 
 /**
  * Records the new run and answers with its id; the caller has it planned. Throws Failure not_found, conflict (the run has
@@ -60,13 +62,17 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
   const kept = keptTasks(record, plan, order);
   const runId = `r${shard}-${replayDigits(order)}`;
   const digest = orderDigest(order);
-  // ordered before a loss of Redis it may have been launched, and may have ended
-  const redo = order.repeatable === true ? await deps.lost?.() : undefined;
-  const archived = redo === undefined ? undefined : await deps.archived?.(runId);
-  if (archived !== undefined) return sameOrder(runId, archived.record['order'], digest);
+  // ordered before a loss of Redis it may have been launched
+  const lost = async () => (order.repeatable === true ? await deps.lost?.() : undefined);
+  const redo = await lost();
   const before = await deps.redis.hmget(shardKeys(shard).run(runId), 'state', 'order');
   if (typeof before[0] === 'string') sameOrder(runId, before[1], digest);
-  else await deps.allow?.(record['resource'] ?? '', plan);
+  else {
+    // it may have ended, and have left Redis since
+    const archived = order.repeatable === true ? await deps.archived?.(runId) : undefined;
+    if (archived !== undefined) return sameOrder(runId, archived.record['order'], digest);
+    await deps.allow?.(record['resource'] ?? '', plan);
+  }
   const result = await deps.runs.accept({
     runId,
     redo,
@@ -88,6 +94,9 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
   // another call with this nonce may have come between the look and the script
   if (result !== 'new') sameOrder(runId, await deps.redis.hget(shardKeys(shard).run(runId), 'order'), digest);
   return runId;
+  // a loss may have been found between the look and the script, and who puts it right may have looked at the shard before
+  const since = await lost();
+  if (since !== undefined && since !== redo) await deps.redo?.(runId, since);
 }
 
 /** The run that is to run again, from Redis or, when its retention has passed, from the archive. */

@@ -59,6 +59,14 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
       for (const [i, key] of [...keys.entries()].reverse()) await runScript(redis, 'raise', [key], ['', '', epoch, beats[i] ?? 0, since]);
     },
 
+    /**
+     * Marks that this epoch, which began at `since`, follows, before any run is looked at for it: one that is ordered again after its shard was looked
+     * at belongs to the epoch, too (lossOf). The mark goes when the epoch begins.
+     */
+    announce: async (epoch: number, since: number): Promise<void> => {
+      await redis.hset(STORE_KEY, 'coming', `${epoch}|${since}`);
+    },
+
     /** Frees locks that came back with an older Redis: whoever held them then has long let go of them, and does not know it. */
     free: async (locks: readonly string[]): Promise<void> => {
       for (let shard = 0; shard < deps.shards(); shard += 1) for (const what of locks) await redis.del(shardKeys(shard).lock(what));
@@ -74,17 +82,7 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
     },
 
     /** Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. */
-    redo: async (runId: string, epoch: number): Promise<boolean> => {
-      const keys = keysOfRun(runId);
-      const resource = (await redis.hget(keys.run(runId), 'resource')) ?? '';
-      const reply = await runScript(
-        redis,
-        'redo',
-        [keys.run(runId), keys.history(runId), keys.decisions(resource)],
-        [runId, keys.channel, epoch],
-      );
-      return reply === 1;
-    },
+    redo: async (runId: string, epoch: number): Promise<boolean> => await redoRun(redis, runId, epoch),
 
     /** Puts an ended run back as the archive has it; answers whether Redis did not have its end. */
     restore: async (run: ArchivedRun): Promise<boolean> => {
@@ -153,9 +151,34 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
 /** Milliseconds, a day: how long after an order was given it may be given again. */
 const REPEAT_MS = 86_400_000;
 
-/** The epoch of the store and, where Redis lost data before it began, when that was (ms); undefined: it lost nothing that anybody noticed. */
-export async function lossOf(redis: Redis): Promise<{ readonly epoch: number; readonly since: number } | undefined> {
-  const [epoch, since] = await redis.hmget(STORE_KEY, 'epoch', 'since');
+/** Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. */
+export async function redoRun(redis: Redis, runId: string, epoch: number): Promise<boolean> {
+  const keys = keysOfRun(runId);
+  const resource = (await redis.hget(keys.run(runId), 'resource')) ?? '';
+  const reply = await runScript(
+    redis,
+    'redo',
+    [keys.run(runId), keys.history(runId), keys.decisions(resource)],
+    [runId, keys.channel, epoch],
+  );
+  return reply === 1;
+}
+
+/** An epoch that follows a loss of Redis, and when that was found (ms). */
+export interface Loss {
+  readonly epoch: number;
+  readonly since: number;
+}
+
+/**
+ * The epoch of the store, where Redis lost data before it began; of a loss that is put right just now, the epoch that follows. undefined: it lost
+ * nothing that anybody noticed.
+ */
+export async function lossOf(redis: Redis): Promise<Loss | undefined> {
+  const [epoch, since, mark] = await redis.hmget(STORE_KEY, 'epoch', 'since', 'coming');
+  const [coming = 0, found = 0] = mark?.split('|').map(Number) ?? [];
+  // a mark that is older than the epoch was left by a process that woke when another one had begun it
+  if (coming > Number(epoch ?? 0)) return { epoch: coming, since: found };
   return Number(epoch ?? 1) > 1 ? { epoch: Number(epoch), since: Number(since ?? 0) } : undefined;
 }
 

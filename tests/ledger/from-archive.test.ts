@@ -101,6 +101,25 @@ it('runs one task of it again, which finds the outputs that the step before it h
   expect(engine.cloud.postsOf(id).map(({ taskId }) => taskId)).toEqual([`${id}.1.1`]);
 });
 
+it('is not run under its id once more when the order that started it comes again after its retention', async () => {
+  const { id: of } = await retiredRun();
+  const order = async (body: unknown) =>
+    await web.call('POST', `/v1/runs/${of}/retry`, { body, headers: { 'idempotency-key': 'of last month' } });
+  const { id } = (await (await order({ mode: 'failed' })).json()) as { id: string };
+  await engine.ended(id);
+  const posts = engine.cloud.postsOf(id).length;
+  retention = 0;
+  await until('it to be retired', async () => (await engine.redis.hget(keys.run(id), 'stub')) !== null);
+  retention = Number.MAX_SAFE_INTEGER;
+  // as weeks later
+  await engine.redis.del(keys.run(id));
+  const again = await order({ mode: 'failed' });
+  expect([again.status, await again.json()]).toEqual([202, { id }]);
+  expect((await order({ mode: 'run' })).status).toBe(409);
+  expect(await engine.redis.exists(keys.run(id))).toBe(0);
+  expect(engine.cloud.postsOf(id)).toHaveLength(posts);
+});
+
 it.each([
   ['no JSON', () => 'x'],
   // the id is random and may begin with whatever would be put there

@@ -1,6 +1,7 @@
 // Orders that come again after Redis has lost data: what they start may have been launched before, and then has other numbers.
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ObjectStore } from '../../src/clients/ports.ts';
 import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
 import type { BackfillPage } from '../../src/schema/ledger-view.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -88,4 +89,105 @@ it('a file of before the loss that is backfilled has attempts of the epoch', asy
   const runId = versions[0]?.run ?? '';
   expect((await engine.ended(runId)).state).toBe('succeeded');
   expect(attempts(runId)).toEqual([101]);
+});
+
+describe('while what Redis has lost is put back, and all runs were looked at', () => {
+  const ends: (() => Promise<void> | void)[] = [];
+  afterEach(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  });
+
+  /** An engine of the test's own. `loses`: Redis is emptied, and the last witness before the next epoch waits until `open`. */
+  async function start() {
+    const server = await startRedis();
+    ends.push(server.stop);
+    const launched = new Set<string>();
+    const own = await startTestEngine(
+      server,
+      {
+        ok: async (dyno) => {
+          await dyno.output(5);
+          return dyno.accept();
+        },
+        /** Runs on, the first time that it is launched. */
+        forgotten: async (dyno) => {
+          if (launched.has(dyno.post.taskId)) await dyno.output(5);
+          launched.add(dyno.post.taskId);
+          return dyno.accept();
+        },
+      },
+      { ledgerMs: 3_600_000, lateMs: 0 },
+    );
+    ends.push(own.stop);
+    const { cloud, resource } = own;
+    const other = await openTestWeb(server, { resource, store: cloud.store, env: { AUTOFILES_ARCHIVE_BUCKET: ARCHIVE_BUCKET } });
+    ends.push(other.close);
+    const open = Promise.withResolvers<void>();
+    const waits = Promise.withResolvers<void>();
+    ends.push(open.resolve);
+    const put = cloud.store.put;
+    const gated: ObjectStore['put'] = async (bucket, key, body, details) => {
+      const { epoch, recovering } = key === 'store.json' ? JSON.parse(String(body)) : {};
+      if (epoch === 2 && !recovering) {
+        waits.resolve();
+        await open.promise;
+      }
+      return await put(bucket, key, body, details);
+    };
+    Object.assign(cloud.store, { put: gated });
+    for (const name of [`watermarks/${resource}.json`, `resources/${resource}.json`, 'store.json'])
+      await until(name, () => cloud.objects.has(`${ARCHIVE_BUCKET}/${name}`));
+    const loses = async () => {
+      await server.wipe();
+      await waits.promise;
+    };
+    const launches = (runId: string) => cloud.postsOf(runId).map(({ attempt }) => attempt);
+    return { ...own, web: other, loses, open: open.resolve, launches };
+  }
+
+  it('a retry that comes again is launched under a number that was not used', async () => {
+    const own = await start();
+    const done = own.upload([{ cmd: 'ok', timeout: 30 }]);
+    await own.ended(done);
+    await until('it to be archived', () => own.cloud.objects.has(`${ARCHIVE_BUCKET}/runs/${done}.json`));
+    const body = { mode: 'run', workflow: { run: [{ cmd: 'forgotten', timeout: 30 }] } };
+    const headers = { 'idempotency-key': randomUUID() };
+    const order = async () => (await (await own.web.call('POST', `/v1/runs/${done}/retry`, { body, headers })).json()) as { id: string };
+    const { id } = await order();
+    await until('its launch', () => own.launches(id).length === 1);
+    await own.loses();
+    expect(await order()).toEqual({ id });
+    own.open();
+    expect((await own.ended(id)).state).toBe('succeeded');
+    expect(own.launches(id)).toEqual([1, 101]);
+  });
+
+  it('a file that is decided by a backfill which knows of no loss yet has attempts of the epoch that follows', async () => {
+    const own = await start();
+    own.cloud.putSilently('in/missed', JSON.stringify({ run: [{ cmd: 'ok', timeout: 30 }] }), { ld_run: 'true' });
+    const read = Promise.withResolvers<void>();
+    const decides = Promise.withResolvers<void>();
+    ends.push(read.resolve);
+    let heads = 0;
+    const head = own.cloud.store.head;
+    const gated: ObjectStore['head'] = async (bucket, key, ...rest) => {
+      if (key === 'in/missed') heads += 1;
+      // the second one is of its decision
+      if (key === 'in/missed' && heads === 2) {
+        decides.resolve();
+        await read.promise;
+      }
+      return await head(bucket, key, ...rest);
+    };
+    Object.assign(own.cloud.store, { head: gated });
+    const filled = own.web.call('POST', '/v1/ledger/backfill', { body: { dry_run: false } });
+    await decides.promise;
+    await own.loses();
+    read.resolve();
+    const { versions } = (await (await filled).json()) as BackfillPage;
+    const runId = versions[0]?.run ?? '';
+    own.open();
+    expect((await own.ended(runId)).state).toBe('succeeded');
+    expect(own.launches(runId)).toEqual([101]);
+  });
 });
