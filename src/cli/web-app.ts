@@ -202,7 +202,12 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         ),
     },
     runIdsOf: layout.candidates,
-    cancel: async (runId, by) => (await runs.cancel(runId, by)).replace(/^ended:/, ''),
+    cancel: async (runId, by) => {
+      const said = (await runs.cancel(runId, by)).replace(/^ended:/, '');
+      const state = said === 'gone' ? (await archived.head(runId))?.state : said;
+      if (state === undefined) throw new Failure('not_found', `Found no run ${runId}.`);
+      return state;
+    },
     id: randomUUID,
     retry: async (order) => {
       const lost = () => epochOfRepeat(redis, Date.now());

@@ -120,6 +120,18 @@ it('is not run under its id once more when the order that started it comes again
   expect(engine.cloud.postsOf(id)).toHaveLength(posts);
 });
 
+it('keeps the state that it has when somebody cancels it after its retention, and one that is nowhere is not found', async () => {
+  const { id } = await retiredRun();
+  // as weeks later
+  await engine.redis.del(keys.run(id));
+  const cancelled = await web.call('POST', `/v1/runs/${id}/cancel`);
+  expect([cancelled.status, await cancelled.json()]).toEqual([200, { id, state: 'failed' }]);
+  const bulk = await web.call('POST', '/v1/runs/bulk', { body: { action: 'cancel', ids: [id] } });
+  expect(await bulk.json()).toEqual({ results: [{ id, ok: true, state: 'failed' }] });
+  engine.cloud.objects.delete(`${ARCHIVE_BUCKET}/runs/${id}.json`);
+  expect((await web.call('POST', `/v1/runs/${id}/cancel`)).status).toBe(404);
+});
+
 it.each([
   ['no JSON', () => 'x'],
   // the id is random and may begin with whatever would be put there
