@@ -90,9 +90,9 @@ async function sweepRun(deps: SweepDeps, finding: Finding, unlisted: readonly st
   }
   if (expired !== undefined) {
     deps.failpoint('sweep.found');
-    await deps.runs.expire(runId, expired);
+    const result = await deps.runs.expire(runId, expired);
     deps.log.info({ runId, seconds: expired }, 'a run took longer than it may');
-    return state === 'accepted' ? 'ended' : 'moved';
+    return result === 'failed' ? 'ended' : 'moved';
   }
   if (state === 'accepted') {
     deps.failpoint('sweep.found');

@@ -1,5 +1,6 @@
 // What the sweep puts right: whoever cleans, promotes or empties BullMQ's queues by hand, as an operator's dashboard lets
 // one do, delays a run and never ends or doubles it.
+import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import { describe, expect, it } from 'vitest';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
@@ -8,7 +9,7 @@ import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
-import type { Script } from '../support/scripted-cloud.ts';
+import { ARCHIVE_BUCKET, type Script } from '../support/scripted-cloud.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
@@ -69,6 +70,17 @@ async function expectWhole(engine: TestEngine, runId: string, posts: number): Pr
 
 const output = (engine: TestEngine, runId: string, task: string) =>
   engine.cloud.put(`out/${task}`, 'x', { ld_task_id: `${runId}.${task}` });
+
+/** A run that is accepted, and of which no event tells. */
+async function acceptedRun(engine: TestEngine, run: unknown[], redo?: number): Promise<string> {
+  const trigger = { bucket: engine.bucket, key: `in/${randomUUID()}`, versionId: 'v', etag: 'e', size: 1 };
+  const parsed = parseWorkflow(JSON.stringify({ run }));
+  if (!parsed.ok) throw new Error('not valid');
+  const runId = engine.runIdOf(trigger.key, trigger.versionId);
+  const { workflow, plan } = parsed;
+  await engine.runs.accept({ runId, resource: engine.resource, trigger, workflow, plan, cap: 1e9, depth: 0, redo });
+  return runId;
+}
 
 describe.concurrent('a run goes on', () => {
   it('when the waiting jobs of its tasks were cleaned away', async () => {
@@ -162,13 +174,7 @@ describe.concurrent('a run goes on', () => {
 describe.concurrent('the sweep', () => {
   it('makes the tree of a run that was accepted and then forgotten', async () => {
     await setup(async ({ engine }) => {
-      const trigger = { bucket: engine.bucket, key: 'in/x', versionId: 'v', etag: 'e', size: 1 };
-      const parsed = parseWorkflow(JSON.stringify({ run: [t('ok')] }));
-      if (!parsed.ok) throw new Error('not valid');
-      const runId = engine.runIdOf(trigger.key, trigger.versionId);
-      const { workflow, plan } = parsed;
-      await engine.runs.accept({ runId, resource: engine.resource, trigger, workflow, plan, cap: 1e9, depth: 0 });
-      await expectWhole(engine, runId, 1);
+      await expectWhole(engine, await acceptedRun(engine, [t('ok')]), 1);
     });
   });
 
@@ -247,6 +253,39 @@ describe('a clock that was ahead, of a worker that is gone', () => {
   });
 });
 
+/** Numbers of the attempts of its first task that are looked for although the record has forgotten them. */
+async function forgotten(engine: TestEngine, runId: string): Promise<readonly number[]> {
+  return (await engine.redis.hkeys(shardKeys(0).watch(engine.resource)))
+    .flatMap((field) => (field.startsWith(`?${runId}.0.0/`) ? [Number(field.split('/')[1])] : []))
+    .sort((a, b) => a - b);
+}
+
+it('the dynos that were forgotten of a run that is cancelled before its tree is made are looked for, and stopped', async () => {
+  await setup(async ({ engine }) => {
+    const runId = await acceptedRun(engine, [t('silent')], 4);
+    expect(await engine.runs.cancel(runId, 'test')).toBe('cancelling');
+    const run = await engine.ended(runId);
+    expect([run.state, run.steps[0]?.tasks[0]?.state]).toEqual(['cancelled', 'skipped']);
+    expect(await forgotten(engine, runId)).toEqual([1, 2, 101, 102, 201, 202, 301, 302]);
+    expect(engine.cloud.postsOf(runId)).toHaveLength(0);
+  });
+});
+
+it('an output of a run that ended before its tree was made is late, and in the archive', async () => {
+  await setup(async ({ engine }) => {
+    const runId = await acceptedRun(engine, [t('silent')]);
+    expect(await engine.runs.cancel(runId, 'test')).toBe('cancelled');
+    // as a version before left one that was made again after a loss
+    await engine.redis.hset(shardKeys(0).run(runId), 'redo', 2);
+    const late = { key: 'out/late', version_id: 'v', etag: 'e', size: 1 };
+    expect(await engine.runs.deliver(`${runId}.0.0`, engine.resource, late)).toBe('late');
+    expect((await engine.show(runId))?.history.map(({ what }) => what)).toContain('late_output');
+    await until('it to be archived with it', () =>
+      engine.cloud.objects.get(`${ARCHIVE_BUCKET}/runs/${runId}.json`)?.body.includes('late_output'),
+    );
+  });
+});
+
 it('after several losses of Redis the dynos of all epochs that were forgotten are looked for', async () => {
   await setup(async ({ engine }) => {
     const budget = createBudget({ redis: engine.redis, perHour: 1_000_000_000, log: { debug() {}, info() {}, warn() {}, error() {} } });
@@ -259,17 +298,13 @@ it('after several losses of Redis the dynos of all epochs that were forgotten ar
       // the fourth loss; what was launched in the second and third epoch is forgotten
       await engine.redis.hset(keys.run(runId), 'redo', 4);
     }
-    const forgotten = async (runId: string) =>
-      (await engine.redis.hkeys(keys.watch(engine.resource)))
-        .flatMap((field) => (field.startsWith(`?${runId}.0.0/`) ? [Number(field.split('/')[1])] : []))
-        .sort((a, b) => a - b);
     await engine.runs.cancel(cancelled, 'test');
     await engine.ended(cancelled);
-    expect(await forgotten(cancelled)).toEqual([1, 2, 101, 102, 201, 202, 301, 302]);
+    expect(await forgotten(engine, cancelled)).toEqual([1, 2, 101, 102, 201, 202, 301, 302]);
     await budget.resume(ADDON_ACCOUNT, engine.resource);
     await until('its launch', () => engine.cloud.postsOf(again).length === 1);
     expect(engine.cloud.postsOf(again)[0]?.attempt).toBe(301);
-    expect(await forgotten(again)).toEqual([1, 2, 101, 102, 201, 202]);
+    expect(await forgotten(engine, again)).toEqual([1, 2, 101, 102, 201, 202]);
   });
 });
 

@@ -168,15 +168,15 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   lua(
     'deliver',
     'completed twice: a later output replaces the first',
-    'if settled(v[3]) or v[5] then',
-    'if settled(v[3]) then',
+    'if settled(v[3]) or v[5] or v[11] then',
+    'if settled(v[3]) or v[11] then',
     /"deliver".* answers ok, expected late/,
   ),
   lua(
     'deliver',
     'an output counts after the end of its task',
-    'if settled(v[3]) or v[5] then',
-    'if v[5] then',
+    'if settled(v[3]) or v[5] or v[11] then',
+    'if v[5] or v[11] then',
     /"deliver".* answers ok, expected late/,
   ),
   lua(
@@ -971,6 +971,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/from-archive.test.ts',
     says: /comes again after its retention.*to be \+?0/,
   },
+  lua(
+    'cancel',
+    'the dynos that were forgotten of a run that is cancelled before it begins go on',
+    "if v[1] == 'accepted' and not v[4] then",
+    "if v[1] == 'accepted' then",
+    /cancelled before its tree is made.*'cancelling'/,
+    'tests/engine/repairs.test.ts',
+  ),
   {
     name: 'a run is retried that has not ended',
     file: 'queues/replay.ts',

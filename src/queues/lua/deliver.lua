@@ -5,7 +5,7 @@
 -- ARGV: run id, channel, task, resource, version id, output (JSON), index of the task, step of the task,
 --       ms to remember which task made a file, digest or empty, ms to remember the digest
 local run, t = KEYS[1], ARGV[3]
-local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t, 'stub', 'redo')
+local v = redis.call('HMGET', run, 'state', 'resource', 'p:' .. t, 'a:' .. t, 'o:' .. t, 'n' .. ARGV[8], 'dy:' .. t, 'i:' .. t, 'stub', 'redo', 'end')
 if not v[1] then return 'gone' end
 if v[2] ~= ARGV[4] then return 'foreign' end
 -- of a run whose retention has passed nothing but its having been is known
@@ -47,7 +47,8 @@ if not (v[5] or v[7] or v[8] or v[10] or tonumber(v[4] or '1') > 1) then
   return 'unlaunched'
 end
 account_for(KEYS[7], ARGV[10], ARGV[11])
-if settled(v[3]) or v[5] then
+-- of a run that ended before it began no task has settled
+if settled(v[3]) or v[5] or v[11] then
   list('late_output')
   return 'late'
 end
