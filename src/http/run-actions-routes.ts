@@ -117,7 +117,7 @@ export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
         tag: 'Runs',
         summary: 'Run an ended run again, whole or in part, as a new run',
         description:
-          'What is not selected counts as done in the new run, with the outputs it had. Send an Idempotency-Key: a call with the same key names the same new run, and is refused (conflict) where it orders something else.',
+          'What is not selected counts as done in the new run, with the outputs it had. Send an Idempotency-Key: a call with the same key names the same new run, and is refused (conflict) where it orders something else. So is an edited workflow in which a task that is kept as succeeded has another command.',
         params: id,
         body: RetryBody,
         status: 202,

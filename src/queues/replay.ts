@@ -6,7 +6,8 @@ import type { ArchivedRun } from '../schema/archived-run.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
-import type { WorkflowPlan } from '../schema/workflow.ts';
+import type { TaskPlan, WorkflowPlan } from '../schema/workflow.ts';
+import { redisTime } from './due.ts';
 import { shardKeys } from './keys.ts';
 import type { Runs } from './runs.ts';
 
@@ -38,9 +39,9 @@ export interface ReplayDeps {
   readonly archived?: (runId: string) => Promise<ArchivedRun | undefined>;
   /** The epoch of the store, or the one that follows, where a loss of Redis may have taken what was ordered before; undefined: it has not. */
   readonly lost?: () => Promise<number | undefined>;
-}
   /** Marks a run as one of that epoch. */
   readonly redo?: (runId: string, epoch: number) => Promise<unknown>;
+}
 
 /**
  * Records the new run and answers with its id; the caller has it planned. Throws Failure not_found, conflict (the run has
@@ -59,7 +60,7 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
     throw new Failure('workflow_invalid', parsed.faults.map((fault) => fault.message).join('\n'));
   }
   const { workflow, plan } = parsed;
-  const kept = keptTasks(record, plan, order);
+  const kept = keptTasks(record, order.workflow === undefined ? undefined : document, plan, order, await redisTime(deps.redis));
   const runId = `r${shard}-${replayDigits(order)}`;
   const digest = orderDigest(order);
   // ordered before a loss of Redis it may have been launched
@@ -93,10 +94,10 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
   if (result === 'capped') throw new Failure('conflict', 'Too many runs were started in this minute. Try again in the next.');
   // another call with this nonce may have come between the look and the script
   if (result !== 'new') sameOrder(runId, await deps.redis.hget(shardKeys(shard).run(runId), 'order'), digest);
-  return runId;
   // a loss may have been found between the look and the script, and who puts it right may have looked at the shard before
   const since = await lost();
   if (since !== undefined && since !== redo) await deps.redo?.(runId, since);
+  return runId;
 }
 
 /** The run that is to run again, from Redis or, when its retention has passed, from the archive. */
@@ -107,26 +108,46 @@ async function sourceOf(deps: ReplayDeps, runId: string, shard: number): Promise
   return await deps.archived?.(runId);
 }
 
-/** Fields of the new record for the tasks that count as done: their phase, their output, and how many of a step they are. */
-function keptTasks(record: Readonly<Record<string, string>>, plan: WorkflowPlan, order: ReplayOrder): readonly (string | number)[] {
+/**
+ * Fields of the new record for the tasks that count as done: their phase, their output, and how many of a step they are. `before`: the document that
+ * an edited workflow takes the place of; `now`: Redis' time in ms, as that of outputs is.
+ */
+function keptTasks(
+  record: Readonly<Record<string, string>>,
+  before: string | null | undefined,
+  plan: WorkflowPlan,
+  order: ReplayOrder,
+  now: number,
+): readonly (string | number)[] {
+  const source = parseWorkflow(before ?? '');
   const fields: (string | number)[] = [];
   let selected = 0;
   for (const [k, step] of plan.steps.entries()) {
+    let kept = 0;
     let done = 0;
-    for (const i of step.tasks.keys()) {
+    for (const [i, task] of step.tasks.entries()) {
       const t = `${k}.${i}`;
+      const succeeded = record[`p:${t}`] === 'succeeded';
       if (isSelected(order.selection, k, i, record[`p:${t}`])) {
         selected += 1;
         continue;
       }
-      done += 1;
-      // what did not succeed before has not succeeded by being left out; who looks at the new run sees it skipped, and can retry it
-      fields.push(`p:${t}`, record[`p:${t}`] === 'succeeded' ? 'succeeded' : 'skipped');
+      kept += 1;
+      if (source.ok && succeeded) sameCommand(source.plan.steps[k]?.tasks[i], task, k, i);
       const output = record[`o:${t}`];
       if (output !== undefined) fields.push(`o:${t}`, output);
+      const cooled = output === undefined ? 0 : Number.parseInt(output, 10) + task.wait_for * 1000;
+      if (succeeded && cooled > now) {
+        // a cancel ends the cooling of its own run alone: the next step of this one waits for it still
+        fields.push(`p:${t}`, 'cool', `dl:${t}`, cooled);
+        continue;
+      }
+      done += 1;
+      // what did not succeed before has not succeeded by being left out; who looks at the new run sees it skipped, and can retry it
+      fields.push(`p:${t}`, succeeded ? 'succeeded' : 'skipped');
     }
-    if (done === 0) continue;
-    fields.push(`d${k}`, done);
+    if (kept === 0) continue;
+    if (done > 0) fields.push(`d${k}`, done);
     if (Number(record[`n${k}`] ?? -1) !== step.tasks.length) {
       throw new Failure(
         'conflict',
@@ -137,6 +158,21 @@ function keptTasks(record: Readonly<Record<string, string>>, plan: WorkflowPlan,
   if (selected === 0)
     throw new Failure('conflict', `Nothing of run ${order.runId} is selected: there is no such step or task, or all have succeeded.`);
   return fields;
+}
+
+/** Throws Failure conflict where a task would take the output of another one: what is kept is known by its place alone. */
+function sameCommand(before: TaskPlan | undefined, task: TaskPlan, step: number, index: number): void {
+  if (before === undefined || before.cmd === task.cmd) return;
+  throw new Failure(
+    'conflict',
+    `Step ${step + 1}, task ${index + 1} is kept as it was and ran ${quoted(before.cmd)}, found ${quoted(task.cmd)} in the edited workflow. Retry the whole run, or from that step on.`,
+  );
+}
+
+/** Characters of a command that a message has. */
+const QUOTED = 100;
+function quoted(cmd: string): string {
+  return JSON.stringify(cmd.length > QUOTED ? `${cmd.slice(0, QUOTED)}…` : cmd);
 }
 
 function isSelected(selection: Selection, step: number, index: number, phase: string | undefined): boolean {

@@ -94,6 +94,48 @@ it('takes an edited workflow, and refuses one that does not fit what is kept', a
   await expect(again(runId, { mode: 'failed' }, misfit)).rejects.toThrow(/Step 2 is kept as it was and had 3 tasks, found 2/);
 });
 
+it('refuses an edited workflow in which a kept task would take the output of another one', async () => {
+  const runId = await failedRun();
+  const before = { run: [task('ok first'), ...workflow] };
+  await expect(again(runId, { mode: 'failed' }, before)).rejects.toThrow(
+    'Step 1, task 1 is kept as it was and ran "ok", found "ok first" in the edited workflow. Retry the whole run, or from that step on.',
+  );
+  const group = { run: [workflow[0], { parallel: [task('ok'), task('ok'), task('silent')] }, workflow[2]] };
+  await expect(again(runId, { mode: 'failed' }, group)).rejects.toThrow('Step 2, task 3 is kept as it was and ran "ok", found "silent"');
+  expect((await again(runId, { mode: 'run' }, before)).launched).toEqual(['0.0', '1.0', '2.0', '2.1', '2.2', '3.0']);
+  // what did not succeed has no output that another task could take
+  const later = { run: [workflow[0], workflow[1], task('ok later')] };
+  expect((await again(runId, { mode: 'task', step: 1, index: 1 }, later)).launched).toEqual(['1.1']);
+});
+
+it('waits for what is left of a wait_for that a cancel has cut short', async () => {
+  const waits = 4;
+  const runId = engine.upload([{ ...task('ok'), wait_for: waits }, task('ok')]);
+  await until('it cools', async () => (await engine.show(runId))?.steps[0]?.tasks[0]?.state === 'cooling');
+  await engine.runs.cancel(runId, 'test');
+  const { steps } = await engine.ended(runId);
+  expect(steps.map((step) => step.tasks[0]?.state)).toEqual(['succeeded', 'skipped']);
+  const { run, launched } = await again(runId, { mode: 'failed' });
+  expect([run.state, launched]).toEqual(['succeeded', ['1.0']]);
+  const output = Date.parse(steps[0]?.tasks[0]?.output?.at ?? '');
+  expect(engine.cloud.postsOf(run.id)[0]?.at).toBeGreaterThanOrEqual(output + waits * 1000);
+  // when it has passed it is not waited for again
+  const third = await again(run.id, { mode: 'from', step: 1 });
+  expect(third.run.history.map(({ what, task: of }) => [what, of])).not.toContainEqual(['succeeded', `${third.run.id}.0.0`]);
+  expect(third.run.steps[0]?.tasks[0]?.state).toBe('succeeded');
+});
+
+it('counts what still cools as succeeded when the retry is cancelled before it begins', async () => {
+  const runId = engine.upload([{ ...task('ok'), wait_for: 60 }, task('ok')]);
+  await until('it cools', async () => (await engine.show(runId))?.steps[0]?.tasks[0]?.state === 'cooling');
+  await engine.runs.cancel(runId, 'test');
+  await engine.ended(runId);
+  const order = { runId, selection: { mode: 'failed' } as const, nonce: randomUUID(), cap: 1000 };
+  const next = await replay({ redis: engine.redis, runs: engine.runs }, order);
+  expect(await engine.runs.cancel(next, 'test')).toBe('cancelled');
+  expect((await engine.show(next))?.steps.map((step) => step.tasks[0]?.state)).toEqual(['succeeded', 'waiting']);
+});
+
 it('shows what a retry leaves out as it was: succeeded, or skipped and to be retried still', async () => {
   const { run } = await again(await failedRun(), { mode: 'task', step: 1, index: 1 });
   expect(run.steps.map((step) => step.tasks.map((one) => one.state))).toEqual([

@@ -971,6 +971,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ledger/from-archive.test.ts',
     says: /comes again after its retention.*to be \+?0/,
   },
+  {
+    name: 'a retry jumps over a wait_for that a cancel has cut short',
+    file: 'queues/replay.ts',
+    from: 'succeeded && cooled > now',
+    to: 'succeeded && cooled < 0',
+    caughtBy: 'tests/engine/replay.test.ts',
+    says: /that a cancel has cut short.*greater than or equal/,
+  },
+  {
+    name: 'a task takes the output of another command',
+    file: 'queues/replay.ts',
+    from: 'before.cmd === task.cmd',
+    to: "before.cmd !== ''",
+    caughtBy: 'tests/engine/replay.test.ts',
+    says: /would take the output of another one/,
+  },
   lua(
     'cancel',
     'the dynos that were forgotten of a run that is cancelled before it begins go on',

@@ -50,7 +50,7 @@ ${choice('task', 'One task only', 'every other task keeps its result')}
 <label class="nested">Task <select name="task">${tasks.map(({ task, k, i }) => html`<option value="${task.id}"${task.state === 'failed' ? html` selected` : ''}>${taskNumber(run, k, i)} ${taskName(task)}</option>`)}</select></label>
 ${choice('run', 'The whole run', 'every task, from the first')}
 </fieldset>
-<details${text === undefined ? '' : html` open`}><summary>With an edited workflow</summary><p class="muted">Left as it is, the run’s own workflow runs. Steps that are kept must have as many tasks as before.</p>
+<details${text === undefined ? '' : html` open`}><summary>With an edited workflow</summary><p class="muted">Left as it is, the run’s own workflow runs. Steps that are kept must have as many tasks as before, and tasks that are kept as succeeded their command.</p>
 <label>Workflow, JSON<textarea name="workflow" rows="16" spellcheck="false" class="mono">${text ?? own}</textarea></label><input type="hidden" name="own" value="${own}"></details>
 <div class="row"><button class="button primary"${view.write ? '' : html` disabled`}>${icon('again')}Start</button><a class="button" href="/runs/${run.id}">Back</a></div></form>`,
   };
