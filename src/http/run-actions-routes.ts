@@ -178,9 +178,20 @@ export function runActionsRoutes(deps: RunActionsDeps): readonly ApiRoute[] {
   ];
 }
 
+/** Which modes take what else of the body: what is not looked at must not be what the caller meant. */
+const WITH_MODE = { step: 'from', task: 'task' } as const;
+
 function orderOf(body: Static<typeof RetryBody>, runId: string): { selection: Selection; workflow?: string } {
+  const mode = body.mode ?? 'run';
+  for (const name of ['step', 'task'] as const) {
+    if (body[name] !== undefined && mode !== WITH_MODE[name])
+      throw new Failure(
+        'request_invalid',
+        `${name}: found mode ${body.mode ?? 'left out'}, expected ${WITH_MODE[name]} with it. Set mode to ${WITH_MODE[name]}, or leave ${name} out.`,
+      );
+  }
   const edited = body.workflow === undefined ? {} : { workflow: workflowText(body.workflow) };
-  switch (body.mode ?? 'run') {
+  switch (mode) {
     case 'run':
       return { selection: { mode: 'run' }, ...edited };
     case 'failed':

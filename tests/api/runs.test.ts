@@ -198,6 +198,26 @@ describe('bulk', () => {
     }
   });
 
+  it('refuses a step or a task that the mode does not look at: nothing else than what was meant runs again', async () => {
+    const runId = engine.upload([task('fails')]);
+    await engine.ended(runId);
+    const refused = async (body: unknown) => {
+      const response = await web.call('POST', `/v1/runs/${runId}/retry`, { body });
+      const { title, detail } = await json<{ title: string; detail: string }>(response);
+      return [response.status, title, detail];
+    };
+    expect(await refused({ step: 1 })).toEqual([400, 'request_invalid', expect.stringContaining('Set mode to from, or leave step out.')]);
+    const one = `${runId}.0.0`;
+    expect(await refused({ task: one })).toEqual([400, 'request_invalid', expect.stringContaining('Set mode to task, or leave task out.')]);
+    for (const body of [
+      { mode: 'run', step: 1 },
+      { mode: 'failed', task: one },
+      { mode: 'from', step: 1, task: one },
+    ])
+      expect((await refused(body)).slice(0, 2)).toEqual([400, 'request_invalid']);
+    expect((await web.call('POST', `/v1/runs/${runId}/retry`, { body: { mode: 'task', task: one } })).status).toBe(202);
+  });
+
   it('refuses what it cannot read as a whole', async () => {
     const many = Array.from({ length: 101 }, (_, n) => seedId(String(n)));
     for (const body of [
