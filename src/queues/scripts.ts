@@ -9,7 +9,8 @@ const read = (name: string) => readFileSync(new URL(`${name}.lua`, folder), 'utf
 const prelude = read('prelude');
 const budgetPrelude = prelude + read('budget');
 
-const KEY_COUNTS = {
+/** How many keys each script takes. */
+export const KEY_COUNTS = {
   layout: 1,
   accept: 9,
   planned: 1,

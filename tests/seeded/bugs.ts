@@ -333,6 +333,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   lua(
     'prelude',
+    'a script begins although its slot moves to another node, and ends half way',
+    "local found = redis.pcall('EXISTS', slot .. ':moves', slot .. ':moved')",
+    'local found = 0',
+    /no (script begins|run ends half way).*AssertionError/,
+    'tests/cluster/moving-slot.test.ts',
+  ),
+  lua(
+    'prelude',
     'every refusal is listed, however long an account has no calls',
     'local MOST_REFUSALS = 50',
     'local MOST_REFUSALS = 1 / 0',

@@ -31,6 +31,8 @@ export interface TestCluster {
   holdsOnFirst(key: string): Promise<boolean>;
   /** Whether two keys are on the same master. */
   together(key: string, other: string): Promise<boolean>;
+  /** Has the slot of the key be on its way to another master, as a reshard does, or stay where it is. None of its keys is moved. */
+  migrating(key: string, on: boolean): Promise<void>;
   /** SIGKILL of the master that holds the key, and in its place a server with the same slots that knows nothing. */
   emptyNodeOf(key: string): Promise<void>;
   /** SIGKILL of all nodes. */
@@ -154,6 +156,15 @@ export async function startRedisCluster(options: { replica?: boolean; fsync?: 'a
       cluster: masters.map(({ port }) => `redis://127.0.0.1:${port}`),
       holdsOnFirst,
       together: async (key, other) => (await masterOf(key)) === (await masterOf(other)),
+      migrating: async (key, on) => {
+        const [slot, master] = [String(await slotOf(key)), await masterOf(key)];
+        const [from, to] = [masters[master], masters[(master + 1) % MASTERS]];
+        if (from === undefined || to === undefined) throw new Error(`${key} is on no master`);
+        const set = async ({ redis }: Node, ...how: string[]) => await redis.call('CLUSTER', 'SETSLOT', slot, ...how);
+        // the one that gets it first: it is sent what the other one has no more
+        await set(to, ...(on ? ['IMPORTING', String(await from.redis.cluster('MYID'))] : ['STABLE']));
+        await set(from, ...(on ? ['MIGRATING', String(await to.redis.cluster('MYID'))] : ['STABLE']));
+      },
       emptyNodeOf: async (key) => {
         const master = await masterOf(key);
         const node = masters[master];

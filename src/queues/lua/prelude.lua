@@ -1,5 +1,21 @@
 -- Stands before every transition. KEYS[1] = run record (hash), KEYS[2] = its history (list); ARGV[1] = run id,
 -- ARGV[2] = pub/sub channel. The clock is Redis' own, so a worker's clock decides nothing.
+
+-- While a slot moves to another node of a cluster (a reshard), each of the two has a part of its keys: Redis ends a script at the first key that it
+-- does not find and takes back nothing of what was written, and on the other node it writes beside what has not come yet. So none begins.
+-- Two keys that nobody has are refused by either node while their slot moves, and only then. With TRYAGAIN ioredis asks again.
+do
+  local slot = string.match(KEYS[1], '^{[^}]*}') or '{' .. KEYS[1] .. '}'
+  local found = redis.pcall('EXISTS', slot .. ':moves', slot .. ':moved')
+  if type(found) == 'table' then
+    -- before Redis 7 a script has no error of a name of its own
+    if redis.REDIS_VERSION_NUM and string.find(found.err, 'non local key', 1, true) then
+      error({ err = 'TRYAGAIN The slot of ' .. KEYS[1] .. ' moves to another node.' })
+    end
+    redis.call('EXISTS', slot .. ':moves', slot .. ':moved')
+  end
+end
+
 local now
 do
   local t = redis.call('TIME')
