@@ -114,6 +114,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       const behind = turnedBack && found.epoch === before.epoch;
       if (witness === undefined) {
         if (found.epoch === undefined) await deps.epochs.raise(1, beatsOf(found), found.since);
+        await learn(found);
         await note(found.epoch ?? 1, found.since, beatsOf(found), serverOf(found));
       } else if (found.epoch === undefined || behind || below(beatsOf(found), beatsOf(witness)) || found.epoch < witness.epoch) {
         await begin(found, witness, hold);
@@ -121,7 +122,10 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
         // whoever was there before the start of Redis may still come back and tell
         if (mayBeVouchedFor(found)) return undefined;
         await begin(found, witness, hold);
-      } else await note(found.epoch, found.since, beatsOf(found), serverOf(found));
+      } else {
+        await learn(found);
+        await note(found.epoch, found.since, beatsOf(found), serverOf(found));
+      }
       witnessed = deps.monotonic();
       return await deps.epochs.beat();
     } finally {
@@ -134,6 +138,11 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     unvouched ??= deps.monotonic();
     const ofCluster = found.places.length > 1 && deps.monotonic() - unvouched < 1_000 * VOUCH_S;
     return ofCluster || found.places.some(({ start, seconds }) => start !== '' && seconds < VOUCH_S);
+  };
+
+  /** What was lost of the layout is back when an epoch has begun: who read it before, or while it started, would place files elsewhere than they were. */
+  const learn = async ({ epoch }: StoreState): Promise<void> => {
+    if (current === undefined || epoch !== current.epoch) await deps.layout.relearn();
   };
 
   const note = async (
@@ -220,8 +229,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     // after a break the connection sends again what was not answered: the count may be that of another start of Redis
     if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;
     const another = current !== undefined && state.epoch !== current.epoch;
-    // whoever began the epoch has put back what was lost of the layout
-    if (another) await deps.layout.refresh();
+    await learn(state);
     seen = sightOf(state, seen);
     current = { epoch: state.epoch, since: state.since, server: serverOf(state) };
     known = state.places.map(({ start }) => start);

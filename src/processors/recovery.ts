@@ -1,6 +1,6 @@
 // What a Redis that has lost data gets back from the archive.
 import type { ObjectStore } from '../clients/ports.ts';
-import type { Layout } from '../queues/layout.ts';
+import { goesOnFrom, type Layout } from '../queues/layout.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
@@ -23,7 +23,7 @@ export interface RecoveryDeps {
   readonly archiveBucket: string;
   readonly shards: number;
   /** Where runs are: without it a file of before the loss would have another run than it had. */
-  readonly layout: Pick<Layout, 'entries' | 'refresh' | 'restore'>;
+  readonly layout: Pick<Layout, 'entries' | 'relearn' | 'restore'>;
   /** Has those resources gone on with that are half made or half removed; undefined: whoever looks at all resources does. */
   readonly resume?: () => Promise<void>;
   readonly log: Log;
@@ -34,9 +34,9 @@ export interface RecoveryDeps {
  * again. May be done twice. Throws what the archive throws.
  */
 export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutEntries = []): Promise<void> {
-  // the witness may be older than the last change that this process knows of
+  // the witness may be older than the last change that this process knows of, or this process may know what came after the loss alone
   const own = deps.layout.entries();
-  await deps.layout.restore(own.length > layout.length ? own : layout);
+  await deps.layout.restore(goesOnFrom(own, layout) ? own : layout);
   let resources = 0;
   for await (const text of deps.marks.backups(deps.log)) if (await deps.backup.restore(text)) resources += 1;
   await deps.resume?.();

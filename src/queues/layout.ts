@@ -27,6 +27,8 @@ export interface Layout {
   entries(): LayoutEntries;
   /** Reads it again. */
   refresh(): Promise<void>;
+  /** The same of a Redis that is known to have lost nothing: what it has stands, whatever was known here. */
+  relearn(): Promise<void>;
   /** Puts back what Redis has lost of it. `remembered`: as `entries` were told before. */
   restore(remembered: LayoutEntries): Promise<void>;
 }
@@ -38,14 +40,16 @@ export interface Layout {
 export async function openLayout(deps: { redis: Redis; wanted?: number; margin?: number; remembered?: LayoutEntries }): Promise<Layout> {
   const { redis } = deps;
   let entries: LayoutEntries = [];
-  const look = async (wanted: number, remembered: LayoutEntries = []): Promise<void> => {
+  let most = 1;
+  const look = async (wanted: number, remembered: LayoutEntries = [], stands = false): Promise<void> => {
     const known = remembered.length === 0 ? '' : JSON.stringify(remembered);
     const text = await runScript(redis, 'layout', [LAYOUT_KEY], ['', '', wanted, deps.margin ?? MARGIN_MS, known]);
     const parsed: unknown = JSON.parse(String(text));
     // Lua's empty list is an empty object in JSON
-    // entries only ever come: with fewer Redis has lost some, and they come back
-    if (entriesOf.Check(parsed)) entries = parsed.length < entries.length ? entries : parsed;
+    // entries only ever come: where some of these are missing Redis has lost them, and they come back
+    if (entriesOf.Check(parsed)) entries = !stands && goesOnFrom(entries, parsed) ? entries : parsed;
     else if (wanted > 0) throw new Failure('internal', `The layout is damaged: ${String(text).slice(0, 200)}.`);
+    most = Math.max(most, ...entries.map(([count]) => count));
   };
   await look(deps.wanted ?? 0, deps.remembered);
 
@@ -57,11 +61,17 @@ export async function openLayout(deps: { redis: Redis; wanted?: number; margin?:
   return {
     place: (version, savedAt) => runIdOf(version, countAt(savedAt ?? Number.POSITIVE_INFINITY)),
     candidates: (version) => [...new Set((entries.length === 0 ? [[1, 0]] : entries).map(([count]) => runIdOf(version, count ?? 1)))],
-    served: () => Math.max(1, ...entries.map(([count]) => count)),
+    served: () => most,
     entries: () => entries,
     refresh: async () => await look(0),
-    restore: async (remembered) => await look(0, remembered),
+    relearn: async () => await look(0, [], true),
+    restore: async (remembered) => await look(0, remembered, true),
   };
+}
+
+/** Whether a layout is another one with, or without, entries that came after: a longer one need not be. */
+export function goesOnFrom(layout: LayoutEntries, before: LayoutEntries): boolean {
+  return before.every(([count, from], i) => layout[i]?.[0] === count && layout[i][1] === from);
 }
 
 /** Whether Redis has a layout, as all but a new or emptied one have. */
@@ -77,6 +87,7 @@ export function unchanged(shards: number): Layout {
     served: () => shards,
     entries: () => [],
     refresh: async () => {},
+    relearn: async () => {},
     restore: async () => {},
   };
 }

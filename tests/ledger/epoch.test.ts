@@ -5,8 +5,8 @@ import type { ObjectStore } from '../../src/clients/ports.ts';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { startEpoch } from '../../src/processors/epoch.ts';
 import { connect } from '../../src/queues/connection.ts';
-import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
-import { unchanged } from '../../src/queues/layout.ts';
+import { LAYOUT_KEY, STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { type Layout, openLayout, unchanged } from '../../src/queues/layout.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { createSweeping } from '../../src/queues/sweeping.ts';
@@ -39,6 +39,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       now?: () => number;
       monotonic?: () => number;
       onRecovered?: () => Promise<void>;
+      layout?: Layout;
     } = {},
   ) => {
     const connection = connect({ socket: change.socket ?? redis.socket }, () => {});
@@ -54,7 +55,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       store,
       archiveBucket: ARCHIVE_BUCKET,
       shards: 1,
-      layout: unchanged(1),
+      layout: change.layout ?? unchanged(1),
       watch: change.hold === undefined ? watch : { ...watch, hold: change.hold },
       clock: createSweeping({ redis: connection, shard: 0 }).clock,
       recovered: change.recovered ?? (() => Promise.resolve(0)),
@@ -685,3 +686,54 @@ it('what was lost may come back until its own bucket was swept, however long tha
   passed = 15 * 86_400_000;
   expect(await one.recovering('not swept')).toBe(false);
 }, 60_000);
+
+describe('Redis comes back from before the number of shards was raised', () => {
+  async function rolledBack() {
+    const started = await start();
+    const eye = connect({ socket: started.redis.socket }, () => {});
+    ends.push(() => eye.disconnect());
+    // milliseconds; a minute in production
+    const open = async (wanted?: number) => await openLayout({ redis: eye, margin: 1, ...(wanted === undefined ? {} : { wanted }) });
+    const before = JSON.stringify((await open(1)).entries());
+    const layout = await open(8);
+    const first = started.worker('first', { layout });
+    await until('a witness of it', () => first.whole() !== undefined && started.witness().layout?.length === 2);
+    await first.stop();
+    await eye.set(LAYOUT_KEY, before);
+    await eye.hset(STORE_KEY, 'beat', 0);
+    return { ...started, open, entries: layout.entries() };
+  }
+
+  it('a worker that starts meanwhile has it as it was, and tells the archive nothing else', async () => {
+    const { worker, witness, open, entries, raised } = await rolledBack();
+    const [one, other] = [await open(), await open()];
+    const gate = Promise.withResolvers<void>();
+    const reached = Promise.withResolvers<void>();
+    const restores = worker('restores', {
+      layout: one,
+      onRecovered: async () => {
+        reached.resolve();
+        await gate.promise;
+      },
+    });
+    await reached.promise;
+    const late = worker('late', { layout: other });
+    await late.settled().catch(() => {});
+    gate.resolve();
+    await until('both are sure', () => restores.whole() !== undefined && late.whole() !== undefined);
+    expect(raised).toEqual(['restores']);
+    expect(other.entries()).toEqual(entries);
+    expect(witness().layout).toEqual(entries);
+  });
+
+  it('what was known before stands, and not the longer list of those who came after', async () => {
+    const { worker, witness, open, entries } = await rolledBack();
+    await open(3);
+    const layout = await open(4);
+    expect(layout.entries().map(([count]) => count)).toEqual([1, 3, 4]);
+    const restores = worker('restores', { layout });
+    await until('it is sure', () => restores.whole() !== undefined);
+    expect(layout.entries()).toEqual([...entries, [4, expect.any(Number)]]);
+    expect(witness().layout).toEqual(layout.entries());
+  });
+});
