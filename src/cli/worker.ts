@@ -34,10 +34,21 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
   // the workers say how many shards there are; what older ones hold is served on
   const remembered = await rememberedLayout(probe, settings, clients.store, log);
-  const layout = await openLayout({ redis: probe, wanted: settings.shards, ...(remembered === undefined ? {} : { remembered }) });
-  const config = { ...settings, shards: layout.served() };
-  const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: layout.refresh });
+  const layout = await openLayout({ redis: probe, first: settings.shards, ...(remembered === undefined ? {} : { remembered }) });
+  const config = { ...settings, shards: Math.max(settings.shards, layout.served()) };
   let engine: Engine | undefined;
+  let changes = false;
+  const looking = startLoop({
+    name: 'layout',
+    every: LAYOUT_EVERY_MS,
+    log,
+    turn: async () => {
+      if (!changes) return await layout.refresh();
+      await engine?.whole();
+      await layout.change(settings.shards);
+      changes = false;
+    },
+  });
   const shards = Array.from({ length: config.shards }, (_, shard) => shard);
   const stalled = () => engine?.stalled().length ?? 0;
   // without its own port nobody could ask for them
@@ -94,6 +105,9 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     },
     (line) => log.info({}, line),
   );
+  // not before: of a worker that did not come up nobody would serve the shards
+  changes = true;
+  looking.nudge();
   tellReady(port?.port);
 }
 

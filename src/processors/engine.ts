@@ -235,6 +235,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     served: jobs.served,
     lastPollAt: consumer.lastPollAt,
     stallMs: options.stallMs,
+    unserved: () => (layout.served() > options.shards ? `shards ${options.shards} to ${layout.served() - 1}` : undefined),
     onDead: options.onDead,
     monotonic: options.monotonic,
     log,

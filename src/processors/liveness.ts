@@ -32,7 +32,9 @@ export interface LivenessDeps {
   readonly lastPollAt: () => number;
   /** Milliseconds of due work without progress after which it counts as stalled. */
   readonly stallMs: number;
-  /** Called once when a stall has lasted twice as long. */
+  /** Shards that have, or will have, runs and that this process does not serve, in words. */
+  readonly unserved?: () => string | undefined;
+  /** Called once when a stall has lasted twice as long, or there are such shards: whoever starts anew serves them. */
   readonly onDead: (what: readonly string[]) => void;
   readonly monotonic: () => number;
   readonly log: Log;
@@ -90,7 +92,8 @@ export function startLiveness(deps: LivenessDeps): Liveness {
       const at = deps.monotonic();
       watch.look(found, at);
       const stalls = watch.stalls(at);
-      const names = stalls.map(({ what }) => what);
+      const unserved = deps.unserved?.();
+      const names = [...stalls.map(({ what }) => what), ...(unserved === undefined ? [] : [unserved])];
       if (names.join() !== stalled.join()) {
         if (names.length > 0)
           log.error({ stalled: names, due: names.map((what) => found.get(what)?.due ?? 0) }, 'work is due, but nothing of it is served');
@@ -98,7 +101,7 @@ export function startLiveness(deps: LivenessDeps): Liveness {
       }
       stalled = names;
       // before anything is written: a Redis that is read, and takes no writes, is a reason to end, too
-      if (!dead && stalls.some(({ since }) => at - since >= LIMITS_TO_THE_END * deps.stallMs)) {
+      if (!dead && (unserved !== undefined || stalls.some(({ since }) => at - since >= LIMITS_TO_THE_END * deps.stallMs))) {
         dead = true;
         deps.onDead(names);
       }

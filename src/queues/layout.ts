@@ -29,15 +29,23 @@ export interface Layout {
   refresh(): Promise<void>;
   /** The same of a Redis that is known to have lost nothing: what it has stands, whatever was known here. */
   relearn(): Promise<void>;
+  /** Spreads what is saved a minute from now on, or later, over so many shards. Whoever asks serves them by then. */
+  change(wanted: number): Promise<void>;
   /** Puts back what Redis has lost of it. `remembered`: as `entries` were told before. */
   restore(remembered: LayoutEntries): Promise<void>;
 }
 
 /**
- * Reads the layout, and with `wanted` sets the number of shards for objects saved a minute from now on. A worker that wants another
- * number is the one that changes it; web only reads. Throws what Redis answered.
+ * Reads the layout; with `wanted` changes it at once. `first`: the number of shards where there is no layout yet. A worker that wants another number
+ * is the one that changes it, when it works; web only reads. Throws what Redis answered.
  */
-export async function openLayout(deps: { redis: Redis; wanted?: number; margin?: number; remembered?: LayoutEntries }): Promise<Layout> {
+export async function openLayout(deps: {
+  redis: Redis;
+  wanted?: number;
+  first?: number;
+  margin?: number;
+  remembered?: LayoutEntries;
+}): Promise<Layout> {
   const { redis } = deps;
   let entries: LayoutEntries = [];
   let most = 1;
@@ -52,6 +60,7 @@ export async function openLayout(deps: { redis: Redis; wanted?: number; margin?:
     most = Math.max(most, ...entries.map(([count]) => count));
   };
   await look(deps.wanted ?? 0, deps.remembered);
+  if (deps.first !== undefined && entries.length === 0) await look(deps.first);
 
   const countAt = (savedAt: number): number => {
     let count = entries[0]?.[0] ?? 1;
@@ -65,6 +74,7 @@ export async function openLayout(deps: { redis: Redis; wanted?: number; margin?:
     entries: () => entries,
     refresh: async () => await look(0),
     relearn: async () => await look(0, [], true),
+    change: async (wanted) => await look(wanted),
     restore: async (remembered) => await look(0, remembered, true),
   };
 }
@@ -88,6 +98,7 @@ export function unchanged(shards: number): Layout {
     entries: () => [],
     refresh: async () => {},
     relearn: async () => {},
+    change: async () => {},
     restore: async () => {},
   };
 }

@@ -2,12 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { startEngine } from '../../src/processors/engine.ts';
-import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { LAYOUT_KEY, STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
 import { openLayout } from '../../src/queues/layout.ts';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { parseRunId } from '../../src/schema/ids.ts';
 import { startAddonWorld } from '../addon/addon-world.ts';
+import { startWorld } from '../support/process-world.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
@@ -56,6 +57,60 @@ it('moves no watermark past a run in a shard that it does not serve, and recover
     await server.stop();
   }
 }, 60_000);
+
+it('ends, so that a fresh one serves them, when the number was raised and whoever raised it is gone', async () => {
+  const server = await startRedis();
+  let named: readonly string[] = [];
+  const engine = await startTestEngine(
+    server,
+    { held: (dyno) => dyno.accept() },
+    {
+      stallMs: 6_000,
+      onDead: (what) => {
+        named = what;
+      },
+    },
+  );
+  try {
+    // milliseconds; a minute in production
+    const margin = 1;
+    const layout = await openLayout({ redis: engine.redis, wanted: 1, margin });
+    const worker = await engine.replaceEngine({ layout });
+    await openLayout({ redis: engine.redis, wanted: 8, margin });
+    expect(named).toEqual([]);
+    await layout.refresh();
+    await until('its end', () => named.length > 0);
+    expect(named).toEqual(['shards 1 to 7']);
+    expect(worker.stalled()).toEqual(named);
+  } finally {
+    await engine.stop();
+    await server.stop();
+  }
+}, 60_000);
+
+it('raises the number when it works, and not before; the ones of before end by themselves, and are served by whoever starts', async () => {
+  const world = await startWorld({ ok: (dyno) => dyno.output(5) });
+  try {
+    const counts = async () => JSON.parse((await world.redis.get(LAYOUT_KEY)) ?? '[]').map(([count]: [number]) => count);
+    const old = await world.startWorker('', { AUTOFILES_SHARDS: '1', AUTOFILES_WORKER_PORT: '0' });
+    expect(await counts()).toEqual([1]);
+    // the last thing that a start may fail at
+    const taken = world.startWorker('', { AUTOFILES_SHARDS: '4', AUTOFILES_WORKER_PORT: String(old.port) });
+    await expect(taken).rejects.toThrow(/the worker ended with/);
+    expect(await counts()).toEqual([1]);
+    const other = await world.startWorker('', { AUTOFILES_SHARDS: '3' });
+    await until('the change', async () => (await counts()).length === 2);
+    expect(await counts()).toEqual([1, 3]);
+    expect(await old.ended).toBe('1');
+    expect(old.said()).toContain('shards 1 to 2');
+    await world.startWorker('', { AUTOFILES_SHARDS: '3' });
+    other.signal('SIGTERM');
+    expect(await other.ended).toBe('0');
+    expect((await world.ended(await world.upload([{ cmd: 'ok', timeout: 30 }]))).state).toBe('succeeded');
+  } finally {
+    await world.stop();
+  }
+}, 120_000);
 
 it('takes away with a resource what it has in shards that came after the worker', async () => {
   const world = await startAddonWorld();

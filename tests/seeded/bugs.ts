@@ -452,6 +452,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /starts meanwhile has it as it was.*to deeply equal/,
   },
   {
+    name: 'a worker goes on when there are more shards than it serves',
+    file: 'processors/liveness.ts',
+    from: '!dead && (unserved !== undefined ||',
+    to: '!dead && (',
+    caughtBy: 'tests/ledger/old-worker.test.ts',
+    says: /ends, so that a fresh one serves them.*its end/,
+  },
+  {
+    name: 'the number of shards is changed before the worker works',
+    file: 'cli/worker.ts',
+    from: 'openLayout({ redis: probe, first: settings.shards,',
+    to: 'openLayout({ redis: probe, wanted: settings.shards,',
+    caughtBy: 'tests/ledger/old-worker.test.ts',
+    says: /raises the number when it works, and not before.*to deeply equal/,
+  },
+  {
     name: 'of two layouts the longer one stands, whoever made it',
     file: 'processors/recovery.ts',
     from: 'goesOnFrom(own, layout) ?',

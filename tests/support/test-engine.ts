@@ -136,7 +136,9 @@ export async function startTestEngine(
     /** The engines stop, and one with other options takes their place. */
     replaceEngine: async (other: Partial<EngineOptions>) => {
       await Promise.all(engines.splice(0).map((engine) => engine.stop(5000)));
-      engines.push(await startEngine({ ...options, ...other }));
+      const engine = await startEngine({ ...options, ...other });
+      engines.push(engine);
+      return engine;
     },
     stop: async () => {
       await Promise.all(engines.map((engine) => engine.stop(5000)));
