@@ -22,8 +22,6 @@ export interface BudgetAuditDeps {
   readonly runs: Pick<Runs, 'launchesOf'>;
   readonly watch: Pick<Watch, 'alone'>;
   readonly everyMs: number;
-  /** Redis' time in ms. */
-  readonly clock: () => Promise<number>;
   readonly nudgeGrants: () => void;
   readonly log: Log;
 }
@@ -57,7 +55,7 @@ export function startBudgetAudit(deps: BudgetAuditDeps): Loop {
 
 /** Compares from the entry at `from` on; answers where to go on, 0 when it came to the end. */
 async function auditResource(deps: BudgetAuditDeps, account: string, resource: string, from: number, signal: AbortSignal): Promise<number> {
-  const heldBefore = (await deps.clock()) - YOUNG_MS;
+  const heldBefore = (await deps.budget.clock(account)) - YOUNG_MS;
   let offset = from;
   for (;;) {
     if (signal.aborted || offset - from >= PER_TURN) return offset;

@@ -121,7 +121,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     runs,
     watch: createWatch({ redis, shard: 0 }),
     everyMs: options.sweepMs,
-    clock: createSweeping({ redis, shard: 0 }).clock,
     nudgeGrants: granting.nudge,
     log,
   });

@@ -34,11 +34,11 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
   return {
     /** Ended runs that are to be archived now, those that wait longest first. */
     waiting: async (limit: number): Promise<readonly string[]> =>
-      await redis.zrangebyscore(keys.unarchived, '-inf', await redisTime(redis), 'LIMIT', 0, limit),
+      await redis.zrangebyscore(keys.unarchived, '-inf', await redisTime(redis, keys.unarchived), 'LIMIT', 0, limit),
 
     /** Has a run wait for `ms` more. */
     postpone: async (runId: string, ms: number): Promise<void> => {
-      await redis.zadd(keys.unarchived, 'XX', (await redisTime(redis)) + ms, runId);
+      await redis.zadd(keys.unarchived, 'XX', (await redisTime(redis, keys.unarchived)) + ms, runId);
     },
 
     /** Everything that Redis has of an ended run; undefined when there is no record or it has not ended. */
@@ -69,17 +69,17 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
 
     /** Piles of refused exports that are to be tried again now, those that wait longest first: a resource's, or one of a single run. */
     refusing: async (limit: number): Promise<readonly string[]> =>
-      await redis.zrangebyscore(keys.unexported, '-inf', await redisTime(redis), 'LIMIT', 0, limit),
+      await redis.zrangebyscore(keys.unexported, '-inf', await redisTime(redis, keys.unexported), 'LIMIT', 0, limit),
 
     /** Has the refused exports of a pile, and those that come, wait for `ms` more. */
     postponeExports: async (pile: string, ms: number): Promise<void> => {
-      await redis.zadd(keys.unexported, 'XX', (await redisTime(redis)) + ms, pile);
+      await redis.zadd(keys.unexported, 'XX', (await redisTime(redis, keys.unexported)) + ms, pile);
       await redis.del(keys.takes(pile));
     },
 
     /** What is left of a pile whose bucket takes exports goes on when those that are due by now had their turn. */
     goOnExporting: async (pile: string): Promise<void> => {
-      await redis.zadd(keys.unexported, 'XX', await redisTime(redis), pile);
+      await redis.zadd(keys.unexported, 'XX', await redisTime(redis, keys.unexported), pile);
     },
 
     /** Runs of a pile, and for how many ms their export has been refused: longest first, or the `youngest` first. */
@@ -87,7 +87,7 @@ export function createArchiveQueue(deps: { redis: Redis; shard: number }) {
       const [key, last] = [keys.unexportedOf(pile), String(limit - 1)];
       const [found, now] = await Promise.all([
         order === 'youngest' ? redis.zrevrange(key, '0', last, 'WITHSCORES') : redis.zrange(key, '0', last, 'WITHSCORES'),
-        redisTime(redis),
+        redisTime(redis, keys.unexported),
       ]);
       return Array.from({ length: found.length / 2 }, (_, i) => ({ runId: found[2 * i] ?? '', ms: now - Number(found[2 * i + 1]) }));
     },

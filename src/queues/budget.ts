@@ -3,6 +3,7 @@
 import type { Redis } from 'ioredis';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
+import { redisTime } from './due.ts';
 import { ACCOUNTS_KEY, budgetKey, pausedKey } from './keys.ts';
 import { revise } from './resource-revision.ts';
 import { run as runScript, type ScriptName } from './scripts.ts';
@@ -236,6 +237,9 @@ export function createBudget(deps: { redis: Redis; perHour: number; log: Log }) 
       ]);
       return tasks.filter((_, i) => waiting[i] === null && granted[i] === null);
     },
+
+    /** Redis' time (ms) where the budget is, by which it was written when each launch was given. */
+    clock: async (account: string): Promise<number> => await redisTime(redis, budgetKey(account)),
 
     /** Resources with launches that wait or are held, for the audit. */
     resources: async (account: string): Promise<readonly string[]> => await redis.smembers(`${budgetKey(account)}:resources`),

@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
 import { QUEUES, type QueueName, shardKeys } from './keys.ts';
+import { run as runScript } from './scripts.ts';
 
 /** BullMQ's delayed scores: milliseconds × 4096 + a sequence number. */
 const SCORE_PER_MS = 4096;
@@ -49,8 +50,12 @@ export function dueOf({ waiting, overdue, paused }: QueueDepth): number {
   return paused ? 0 : waiting + overdue;
 }
 
-/** Redis' time in milliseconds. */
-export async function redisTime(redis: Redis): Promise<number> {
+/**
+ * Redis' time in milliseconds; with a key that of its node, where it is to be compared with what was written there: a command without one goes to
+ * any node of a cluster, and each has a clock of its own.
+ */
+export async function redisTime(redis: Redis, key?: string): Promise<number> {
+  if (key !== undefined) return Number(await runScript(redis, 'clock', [key], []));
   const [seconds, micros] = await redis.time();
   return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
 }

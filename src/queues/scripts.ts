@@ -55,6 +55,7 @@ export const KEY_COUNTS = {
   'add-webhook': 1,
   'rewrap-webhook': 1,
   'claim-sweeps': 1,
+  clock: 1,
 } as const;
 
 export type ScriptName = keyof typeof KEY_COUNTS;

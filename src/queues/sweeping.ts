@@ -41,8 +41,8 @@ export function createSweeping(deps: { redis: Redis; shard: number }) {
   const keys = shardKeys(deps.shard);
 
   return {
-    /** Redis' time in milliseconds. */
-    clock: async (): Promise<number> => await redisTime(redis),
+    /** Redis' time in milliseconds, by which the shard's runs are written. */
+    clock: async (): Promise<number> => await redisTime(redis, keys.live),
 
     /**
      * Looks at the runs accepted before `until` (ms) that have not ended, oldest first, from the one of this rank on.

@@ -85,11 +85,11 @@ export function createWatch(deps: { redis: Redis; shard: number }) {
 
     /** What cannot be stopped now goes behind all others. */
     postponed: async (member: string): Promise<void> => {
-      await redis.zadd(keys.stops, 'XX', await redisTime(redis), member);
+      await redis.zadd(keys.stops, 'XX', await redisTime(redis, keys.stops), member);
     },
 
     /** Milliseconds since 1970 by Redis' clock, as `until` of a watched launch is. */
-    clock: async (): Promise<number> => await redisTime(redis),
+    clock: async (): Promise<number> => await redisTime(redis, keys.stops),
 
     /** Gives up a launch that never appeared. */
     forget: async (resource: string, { ref, attempt }: Watched): Promise<void> => {

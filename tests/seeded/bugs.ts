@@ -468,6 +468,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /raises the number when it works, and not before.*to deeply equal/,
   },
   {
+    name: 'the clock by which the audit tells young launches is that of any node of a cluster',
+    file: 'queues/budget.ts',
+    from: 'await redisTime(redis, budgetKey(account))',
+    to: 'await redisTime(redis)',
+    caughtBy: 'tests/engine/budget.test.ts',
+    says: /made while the audit looks counts.*to deeply equal/,
+  },
+  {
     name: 'of two layouts the longer one stands, whoever made it',
     file: 'processors/recovery.ts',
     from: 'goesOnFrom(own, layout) ?',
