@@ -75,17 +75,27 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   };
   const redis = connect(settings.redis, onError);
   const layout = await openLayout({ redis });
-  const config = { ...settings, shards: Math.max(settings.shards, layout.served()) };
+  const config = {
+    ...settings,
+    // asked anew each time: their number may have been raised since this process started
+    get shards() {
+      return Math.max(settings.shards, layout.served());
+    },
+  };
   const channel = await openChannel({ connection: redis, shards: config.shards, onError });
   const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
-  const feed = await openFeed({ connection: redis, shards: config.shards, onError });
+  const feed = await openFeed({ connection: redis, shards: () => config.shards, onError });
   const files = createFiles(config);
   const webhooks = createWebhooks({ redis, sealer: createSealerOf(config), shards: config.shards, now: Date.now, onError });
   const tokens = createTokens({ redis, now: Date.now });
   const planners = Array.from({ length: config.shards }, (_, shard) =>
     createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
   );
-  const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: layout.refresh });
+  const look = async () => {
+    await layout.refresh();
+    await feed.hear();
+  };
+  const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: look });
   const ops = await openWebOps({ redis, config, log });
   const runs = observedRuns(createRuns({ redis }), ops.telemetry);
   const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
@@ -178,8 +188,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         ? await archived.history(runId, after, limit)
         : await readHistory(redis, runId, after, limit),
     document: async (runId) => (await readDocument(redis, runId)) ?? (await archived.document(runId)),
-    // the number of shards may have been raised since this process started
-    list: (query) => listRuns(redis, Math.max(config.shards, layout.served()), query, () => performance.now()),
+    list: (query) => listRuns(redis, config.shards, query, () => performance.now()),
     account: {
       audit: async (id, order, signal) => {
         if (config.archiveBucket === undefined) throw new Failure('conflict', 'Found no archive bucket, which keeps the watermarks.');
@@ -231,7 +240,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     tasks: { show, resource: addon.resources.get, log: logs.log },
     files: {
       access: clients.files,
-      history: (id, key) => readFileHistory(redis, Math.max(config.shards, layout.served()), id, key),
+      history: (id, key) => readFileHistory(redis, config.shards, id, key),
       resource: addon.resources.get,
     },
     resources: {
@@ -241,7 +250,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
         const resource = await addon.resources.get(id);
         return resource === undefined ? undefined : await readLedger(redis, resource, config.shards);
       },
-      setAside: (id, limit) => readSetAside(redis, Math.max(config.shards, layout.served()), id, { limit }),
+      setAside: (id, limit) => readSetAside(redis, config.shards, id, { limit }),
     },
     log,
     board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), sessionPrincipal(session)] },

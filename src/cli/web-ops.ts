@@ -25,11 +25,11 @@ export async function openWebOps(deps: {
   // a connection of its own that gives up: what is wrong with the other one must not hide here
   const probe = duplicate(redis, { commandTimeout: LOOK_DEADLINE_MS });
   probe.on('error', (error) => log.debug({ error: error.message }, 'health connection'));
-  const shards = Array.from({ length: config.shards }, (_, shard) => shard);
+  const shards = () => Array.from({ length: config.shards }, (_, shard) => shard);
   const fleet = createFleet({
     redis: probe,
     signs: createWorkerSigns({ redis: probe }),
-    shards: () => shards,
+    shards,
     limit: config.stallMs,
     every,
     monotonic: () => performance.now(),
@@ -41,7 +41,7 @@ export async function openWebOps(deps: {
   const render = async () => {
     metrics ??= openMetrics({
       redis: probe,
-      shards: () => shards,
+      shards,
       perHour: config.launchesPerHour,
       stalled: () => fleet.report().problems.length,
       fleet: fleet.report,

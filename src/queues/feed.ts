@@ -6,6 +6,8 @@ import { shardKeys } from './keys.ts';
 
 /** Entries that are read at a time. */
 const PAGE = 200;
+/** Entries that a feed has before any is forgotten (lua/prelude.lua). */
+const KEPT = 1_000;
 
 export interface FeedEntry {
   /** Where the feed goes on after this entry: one stream id per shard, joined by commas. */
@@ -24,23 +26,32 @@ export interface Feed {
   end(resource: string): Promise<string>;
   /** Entries after the place, oldest first per shard; `lost` when some of them have been forgotten. Throws Failure request_invalid for what is no place. */
   read(resource: string, place: string): Promise<{ entries: readonly FeedEntry[]; lost: boolean }>;
+  /** Hears the rings of shards that came since, too. */
+  hear(): Promise<void>;
   close(): void;
 }
 
-/** Uses a connection of its own to hear the rings. */
-export async function openFeed(deps: { connection: Redis; shards: number; onError: (error: Error) => void }): Promise<Feed> {
-  const { connection, shards } = deps;
+/** Uses a connection of its own to hear the rings. `shards`: how many have runs at that moment. */
+export async function openFeed(deps: { connection: Redis; shards: () => number; onError: (error: Error) => void }): Promise<Feed> {
+  const { connection } = deps;
   const redis = connection.duplicate({ autoResubscribe: false });
   redis.on('error', deps.onError);
   const listeners = new Map<string, Set<() => void>>();
   redis.on('message', (_channel: string, resource: string) => {
     for (const ring of listeners.get(resource) ?? []) ring();
   });
-  const all = Array.from({ length: shards }, (_, shard) => shardKeys(shard));
-  const channels = all.map((keys) => keys.feeds);
-  await redis.subscribe(...channels);
+  const all = () => Array.from({ length: deps.shards() }, (_, shard) => shardKeys(shard));
+  let heard = 0;
+  const hear = async (): Promise<void> => {
+    const channels = all().map((keys) => keys.feeds);
+    if (channels.length <= heard) return;
+    await redis.subscribe(...channels);
+    heard = channels.length;
+  };
+  await hear();
   redis.on('ready', () => {
-    redis.subscribe(...channels).catch(deps.onError);
+    heard = 0;
+    hear().catch(deps.onError);
   });
 
   return {
@@ -54,21 +65,20 @@ export async function openFeed(deps: { connection: Redis; shards: number; onErro
       };
     },
     end: async (resource) => {
-      const last = await Promise.all(all.map((keys) => connection.xrevrange(keys.feed(resource), '+', '-', 'COUNT', 1)));
+      const last = await Promise.all(all().map((keys) => connection.xrevrange(keys.feed(resource), '+', '-', 'COUNT', 1)));
       return last.map((rows) => rows[0]?.[0] ?? '0-0').join(',');
     },
     read: async (resource, place) => {
-      const ids = placesOf(place, shards);
+      const feeds = all();
+      const ids = placesOf(place, feeds.length);
       const entries: FeedEntry[] = [];
       let lost = false;
-      for (const [shard, keys] of all.entries()) {
+      for (const [shard, keys] of feeds.entries()) {
         const after = ids[shard] ?? '0-0';
         const rows = await connection.xrange(keys.feed(resource), `(${after}`, '+', 'COUNT', PAGE);
-        // the entry that the client had last is the proof that none after it was forgotten
-        if (rows.length > 0 && after !== '0-0') {
-          const kept = await connection.xrange(keys.feed(resource), after, after);
-          if (kept.length === 0) lost = true;
-        }
+        // the entry that the client had last is the proof that none after it was forgotten; one that came when there was none has no such
+        if (rows.length > 0 && after === '0-0') lost ||= (await connection.xlen(keys.feed(resource))) >= KEPT;
+        else if (rows.length > 0) lost ||= (await connection.xrange(keys.feed(resource), after, after)).length === 0;
         for (const [id, fields] of rows) {
           ids[shard] = id;
           entries.push({ place: ids.join(','), at: Number(id.split('-')[0]), run: fields[1] ?? '', state: fields[3] ?? '' });
@@ -76,6 +86,7 @@ export async function openFeed(deps: { connection: Redis; shards: number; onErro
       }
       return { entries, lost };
     },
+    hear,
     close: () => {
       listeners.clear();
       redis.disconnect();

@@ -476,6 +476,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /made while the audit looks counts.*to deeply equal/,
   },
   {
+    name: 'who follows from before the first entry is not told that some were forgotten',
+    file: 'queues/feed.ts',
+    from: 'lost ||= (await connection.xlen(keys.feed(resource))) >= KEPT;',
+    to: 'lost ||= false;',
+    caughtBy: 'tests/api/feed.test.ts',
+    says: /also to who came when there was none.*to be true/,
+  },
+  {
+    name: 'web knows the shards of its start alone',
+    file: 'cli/web-app.ts',
+    from: 'return Math.max(settings.shards, layout.served());',
+    to: 'return settings.shards;',
+    caughtBy: 'tests/api/feed.test.ts',
+    says: /the numbers that a web process shows.*those of another shard/,
+  },
+  {
     name: 'of two layouts the longer one stands, whoever made it',
     file: 'processors/recovery.ts',
     from: 'goesOnFrom(own, layout) ?',
