@@ -8,6 +8,8 @@ import { createRuns } from '../../src/queues/runs.ts';
 import { defineScripts, KEY_COUNTS, loadScripts, run, type ScriptName } from '../../src/queues/scripts.ts';
 import { startRedisCluster, type TestCluster } from '../support/redis-cluster.ts';
 import { seedId } from '../support/seed-runs.ts';
+import { startTestEngine } from '../support/test-engine.ts';
+import { until } from '../support/until.ts';
 
 // keys of one table, which the types do not tell
 const NAMES = Object.keys(KEY_COUNTS) as ScriptName[];
@@ -97,5 +99,36 @@ describe('while a slot moves to another node of a Redis Cluster', () => {
     expect(await redis.zrange(keys.unarchived, '0', '-1')).toEqual([runId]);
     expect(await redis.zrange(keys.live, '0', '-1')).toEqual([other]);
     expect(await redis.exists(keys.byState(resource, 'running'))).toBe(0);
+  });
+
+  it('a shard at work stands still, and goes on by itself afterwards', async () => {
+    const { live } = shardKeys(0);
+    const engine = await startTestEngine(servers, {
+      ok: async (dyno) => {
+        await dyno.output(20);
+        return dyno.accept();
+      },
+    });
+    try {
+      const task = { cmd: 'ok', timeout: 60, retries: 0 };
+      const upload = (count: number) => Array.from({ length: count }, () => engine.upload([task, { parallel: [task, task] }]));
+      const runs = upload(8);
+      for (const launches of [1, 9, 17]) {
+        await until('more launches', () => engine.cloud.posts.length >= launches);
+        await servers.migrating(live, true);
+        runs.push(...upload(2));
+        // what is on its way now finds the slot so
+        await Promise.all((clusterOf(redis)?.nodes('master') ?? []).map((node) => run(node, 'clock', [live], []).catch(() => {})));
+        await servers.migrating(live, false);
+      }
+      for (const runId of runs) {
+        expect((await engine.ended(runId)).state).toBe('succeeded');
+        const posts = engine.cloud.postsOf(runId).map((post) => `${post.taskId}/${post.attempt}`);
+        expect(posts.toSorted()).toEqual([`${runId}.0.0/1`, `${runId}.1.0/1`, `${runId}.1.1/1`]);
+      }
+    } finally {
+      await servers.migrating(live, false);
+      await engine.stop();
+    }
   });
 });
