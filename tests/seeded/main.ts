@@ -1,17 +1,17 @@
 // `npm run seeded-bugs [-- --only TEXT] [--jobs N]`: plants each bug in a copy of the house and runs the test that must notice it. Writes
-// docs/reports/seeded-bugs.md; `--only` names bugs or the tests that notice them. Exit status 1 when a bug goes
-// unnoticed, a test is red for another reason than the bug, or red without one. `--chaos [--seed S]`: see chaos.ts.
-import { spawn } from 'node:child_process';
+// their rows into docs/reports/seeded-bugs.md, unless `--no-report` is given; `--only` names bugs or the tests that notice them. Exit status 1
+// when a bug goes unnoticed, a test is red for another reason than the bug, or red without one. `--chaos [--seed S]`: see chaos.ts.
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { pageTable } from '../chaos/page-table.ts';
 import { MODEL, SEEDED_BUGS, type SeededBug } from './bugs.ts';
 import { seedThroughChaos } from './chaos.ts';
 import { copyHouse } from './house-copy.ts';
+import { CAUGHT, mergedPage, rowOf } from './page.ts';
 
 const { values } = parseArgs({
   options: {
@@ -68,8 +68,6 @@ function failuresIn(results: string): string {
   return (said.length > 0 ? said : report.testResults.map(({ message }) => message.split('\n')[0] ?? '')).join('; ');
 }
 
-const CAUGHT = 'caught';
-
 function verdictOf({ says }: SeededBug, red: boolean, words: string): string {
   if (!red) return '**unnoticed**';
   const meant = says === 'hung' ? words === says : says.test(words);
@@ -79,9 +77,8 @@ function verdictOf({ says }: SeededBug, red: boolean, words: string): string {
 const bugs = SEEDED_BUGS.filter(
   ({ name, caughtBy }) => values.only === undefined || name.includes(values.only) || caughtBy.includes(values.only),
 );
-/** Characters of a failure that are shown in a row. */
-const SHOWN = 160;
 const rows = new Map<SeededBug, readonly string[]>();
+const commit = commitOf();
 
 /** Runs a test file without any bug, and then with each that it must notice. */
 async function tryAll(house: House, file: string): Promise<void> {
@@ -95,7 +92,7 @@ async function tryAll(house: House, file: string): Promise<void> {
     const { red, words } = await run(house, file);
     remove();
     const verdict = verdictOf(bug, red, words);
-    const row = [bug.name, `\`src/${bug.file}\``, verdict, `\`${file}\``, words.slice(0, SHOWN)];
+    const row = rowOf(bug, verdict, words, commit);
     console.log(row.join(' | '));
     if (verdict !== CAUGHT) console.error(`${bug.name}: expected ${bug.says}, found ${words}`);
     rows.set(bug, row);
@@ -113,21 +110,23 @@ const tried = await Promise.allSettled(
     }
   }),
 );
+// what was tried is true, whatever kept the others from it
+if (values.report && rows.size > 0) putIn();
 for (const one of tried) if (one.status === 'rejected') throw one.reason;
 const verdicts = bugs.map((bug) => rows.get(bug)?.[2]);
-const caught = `${verdicts.filter((verdict) => verdict === CAUGHT).length} of ${verdicts.length} caught`;
-if (values.report && values.only === undefined) {
-  const page = [
-    '# Seeded bugs',
-    '',
-    'What the tests are worth: each line is a bug that was planted in a copy of the engine, the test that went red for it, and what that test said: a test that is red',
-    'for another reason than the bug has not caught it.',
-    `\`npm run seeded-bugs\`, ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.versions.node}: ${caught}.`,
-    '',
-    pageTable([['bug', 'file', 'verdict', 'test', 'what it said'], ...bugs.map((bug) => rows.get(bug) ?? [])]),
-    '',
-  ];
-  writeFileSync(join(root, 'docs', 'reports', 'seeded-bugs.md'), page.join('\n'));
-}
-console.log(caught);
+console.log(`${verdicts.filter((verdict) => verdict === CAUGHT).length} of ${verdicts.length} caught`);
 process.exitCode = verdicts.every((verdict) => verdict === CAUGHT) ? 0 : 1;
+
+/** The commit that bugs are planted on; with a + when source or tests were changed since. */
+function commitOf(): string {
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
+  return `${git('rev-parse', '--short=7', 'HEAD')}${git('status', '--porcelain', 'src', 'tests') === '' ? '' : '+'}`;
+}
+
+function putIn(): void {
+  const page = join(root, 'docs', 'reports', 'seeded-bugs.md');
+  const command = `npm run seeded-bugs${values.only === undefined ? '' : ` -- --only ${JSON.stringify(values.only)}`}`;
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.versions.node}`;
+  const how = `\`${command}\`, ${new Date().toISOString().slice(0, 10)}, ${machine}`;
+  writeFileSync(page, mergedPage(readFileSync(page, 'utf8'), SEEDED_BUGS, rows, how));
+}
