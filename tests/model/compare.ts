@@ -12,6 +12,7 @@ import { createRuns, type Runs } from '../../src/queues/runs.ts';
 import { taskId } from '../../src/schema/ids.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { TaskPlan } from '../../src/schema/workflow.ts';
+import { BEGINNINGS, type Op } from './beginnings.ts';
 import { planTwice } from './plan-twice.ts';
 import * as model from './run-model.ts';
 
@@ -31,14 +32,6 @@ const STEPS = [
     ],
   },
 ];
-
-type Op =
-  | { op: 'enter'; task: number; token: string; verdict: boolean }
-  | { op: 'deliver'; task: number; version: string; own: boolean }
-  | { op: 'launched'; task: number; stale: boolean; up: boolean }
-  | { op: 'refused'; task: number; stale: boolean; kind: 'heal' | 'final' | 'lost' }
-  | { op: 'observe'; task: number; stale: boolean; kind: 'up' | 'gone' }
-  | { op: 'plan' | 'cancel' | 'expire' | 'finish' | 'pass' | 'again' };
 
 const task = fc.nat({ max: 3 });
 const enter = fc.record({ op: fc.constant('enter' as const), task, token: fc.constantFrom('A', 'A', 'A', 'B'), verdict: fc.boolean() });
@@ -222,58 +215,6 @@ function differences(stands: object, meant: object, at = ''): string[] {
     return [`${at}${name} is ${String(value)}, expected ${String(expected)}`];
   });
 }
-
-/** What brings a run to its second step, so that this is looked at as often as the first. */
-const TO_SECOND_STEP: readonly Op[] = [
-  { op: 'plan' },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-  { op: 'deliver', task: 0, version: 'v1', own: true },
-  { op: 'pass' },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-  { op: 'enter', task: 1, token: 'A', verdict: false },
-  { op: 'launched', task: 1, stale: false, up: true },
-  { op: 'deliver', task: 1, version: 'v1', own: true },
-  { op: 'enter', task: 1, token: 'A', verdict: false },
-];
-const TO_COOLING: readonly Op[] = [
-  { op: 'plan' },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-  { op: 'deliver', task: 0, version: 'v1', own: true },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-];
-const TO_SECOND_ATTEMPT: readonly Op[] = [
-  { op: 'plan' },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-  { op: 'launched', task: 0, stale: false, up: true },
-  { op: 'pass' },
-  { op: 'enter', task: 0, token: 'A', verdict: true },
-  { op: 'pass' },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-  { op: 'launched', task: 0, stale: false, up: true },
-];
-const TO_ENDED_DYNO: readonly Op[] = [
-  { op: 'plan' },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-  { op: 'launched', task: 0, stale: false, up: true },
-  { op: 'observe', task: 0, stale: false, kind: 'gone' },
-  { op: 'enter', task: 0, token: 'A', verdict: false },
-];
-const TO_LAST_LAUNCH: readonly Op[] = [
-  ...TO_SECOND_STEP,
-  { op: 'enter', task: 2, token: 'A', verdict: false },
-  { op: 'deliver', task: 2, version: 'v1', own: true },
-  { op: 'enter', task: 2, token: 'A', verdict: false },
-  { op: 'enter', task: 3, token: 'A', verdict: false },
-];
-const BEGINNINGS: Readonly<Record<string, readonly Op[]>> = {
-  accepted: [],
-  planned: [{ op: 'plan' }],
-  'second step': TO_SECOND_STEP,
-  'second attempt': TO_SECOND_ATTEMPT,
-  'its dyno has ended': TO_ENDED_DYNO,
-  'cancelled while it cools': [...TO_COOLING, { op: 'cancel' }],
-  'expired while its last launch is under way': [...TO_LAST_LAUNCH, { op: 'expire' }],
-};
 
 /** Compares so many sequences; answers with how many ended in each state. Throws at the first difference, made small when `shrink` says so. */
 export async function compareWithModel(

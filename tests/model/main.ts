@@ -7,7 +7,7 @@ import { compareWithModel } from './compare.ts';
 const server = await startRedis();
 const redis = connect({ socket: server.socket }, () => {});
 try {
-  await compareWithModel(redis, Number(process.argv[2] ?? 200), { shrink: false, seed: Number(process.argv[3] ?? 20_261_130) });
+  await compareWithModel(redis, Number(process.argv[2] ?? 300), { shrink: false, seed: Number(process.argv[3] ?? 20_261_130) });
 } catch (error) {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
   console.error(cause.split('\n')[0]);
