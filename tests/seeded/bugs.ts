@@ -1283,4 +1283,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /looked for a while when its run comes back.*to be greater than/,
     'tests/engine/repairs.test.ts',
   ),
+  lua(
+    'budget-observe',
+    'what the platform says is left takes one call off what is saved up, however little it is',
+    'save(tonumber(ARGV[3]))',
+    'save(math.max(tonumber(ARGV[3]), level - 1))',
+    /no more calls than the platform says are left.*to deeply equal/,
+    'tests/engine/budget.test.ts',
+  ),
+  lua(
+    'budget-observe',
+    'what the platform says is left is handed out once more',
+    'if level > tonumber(ARGV[3]) then save(tonumber(ARGV[3])) end',
+    'save(tonumber(ARGV[3]))',
+    /none more for its saying so again.*to be less than 4/,
+    'tests/engine/budget.test.ts',
+  ),
 ];
