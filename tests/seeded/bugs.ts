@@ -1283,6 +1283,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /looked for a while when its run comes back.*to be greater than/,
     'tests/engine/repairs.test.ts',
   ),
+  {
+    name: 'a backfill that is to list only runs everything',
+    file: 'cli/ledger-commands.ts',
+    from: 'dry_run: options.dryRun === true,',
+    to: 'dry_run: false,',
+    caughtBy: 'tests/ledger/audit-pages.test.ts',
+    says: /without --dry-run runs each file once.*to be undefined/,
+  },
   lua(
     'budget-observe',
     'what the platform says is left takes one call off what is saved up, however little it is',
