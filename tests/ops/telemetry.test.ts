@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { describe, expect, it } from 'vitest';
@@ -51,6 +52,7 @@ async function startCollector() {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
+    port: (server.address() as AddressInfo).port,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
     close: async () => {
@@ -65,6 +67,9 @@ const attribute = (span: Span, key: string) => {
   return value?.stringValue ?? value?.intValue;
 };
 const ns = (text: string) => Number(BigInt(text) / 1_000_000n);
+
+/** Whatever goes to the exporter's own default goes to COLLECTOR_PORT. */
+const AS_DEFAULT = fileURLToPath(new URL('../support/default-collector.mjs', import.meta.url));
 
 /** Milliseconds that an upload's event has waited before a worker sees it: as long as one that S3 was late with. */
 const AGO_MS = 5_000;
@@ -144,6 +149,29 @@ describe('traces', () => {
       ]);
       worker.signal('SIGTERM');
       expect(await worker.ended).toBe('0');
+    } finally {
+      await world.stop();
+      await collector.close();
+    }
+  });
+
+  it('none where no endpoint is set, also not to where the exporter would send by itself', async () => {
+    const collector = await startCollector();
+    const world = await startWorld({ ok: (dyno) => dyno.output(5) });
+    /** What a worker with these settings has sent of one run when it has ended, which sends what is left. */
+    const sent = async (env: Record<string, string>) => {
+      const preload = { NODE_OPTIONS: `--import=${AS_DEFAULT}`, COLLECTOR_PORT: String(collector.port) };
+      const worker = await world.startWorker('', { ...preload, ...env });
+      expect((await world.ended(await world.upload([{ cmd: 'ok', timeout: 30 }]))).state).toBe('succeeded');
+      worker.signal('SIGTERM');
+      expect(await worker.ended).toBe('0');
+      return collector.spans.splice(0).map(({ name }) => name);
+    };
+    try {
+      expect(await sent({})).toEqual([]);
+      expect(await sent({ OTEL_EXPORTER_OTLP_ENDPOINT: '' })).toEqual([]);
+      // had they been sent, they would have been seen
+      expect(await sent({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' })).toContain('run');
     } finally {
       await world.stop();
       await collector.close();

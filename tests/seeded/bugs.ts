@@ -1307,4 +1307,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /none more for its saying so again.*to be less than 4/,
     'tests/engine/budget.test.ts',
   ),
+  {
+    name: 'the age of what is missing is told in milliseconds',
+    file: 'queues/figures.ts',
+    from: '(now - saved) / 1000',
+    to: 'now - saved',
+    caughtBy: 'tests/ops/gauges.test.ts',
+    says: /are told as they are.*to be less than or equal to/,
+  },
+  {
+    name: 'traces are sent although no endpoint is set',
+    file: 'schema/config.ts',
+    from: 'return endpoint === undefined ? undefined : { service',
+    to: 'return endpoint === null ? undefined : { service',
+    caughtBy: 'tests/ops/telemetry.test.ts',
+    says: /none where no endpoint is set.*to deeply equal/,
+  },
 ];
