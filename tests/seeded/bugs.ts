@@ -1323,4 +1323,12 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/ops/telemetry.test.ts',
     says: /none where no endpoint is set.*to deeply equal/,
   },
+  {
+    name: 'a timer that nobody promotes waits for long before it is rung',
+    file: 'queues/sweeping.ts',
+    from: 'const OVERDUE_MS = 2_000;',
+    to: 'const OVERDUE_MS = 12_000;',
+    caughtBy: 'tests/faults/wrong-clock.test.ts',
+    says: /(ahead|behind) by minutes: a task waits.*to be less than 6000/,
+  },
 ];
