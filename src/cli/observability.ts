@@ -61,13 +61,18 @@ export async function openTraces(deps: {
   const reading = new Set<Promise<void>>();
   const trace = async (runId: string) => {
     const [run, [uploaded]] = await Promise.all([readRun(redis, runId), numbersOf(redis, runId, 'uploaded')]);
-    if (run !== undefined) tracing.send(runId, spansOf(run, uploaded));
+    if (run === undefined) return;
+    const spans = spansOf(run, uploaded);
+    if (!tracing.send(runId, spans)) log.warn({ runId, spans: spans.length }, 'trace not sent: too many spans wait for the collector');
   };
   return {
     telemetry: {
       ...NO_TELEMETRY,
       runEnded: (runId) => {
-        if (reading.size >= TRACES_AT_ONCE) return;
+        if (reading.size >= TRACES_AT_ONCE) {
+          log.warn({ runId }, 'trace not sent: too many runs ended at once');
+          return;
+        }
         const work: Promise<void> = trace(runId)
           .catch((error: unknown) => log.warn({ runId, error: messageOf(error) }, 'trace not sent'))
           .finally(() => reading.delete(work));

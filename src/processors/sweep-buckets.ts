@@ -13,6 +13,7 @@ import type { ArchiveMarks } from './archive-marks.ts';
 import { beginAccount } from './begin-account.ts';
 import { type Comparison, compareBucket, scopeFrom } from './compare-bucket.ts';
 import type { Loop } from './loop.ts';
+import { createSweepMemory, type SweepMemory } from './sweep-memory.ts';
 import { startSlots } from './sweep-slots.ts';
 
 const MINUTE_MS = 60_000;
@@ -55,14 +56,6 @@ export interface BucketSweepDeps {
   readonly log: Log;
 }
 
-/** What a process remembers from one sweep to the next. */
-interface Memory {
-  /** How often each version could not be decided. */
-  readonly tries: Map<string, number>;
-  /** What the archive was seen to have of each resource last. */
-  readonly backedUp: Map<string, string>;
-}
-
 /** Of one sweep under way. */
 interface Course {
   readonly signal: AbortSignal;
@@ -71,11 +64,15 @@ interface Course {
 }
 
 /** Sweeps all buckets, each when it is due, until stopped; several at a time, each in one process. */
-export function startBucketSweep(deps: BucketSweepDeps): Loop {
-  const memory: Memory = { tries: new Map(), backedUp: new Map() };
+export function startBucketSweep(deps: BucketSweepDeps, memory: SweepMemory = createSweepMemory()): Loop {
   return startSlots({
     ledger: deps.ledger,
-    all: async () => (await deps.resources.list()).map(({ id }) => id),
+    all: async () => {
+      const ids = (await deps.resources.list()).map(({ id }) => id);
+      // another process may have swept what is gone last
+      memory.keep(ids);
+      return ids;
+    },
     epoch: deps.epoch,
     clock: deps.clock,
     everyMs: deps.everyMs,
@@ -83,6 +80,7 @@ export function startBucketSweep(deps: BucketSweepDeps): Loop {
     sweep: async (id, course) => {
       const resource = await deps.resources.get(id);
       if (resource !== undefined) return await sweepWhatThereIs(deps, resource, memory, course);
+      memory.forget(id);
       await forget(deps, id);
       return undefined;
     },
@@ -97,12 +95,12 @@ async function forget(deps: BucketSweepDeps, id: string): Promise<void> {
 }
 
 /** Backs the resource up and sweeps its bucket. Answers after how many milliseconds the next sweep is due, whatever became of this one. */
-async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, { tries, backedUp }: Memory, course: Course): Promise<number> {
+async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, memory: SweepMemory, course: Course): Promise<number> {
   try {
-    await backUp(deps, resource.id, backedUp);
+    await backUp(deps, resource.id, memory);
     // its bucket is gone, or being emptied: nothing in it is anybody's any more
     if (resource.state === 'failed' || resource.state === 'deprovisioning') return deps.everyMs;
-    return await sweepBucket(deps, resource, tries, course);
+    return await sweepBucket(deps, resource, memory, course);
   } catch (error) {
     if (!course.signal.aborted)
       deps.log.warn({ resource: resource.id, bucket: resource.bucket, error: messageOf(error) }, 'bucket not swept');
@@ -114,9 +112,8 @@ async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, { tri
  * Backs a resource up when it is another one than the archive has. Not while it is being made or removed: that is kept step by step by whoever does
  * it. Nor what a Redis says that may have lost data: it would take the place of what is to be put back.
  */
-async function backUp(deps: BucketSweepDeps, id: string, backedUp: Map<string, string>): Promise<void> {
-  const last = backedUp.get(id);
-  if (last !== undefined && (await deps.backup.dump(id))?.text === last) return;
+async function backUp(deps: BucketSweepDeps, id: string, memory: SweepMemory): Promise<void> {
+  if (memory.hasBackup(id) && memory.isBackedUp(id, (await deps.backup.dump(id))?.text)) return;
   const epoch = await deps.whole();
   const found = await deps.backup.dump(id);
   if (found === undefined || (found.state !== 'provisioned' && found.state !== 'failed')) return;
@@ -124,11 +121,11 @@ async function backUp(deps: BucketSweepDeps, id: string, backedUp: Map<string, s
   const kept = await deps.marks.backup(id, deps.log);
   if ((await deps.whole()) !== epoch) return;
   if (kept !== found.text) await deps.marks.backUp(id, found.text);
-  backedUp.set(id, found.text);
+  memory.noteBackup(id, found.text);
 }
 
 /** One sweep of one bucket. Answers after how many milliseconds the next is due. */
-async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map<string, number>, course: Course): Promise<number> {
+async function sweepBucket(deps: BucketSweepDeps, resource: Resource, memory: SweepMemory, course: Course): Promise<number> {
   const epoch = await deps.whole();
   const began = await deps.clock();
   const mark = (await deps.marks.watermark(resource)) ?? (await beginAccount(deps, resource, began));
@@ -145,10 +142,11 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, tries: Map
   if (overdue.length > 0) {
     if ((await deps.whole()) !== epoch) return 0;
     deps.log.warn({ resource: resource.id, missing: overdue.length }, 'versions without a decision: decided by the sweep');
-    fate = await decideAll(deps, resource, overdue, tries, course.signal);
+    fate = await decideAll(deps, resource, overdue, memory.tries(resource.id, epoch), course.signal);
     found = await compareBucket(deps, resource, range, course);
     if (found.next !== undefined) return tooLong(deps, resource);
   }
+  memory.keepTries(resource.id, found.missing);
   deps.failpoint('ledger.compared');
   const open = found.missing.filter(lost);
   // nothing of before the loss is left, or nothing but outputs of runs that nothing of before the loss starts
@@ -219,13 +217,12 @@ async function decideAll(
     for (let version = left.shift(); version !== undefined; version = left.shift()) {
       if (signal.aborted) return;
       const { key, versionId, etag, size, modifiedAt } = version;
-      const name = `${resource.bucket}/${versionId}`;
-      const count = (tries.get(name) ?? 0) + 1;
-      tries.set(name, count);
+      const count = (tries.get(versionId) ?? 0) + 1;
+      tries.set(versionId, count);
       try {
         const event = { bucket: resource.bucket, key, versionId, etag, size, time: modifiedAt, eventName: 'ObjectCreated:Put' };
         await deps.decide(event, count);
-        tries.delete(name);
+        tries.delete(versionId);
         decided += 1;
       } catch (error) {
         if (error instanceof Failure && error.code === 'run_lost') orphaned.add(versionId);

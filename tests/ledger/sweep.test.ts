@@ -3,9 +3,18 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { accountBeginner, beginAccount } from '../../src/processors/begin-account.ts';
+import { startBucketSweep } from '../../src/processors/sweep-buckets.ts';
+import { createSweepMemory } from '../../src/processors/sweep-memory.ts';
+import { connect } from '../../src/queues/connection.ts';
 import { readFigures } from '../../src/queues/figures.ts';
 import { ledgerKey, SWEEPS_KEY, shardKeys } from '../../src/queues/keys.ts';
-import { readLedger } from '../../src/queues/ledger.ts';
+import { unchanged } from '../../src/queues/layout.ts';
+import { createLedger, readLedger } from '../../src/queues/ledger.ts';
+import { createResourceBackup } from '../../src/queues/resource-backup.ts';
+import { createResources } from '../../src/queues/resources.ts';
+import { createRuns } from '../../src/queues/runs.ts';
+import { createSealer } from '../../src/queues/secrets.ts';
+import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -325,4 +334,67 @@ it('a removed resource is a tombstone in the archive, which no loss of Redis bri
   await engine.resources.change(other.id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
   await engine.resources.bury(other);
   await until('its tombstone', () => backup().includes('"state":"removed"'));
+});
+
+it('a process remembers nothing of a version that was accounted for otherwise, nor of a resource that is gone', async () => {
+  const server = await startRedis();
+  ends.push(server.stop);
+  const redis = connect(server, () => {});
+  ends.push(async () => await Promise.resolve(redis.disconnect()));
+  const id = randomUUID();
+  const cloud = new ScriptedCloud(`ld-private-${id}`, {});
+  ends.push(async () => await Promise.resolve(cloud.close()));
+  const resources = createResources({ redis, sealer: createSealer(Buffer.alloc(32, 7)), now: Date.now });
+  const resource = { id, app: 'app', bucket: cloud.bucket, region: 'us-east-1', plan: 'test' };
+  await resources.put(resource);
+  const marks = createArchiveMarks({ store: cloud.store, bucket: ARCHIVE_BUCKET });
+  await marks.setWatermark(resource, { since: 0, begun: 0, at: Date.now() });
+  const versionId = cloud.putSilently('in/file', 'x');
+  const tries: number[] = [];
+  let sweeps = 0;
+  const memory = createSweepMemory();
+  const sweep = startBucketSweep(
+    {
+      ledger: createLedger({ redis, layout: unchanged(1) }),
+      resources,
+      backup: createResourceBackup({ redis }),
+      epochs: createStoreEpoch({ redis, shards: () => 1 }),
+      marks,
+      store: cloud.store,
+      decide: async (_event, count) => {
+        tries.push(count);
+        return await Promise.reject(new Error('not now'));
+      },
+      whole: async () => await Promise.resolve(1),
+      epoch: () => 1,
+      lostFrom: () => undefined,
+      drained: async () => await Promise.resolve(true),
+      clock: async () => await Promise.resolve(Date.now()),
+      everyMs: 50,
+      lateMs: 0,
+      failpoint: (name) => {
+        if (name === 'ledger.marked') sweeps += 1;
+      },
+      log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+    },
+    memory,
+  );
+  ends.push(sweep.stop);
+  const next = async () => {
+    const before = sweeps;
+    // one may be under way
+    await until('the next sweep', () => sweeps >= before + 2);
+  };
+  await until('two tries', () => tries.length >= 2);
+  expect(tries.slice(0, 2)).toEqual([1, 2]);
+  expect(memory.size()).toEqual({ resources: 1, tries: 1 });
+  // its event came, to another worker
+  await createRuns({ redis }).decide(0, id, 'ignored', undefined, { bucket: cloud.bucket, key: 'in/file', versionId });
+  await next();
+  expect(memory.size()).toEqual({ resources: 1, tries: 0 });
+  // another worker sees it go
+  await resources.change(id, { from: ['', 'provisioned'], set: { state: 'deprovisioning' } });
+  await resources.bury(resource);
+  await redis.zrem(SWEEPS_KEY, id);
+  await until('it to be forgotten', () => memory.size().resources === 0);
 });

@@ -5,10 +5,12 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { openTracing } from '../../src/cli/tracing.ts';
 import { observedRuns } from '../../src/processors/observed.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createRuns } from '../../src/queues/runs.ts';
+import type { RunSpan } from '../../src/schema/run-spans.ts';
 import { NO_TELEMETRY } from '../../src/schema/telemetry.ts';
 import { startWorld } from '../support/process-world.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -33,9 +35,10 @@ const Request = Compile(
   Type.Object({ resourceSpans: Type.Array(Type.Object({ scopeSpans: Type.Array(Type.Object({ spans: Type.Array(Span) })) })) }),
 );
 
-/** A receiver as any OpenTelemetry collector is one. */
-async function startCollector() {
+/** A receiver as any OpenTelemetry collector is one. `answers`: when it takes what came. */
+async function startCollector(answers: () => Promise<void> = async () => await Promise.resolve()) {
   const spans: Span[] = [];
+  let asked = 0;
   const server = createServer((request, response) => {
     let body = '';
     request.on('data', (chunk) => {
@@ -44,8 +47,9 @@ async function startCollector() {
     request.on('end', () => {
       const parsed: unknown = JSON.parse(body);
       if (request.url === '/v1/traces' && Request.Check(parsed)) {
+        asked += 1;
         spans.push(...parsed.resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans)));
-        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+        void answers().then(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'));
       } else response.writeHead(400).end();
     });
   });
@@ -55,6 +59,8 @@ async function startCollector() {
     port: (server.address() as AddressInfo).port,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     spans,
+    /** Requests that came. */
+    asked: () => asked,
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -177,7 +183,54 @@ describe('traces', () => {
       await collector.close();
     }
   });
+
+  it.each([
+    ['six of the largest runs', 6],
+    ['more than can wait', 40],
+  ])('are whole or not there while the collector is slow: %s', async (_what, runs) => {
+    let take = () => {};
+    const taken = new Promise<void>((resolve) => {
+      take = resolve;
+    });
+    const collector = await startCollector(async () => await taken);
+    vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', collector.url);
+    try {
+      const tracing = openTracing('test');
+      const sent = Array.from({ length: runs }, (_, i) => tracing.send(seedId(`slow ${i}`), largeRun(seedId(`slow ${i}`))));
+      await until('its first request', () => collector.asked() > 0);
+      take();
+      const size = largeRun('').length;
+      const expected = sent.filter((all) => all).length;
+      await tracing.close();
+      const sizes = [...Map.groupBy(collector.spans, ({ traceId }) => traceId).values()].map((spans) => spans.length);
+      expect(sizes).toEqual(Array.from({ length: expected }, () => size));
+      expect(expected).toBeGreaterThanOrEqual(6);
+      expect(expected).toBeLessThanOrEqual(30);
+    } finally {
+      vi.unstubAllEnvs();
+      await collector.close();
+    }
+  });
 });
+
+/** The spans of a run of 200 tasks. */
+function largeRun(runId: string): RunSpan[] {
+  const span = (path: string, parent: string | undefined, name: string): RunSpan => ({
+    path,
+    parent,
+    name,
+    start: 1,
+    end: 2,
+    failed: false,
+    attributes: { 'autofiles.run.id': runId },
+    events: [],
+  });
+  const tasks = Array.from({ length: 200 }, (_, i) => `${runId}.0.${i}`);
+  return [
+    span('run', undefined, 'run'),
+    ...tasks.flatMap((task) => [span(task, 'run', 'task'), span(`${task}/1`, task, 'launch'), span(`${task}/2`, task, 'dyno')]),
+  ];
+}
 
 describe('metrics', () => {
   it('tell what the process did and what Redis knows of the whole', async () => {

@@ -388,6 +388,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /has its event on its way, is no trouble.*to match object/,
   },
   {
+    name: 'a sweep counts on what it once could not decide, whoever decided it since',
+    file: 'processors/sweep-buckets.ts',
+    from: 'memory.keepTries(resource.id, found.missing);',
+    to: '',
+    caughtBy: 'tests/ledger/sweep.test.ts',
+    says: /remembers nothing of a version.*to deeply equal/,
+  },
+  {
     name: 'a queue that does not answer ends a sweep',
     file: 'processors/sweep-buckets.ts',
     from: '(await isDrained(deps, resource))',
@@ -1155,6 +1163,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /count a run that ends before it began.*to deeply equal/,
     'tests/ops/telemetry.test.ts',
   ),
+  {
+    name: 'a trace is cut where too many spans wait for the collector',
+    file: 'cli/tracing.ts',
+    from: 'if (waiting + spans.length > MAX_WAITING) return false;',
+    to: '',
+    caughtBy: 'tests/ops/telemetry.test.ts',
+    says: /are whole or not there.*more than can wait.*to deeply equal/,
+  },
   {
     name: 'what web ends is counted nowhere',
     file: 'cli/web-ops.ts',
