@@ -15,6 +15,9 @@ const DEADLINE_MS = 10_000;
 const BUCKET_DEADLINE_MS = 300_000;
 /** Milliseconds until a stream that broke is taken up again. */
 const STREAM_AGAIN_MS = 200;
+/** How often a call is made that may be made again, and milliseconds in between: Redis is away for seconds where it is started anew or fails over. */
+const CALLS = 4;
+const AGAIN_MS = 1_000;
 
 type Query<Path extends keyof paths> = paths[Path] extends { get: { parameters: { query?: infer Q } } } ? NonNullable<Q> : never;
 type Body<Path extends keyof paths> = paths[Path] extends { post: { requestBody: { content: { 'application/json': infer B } } } }
@@ -51,12 +54,18 @@ export function createApi(access: { readonly url: string; readonly token: string
 
   return {
     runs: async (query: RunsQuery): Promise<readonly RunSummary[]> =>
-      answered(await client.GET('/v1/runs', { params: { query } }), checks.runPage).runs,
-    run: async (id: string): Promise<RunView> => answered(await client.GET('/v1/runs/{id}', of(id)), checks.runView),
+      await repeated(async () => answered(await client.GET('/v1/runs', { params: { query } }), checks.runPage).runs, isRefused),
+    run: async (id: string): Promise<RunView> =>
+      await repeated(async () => answered(await client.GET('/v1/runs/{id}', of(id)), checks.runView), isRefused),
     cancel: async (id: string) => answered(await client.POST('/v1/runs/{id}/cancel', of(id)), checks.cancelled),
-    /** Runs an ended run again; answers with the new run's id. */
-    retry: async (id: string, body: RetryOrder): Promise<string> =>
-      answered(await client.POST('/v1/runs/{id}/retry', { ...of(id), body }), checks.started).id,
+    /** Runs an ended run again; answers with the new run's id. `key` names that run, so that an order whose answer was lost is given again and starts one. */
+    retry: async (id: string, body: RetryOrder, key: string): Promise<string> => {
+      const headers = { 'idempotency-key': key };
+      return await repeated(
+        async () => answered(await client.POST('/v1/runs/{id}/retry', { ...of(id), body, headers }), checks.started).id,
+        isAway,
+      );
+    },
     resource: async (): Promise<ResourceView> => answered(await client.GET('/v1/resource'), checks.resource),
     /** Changes what is given; answers with what stands then. */
     changeResource: async (body: ResourceSettings): Promise<ResourceView> =>
@@ -99,13 +108,30 @@ export function createApi(access: { readonly url: string; readonly token: string
             await onEntry(entry);
           }
         } catch (error) {
-          if (signal.aborted || (error instanceof Failure && error.code !== 'not_running')) throw error;
+          if (signal.aborted || (error instanceof Failure && !isAway(error))) throw error;
         }
         signal.throwIfAborted();
         await new Promise((resolve) => setTimeout(resolve, STREAM_AGAIN_MS));
       }
     },
   };
+}
+
+/** Whether the server said that Redis is away. */
+const isRefused = ({ code }: Failure) => code === 'redis_unavailable';
+/** The same, or nobody said anything: what became of the call is not known. */
+const isAway = (error: Failure) => isRefused(error) || error.code === 'not_running';
+
+/** What a call that may be made again comes to. */
+async function repeated<T>(call: () => Promise<T>, again: (error: Failure) => boolean): Promise<T> {
+  for (let made = 1; ; made += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      if (made === CALLS || !(error instanceof Failure) || !again(error)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+  }
 }
 
 /** Two parts of one audit as one: the numbers of both, the watermark that stood last. */

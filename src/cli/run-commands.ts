@@ -1,4 +1,5 @@
 // The commands that talk to a running cloud. What they need is loaded when they run: `--help` and the others stay quick.
+import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Failure } from '../schema/failures.ts';
@@ -113,12 +114,13 @@ export function registerRunCommands(program: Command, deps: { env: NodeJS.Proces
       const api = await openApi(options.app);
       const mode = options.from !== undefined ? 'from' : options.task !== undefined ? 'task' : options.failed ? 'failed' : 'run';
       const edited = options.workflow === undefined ? {} : { workflow: JSON.parse(await readFile(options.workflow, 'utf8')) as unknown };
-      const runId = await api.retry(id, {
+      const order = {
         mode,
         ...(options.from === undefined ? {} : { step: Number(options.from) }),
         ...(options.task === undefined ? {} : { task: options.task }),
         ...edited,
-      });
+      } as const;
+      const runId = await api.retry(id, order, randomUUID());
       print(runId);
       if (!options.wait) return;
       const { watchRun } = await import('./put.ts');

@@ -26,6 +26,7 @@ import { connect } from '../queues/connection.ts';
 import { createDynoNews } from '../queues/dyno-news.ts';
 import { openFeed } from '../queues/feed.ts';
 import { readFileHistory } from '../queues/file-runs.ts';
+import { giveUpAfter } from '../queues/give-up.ts';
 import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
 import { createLedger, readLedger } from '../queues/ledger.ts';
 import { createLocks } from '../queues/locks.ts';
@@ -65,6 +66,9 @@ export interface WebApp {
 
 /** Reads of dyno logs that an app has a minute: each is one of the 4,500 calls an hour by which all tasks are launched. */
 const LOG_READS_PER_MINUTE = 30;
+
+/** Milliseconds that a request waits for one answer of Redis. */
+const ANSWER_MS = 5_000;
 
 /** Connects to Redis and puts all routes together. */
 export async function openWebApp(settings: Config, log: Log, instead: Partial<WebClients> = {}): Promise<WebApp> {
@@ -141,6 +145,8 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   // what has left Redis is in the archive
   const show = async (runId: string) => (await readRun(redis, runId, budget)) ?? (await archived.show(runId));
   const streams = createStreams({ log });
+  // only now: a start waits for Redis, and so do the connections that hear its channels, which were made of this one
+  giveUpAfter(redis, ANSWER_MS);
   const app = createApp({
     streams,
     signOn: {

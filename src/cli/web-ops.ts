@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import type { OpsDeps } from '../http/ops.ts';
 import { startLoop } from '../processors/loop.ts';
-import { answers, duplicate } from '../queues/connection.ts';
+import { duplicate, readiness } from '../queues/connection.ts';
 import { createFleet } from '../queues/fleet.ts';
 import { createWorkerSigns } from '../queues/worker-signs.ts';
 import type { Config } from '../schema/config.ts';
@@ -55,7 +55,7 @@ export async function openWebOps(deps: {
   return {
     ops: {
       health: fleet.report,
-      ready: async () => await answers(redis),
+      ready: readiness(redis),
       metrics: metricsAccess(config, render),
     },
     telemetry: toAll([relayed(() => counting), tracing.telemetry]),

@@ -29,53 +29,65 @@ export interface LimitDeps {
   readonly log: Log;
 }
 
-/** Every call of an address counts, and refused ones once more under a limit of their own. Throws Failure rate_limited. */
-export function limitAddress(deps: LimitDeps) {
-  const refused = limitRefused(deps, 'web');
-  return createMiddleware(async (c, next) => {
-    const who = networkOf(deps.addressOf(c));
-    await check(deps, who, async () => await deps.rate.take('address', who, deps.limits.perAddress));
-    return await refused(c, next);
-  });
+/** The limits of one process, as middleware. All throw Failure rate_limited. */
+export function createLimits(deps: LimitDeps) {
+  const { rate, limits } = deps;
+  const ask = createAsk(deps.log);
+  const check = async (who: string, call: () => Promise<number>): Promise<void> => {
+    const wait = await ask(call);
+    if (wait <= 0) return;
+    const seconds = Math.ceil(wait / 1000);
+    throw new Failure('rate_limited', `Found too many of ${who}; the next one is taken in ${seconds} s.`, { retryAfter: seconds });
+  };
+
+  /** Only refused calls of an address count: for the Partner API, which Heroku calls from few addresses for all customers. `group`: refusals elsewhere close nothing here. */
+  const refused = (group: 'web' | 'partner') =>
+    createMiddleware(async (c: Context, next) => {
+      const kind = `refused-${group}`;
+      const who = networkOf(deps.addressOf(c));
+      await check(who, async () => await rate.look(kind, who, limits.refused));
+      await next();
+      if (REFUSED.includes(c.res.status)) await ask(async () => await rate.take(kind, who, limits.refused));
+    });
+  const refusedOfWeb = refused('web');
+
+  return {
+    refused,
+
+    /** Every call of an address counts, and refused ones once more under a limit of their own. */
+    address: createMiddleware(async (c, next) => {
+      const who = networkOf(deps.addressOf(c));
+      await check(who, async () => await rate.take('address', who, limits.perAddress));
+      return await refusedOfWeb(c, next);
+    }),
+
+    /** Every call on a resource counts, whoever makes it; stands behind requirePrincipal. */
+    resource: createMiddleware<PrincipalEnv>(async (c, next) => {
+      const { resource } = c.var.principal;
+      await check(resource, async () => await rate.take('resource', resource, limits.perResource));
+      return await next();
+    }),
+  };
 }
 
-/**
- * Only refused calls of an address count: for the Partner API, which Heroku calls from few addresses for all customers. `group`: refusals elsewhere close nothing here.
- * Throws Failure rate_limited.
- */
-export function limitRefused(deps: LimitDeps, group: 'web' | 'partner') {
-  return createMiddleware(async (c: Context, next) => {
-    const kind = `refused-${group}`;
-    const who = networkOf(deps.addressOf(c));
-    await check(deps, who, async () => await deps.rate.look(kind, who, deps.limits.refused));
-    await next();
-    if (REFUSED.includes(c.res.status)) await ask(deps, async () => await deps.rate.take(kind, who, deps.limits.refused));
-  });
-}
-
-/** Every call on a resource counts, whoever makes it; stands behind requirePrincipal. Throws Failure rate_limited. */
-export function limitResource(deps: LimitDeps) {
-  return createMiddleware<PrincipalEnv>(async (c, next) => {
-    const { resource } = c.var.principal;
-    await check(deps, resource, async () => await deps.rate.take('resource', resource, deps.limits.perResource));
-    return await next();
-  });
-}
-
-async function check(deps: LimitDeps, who: string, call: () => Promise<number>): Promise<void> {
-  const wait = await ask(deps, call);
-  if (wait <= 0) return;
-  const seconds = Math.ceil(wait / 1000);
-  throw new Failure('rate_limited', `Found too many of ${who}; the next one is taken in ${seconds} s.`, { retryAfter: seconds });
-}
-
-async function ask(deps: LimitDeps, call: () => Promise<number>): Promise<number> {
-  try {
-    return await within({}, ASK_MS, call);
-  } catch (error) {
-    deps.log.debug({ error: messageOf(error) }, 'calls are not counted');
-    return 0;
-  }
+/** Asks Redis, and takes no answer in time for a yes. As long as it owes one that nobody waits for any more it is not asked: questions would pile up there. */
+function createAsk(log: Log): (call: () => Promise<number>) => Promise<number> {
+  let owed = 0;
+  return async (call) => {
+    if (owed > 0) return 0;
+    const answer = call();
+    try {
+      return await within({}, ASK_MS, async () => await answer);
+    } catch (error) {
+      log.debug({ error: messageOf(error) }, 'calls are not counted');
+      owed += 1;
+      const settled = () => {
+        owed -= 1;
+      };
+      answer.then(settled, settled);
+      return 0;
+    }
+  };
 }
 
 /** Who has one address of IPv6 has the other 2^64 of its network, too. */

@@ -6,6 +6,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { within } from '../clients/deadline.ts';
 import type { Audit } from '../queues/audit.ts';
 import type { Locks } from '../queues/locks.ts';
+import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
@@ -66,7 +67,7 @@ export function partnerRoutes(deps: PartnerDeps): Hono<PartnerEnv> {
   const routes = new Hono<PartnerEnv>();
   const { addonId: user, addonPassword: password } = deps;
   routes.onError((error, c) => {
-    const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
+    const failure = error instanceof Failure ? error : isRedisOutage(error) ? away(error) : new Failure('internal', '', { cause: error });
     if (failure.status >= 500) deps.log.error({ path: c.req.path, error: messageOf(error) }, 'partner call failed');
     // a status of ours alone would mean nothing to Heroku; 503 is tried again and its message shown
     const status = failure.status >= 500 ? 503 : failure.status === 401 ? 401 : 422;
@@ -74,7 +75,7 @@ export function partnerRoutes(deps: PartnerDeps): Hono<PartnerEnv> {
   });
   routes.use(requireBasic(password === undefined ? undefined : { user, password }, 'add-on manifest'));
   routes.use(bodyLimit({ maxSize: MAX_BODY_BYTES, onError: (c) => refusal(c, 413, `The body has more than ${MAX_BODY_BYTES} bytes.`) }));
-  // ioredis waits for Redis as long as it takes; Heroku does not
+  // Heroku does not wait as long as we do for Redis
   routes.use(async (c, next) => {
     try {
       await within({}, ANSWER_MS, async (signal) => {
@@ -83,7 +84,7 @@ export function partnerRoutes(deps: PartnerDeps): Hono<PartnerEnv> {
       });
     } catch (error) {
       if (error instanceof Failure) throw error;
-      throw new Failure('redis_unavailable', 'Autofiles cannot answer at the moment. Please try again.', { cause: error });
+      throw away(error);
     }
   });
 
@@ -91,6 +92,11 @@ export function partnerRoutes(deps: PartnerDeps): Hono<PartnerEnv> {
   routes.put('/:id', async (c) => await changePlan(deps, c, c.var.signal));
   routes.delete('/:id', async (c) => await remove(deps, c));
   return routes;
+}
+
+/** Heroku shows the message to the customer. */
+function away(cause: unknown): Failure {
+  return new Failure('redis_unavailable', 'Autofiles cannot answer at the moment. Please try again.', { cause });
 }
 
 async function provision(deps: PartnerDeps, c: Context): Promise<Response> {

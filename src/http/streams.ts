@@ -1,7 +1,9 @@
 // Event streams of API and pages: one place opens them all, asks at every heartbeat whether who opened them is still let in, and bounds their number.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'hono';
 import { streamSSE } from 'hono/streaming';
 import { within } from '../clients/deadline.ts';
+import { isRedisOutage } from '../queues/redis-outage.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 
@@ -9,6 +11,8 @@ import type { Log } from '../schema/log.ts';
 const HEARTBEAT_MS = 15_000;
 /** Milliseconds that a heartbeat waits to hear whether the caller is still let in. */
 const ASK_MS = 2_000;
+/** Milliseconds until a stream that could not read reads again. */
+const AGAIN_MS = 1_000;
 /** Streams that one resource may have open in a process: a team's pages, and far fewer than would hold up others. */
 const MOST_STREAMS = 50;
 
@@ -128,7 +132,15 @@ export function createStreams({ log }: { log: Log }) {
             const rung = new Promise<void>((resolve) => {
               wake = resolve;
             });
-            if ((await turn(stream)) === 'end') return;
+            try {
+              if ((await turn(stream)) === 'end') return;
+            } catch (error) {
+              // a client that was cut off would come again at once, and all the others with it; it goes on where it was when Redis is back
+              if (!isRedisOutage(error)) throw error;
+              log.debug({ path: c.req.path, error: messageOf(error) }, 'a stream waits for Redis');
+              await sleep(AGAIN_MS, undefined, { signal: stream.ending }).catch(() => {});
+              continue;
+            }
             if (!stream.ending.aborted) await rung;
           }
         } finally {

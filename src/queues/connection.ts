@@ -149,6 +149,17 @@ export async function answers(redis: Redis): Promise<boolean> {
   return answered;
 }
 
+/** The same for however many ask at once, by one question: while Redis is away none pile up. */
+export function readiness(redis: Redis): () => Promise<boolean> {
+  let asked: Promise<boolean> | undefined;
+  return async () => {
+    asked ??= answers(redis).finally(() => {
+      asked = undefined;
+    });
+    return await asked;
+  };
+}
+
 /**
  * Refuses a Redis that throws keys away when memory is short, and answers with warnings about one that keeps nothing
  * on disk. Reads INFO, which managed services answer where they hide CONFIG. Throws Failure redis_unsafe.

@@ -76,10 +76,38 @@ it('lists by several states, retries and cancels', async () => {
   await Promise.all([engine.ended(fine), engine.ended(failed)]);
   const ids = (await api.runs({ state: ['succeeded', 'failed'], limit: 10 })).map(({ id }) => id);
   expect(ids.sort()).toEqual([fine, failed].sort());
-  const again = await api.retry(failed, { mode: 'failed' });
+  const again = await api.retry(failed, { mode: 'failed' }, 'once more');
   expect((await engine.ended(again)).again).toEqual({ of: failed, how: 'failed' });
   expect(await api.cancel(going)).toMatchObject({ id: going });
   expect((await engine.ended(going)).state).toBe('cancelled');
+});
+
+it('gives an order again whose answer was lost, which starts one run', async () => {
+  const key = 'in/given-twice';
+  const failed = engine.upload([{ cmd: 'fails', retries: 0 }], key);
+  await engine.ended(failed);
+  const keys: (string | null)[] = [];
+  const away = { title: 'redis_unavailable', status: 503, detail: 'Redis does not answer.' };
+  const lossy = createAdaptorServer({
+    fetch: async (request) => {
+      const answer = await web.app.fetch(request);
+      if (request.method === 'POST') keys.push(request.headers.get('idempotency-key'));
+      return keys.length === 1 ? Response.json(away, { status: 503, headers: { 'content-type': 'application/problem+json' } }) : answer;
+    },
+  });
+  lossy.listen(0, '127.0.0.1');
+  await once(lossy, 'listening');
+  try {
+    const access = { PATH: process.env['PATH'], AUTOFILES_URL: `http://127.0.0.1:${(lossy.address() as AddressInfo).port}` };
+    const words = ['--disable-warning=ExperimentalWarning', MAIN, 'runs:retry', failed];
+    const { stdout } = await promisify(execFile)(process.execPath, words, { env: { ...access, AUTOFILES_TOKEN: 'af_test' } });
+    expect(keys).toEqual([expect.stringMatching(/^[0-9a-f-]{36}$/), keys[0]]);
+    const started = (await api.runs({ limit: 100 })).filter(({ id, trigger }) => trigger.key === key && id !== failed);
+    expect(started.map(({ id }) => id)).toEqual([stdout.trim()]);
+  } finally {
+    lossy.close();
+    if ('closeAllConnections' in lossy) lossy.closeAllConnections();
+  }
 });
 
 it('throws the server’s own code and words, each once', async () => {

@@ -10,6 +10,7 @@ import { createTokens } from '../../src/queues/tokens.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { seedId, seedRuns } from '../support/seed-runs.ts';
 import { openTestWeb, type TestWeb } from '../support/test-web.ts';
+import { until } from '../support/until.ts';
 
 /** Milliseconds between two heartbeats; streams that one resource may have open in a process. */
 const HEARTBEAT_MS = 15_000;
@@ -21,7 +22,8 @@ let web: TestWeb;
 const opened: ReadableStreamDefaultReader<Uint8Array>[] = [];
 
 beforeAll(async () => {
-  server = await startRedis();
+  // a token that was made just before it is away must be known to it afterwards
+  server = await startRedis({ fsync: 'always' });
   redis = new Redis({ path: server.socket });
   // the server is away in one of the tests
   redis.on('error', () => {});
@@ -132,6 +134,14 @@ describe('a stream ends at the next heartbeat', () => {
     } finally {
       await server.restart();
     }
+    // what is told then comes on the same stream, though it could not read meanwhile
+    await until('the rings to be heard again', async () => {
+      const { feeds, channel } = shardKeys(0);
+      return (await redis.pubsub('NUMSUB', feeds, channel)).filter((count) => Number(count) > 0).length === 2;
+    });
+    const runId = seedId('back');
+    await seedRuns(redis, [{ runId, resource: 'away', rejected: 'no' }]);
+    expect(await Promise.race([stream.ended, stream.says(`"id":"${runId}"`)])).toBe(undefined);
   });
 });
 

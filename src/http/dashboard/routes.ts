@@ -1,7 +1,8 @@
 // The pages, put together: who sees what, which page a path is, what an error looks like.
 import { Hono } from 'hono';
-import { Failure, messageOf } from '../../schema/failures.ts';
+import { messageOf } from '../../schema/failures.ts';
 import type { Log } from '../../schema/log.ts';
+import { failureOf } from '../require-redis.ts';
 import { assetRoutes } from './assets.ts';
 import { consentRoutes } from './consent-routes.ts';
 import { errorPage } from './error-page.ts';
@@ -29,7 +30,7 @@ export function dashboardRoutes(deps: DashboardDeps): Hono<VisitEnv> {
   routes.route('/', assetRoutes(deps.assets));
   for (const path of PAGES) routes.use(path, visit(deps), pageMarks(deps));
   routes.onError((error, c) => {
-    const failure = error instanceof Failure ? error : new Failure('internal', '', { cause: error });
+    const failure = failureOf(error);
     if (failure.status >= 500) deps.log.error({ path: c.req.path, error: messageOf(error) }, 'page failed');
     if (failure.retryAfter !== undefined) c.header('retry-after', String(failure.retryAfter));
     return showPage(c, errorPage(failure), failure.status);
