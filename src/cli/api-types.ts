@@ -1,4 +1,4 @@
-// Made by `npm run api-types`; document 8gk4IkID-auFc-jT, content 20reu4i80A_kEBUv. Do not edit.
+// Made by `npm run api-types`; document 09pCf0cpAEyfoqGs, content YFEj7B05X9vm7Lc7. Do not edit.
 export interface paths {
   '/v1/audit': {
     parameters: {
@@ -896,6 +896,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -992,6 +993,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1070,6 +1072,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1146,6 +1149,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1241,6 +1245,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1326,6 +1331,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1420,6 +1426,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1511,6 +1518,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1609,6 +1617,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1704,6 +1713,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1794,6 +1804,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1885,6 +1896,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -1976,6 +1988,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2071,6 +2084,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2164,6 +2178,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2253,6 +2268,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2341,6 +2357,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2436,6 +2453,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2552,6 +2570,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2645,6 +2664,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2743,6 +2763,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2836,6 +2857,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -2940,6 +2962,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3023,6 +3046,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3122,6 +3146,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3206,6 +3231,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3309,6 +3335,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3400,6 +3427,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3499,6 +3527,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3583,6 +3612,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3671,6 +3701,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3765,6 +3796,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {
@@ -3848,6 +3880,7 @@ export interface operations {
       };
       503: {
         headers: {
+          'Retry-After'?: number;
           [name: string]: unknown;
         };
         content: {

@@ -58,7 +58,7 @@ const ALWAYS: readonly FailureCode[] = [
   'internal',
 ];
 
-/** Headers of a 429 (RFC 9110, 10.2.3). */
+/** Headers of a 429, and of a 503 while Redis is away (RFC 9110, 10.2.3). */
 const RETRY_AFTER = { 'Retry-After': { schema: { type: 'integer', minimum: 1 }, description: 'Seconds until a call is taken again' } };
 
 type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
@@ -189,7 +189,7 @@ function problems(codes: readonly FailureCode[]): Record<string, Json> {
       String(status),
       {
         description: all.map((code) => `\`${code}\`: ${failureKind(code).message}`).join('\n\n'),
-        ...(all.includes('rate_limited') ? { headers: RETRY_AFTER } : {}),
+        ...(all.some((code) => code === 'rate_limited' || code === 'redis_unavailable') ? { headers: RETRY_AFTER } : {}),
         content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
       },
     ]),

@@ -315,7 +315,7 @@ describe('removal', () => {
 });
 
 test('no answer takes three seconds, not even while Redis is away', async () => {
-  const { body } = world.heroku.create();
+  const { uuid, body } = world.heroku.create();
   const stopped = await world.redisServer.crash();
   const began = performance.now();
   const answer = await world.call('POST', '/heroku/resources', body);
@@ -329,4 +329,6 @@ test('no answer takes three seconds, not even while Redis is away', async () => 
     'Redis serves again',
     async () => (await world.call('POST', '/heroku/resources', body, { authorization: BASIC })).status === 202,
   );
+  // so does the worker, which connects anew by itself: it is stopped next
+  await world.provisionedWhole(uuid);
 });

@@ -1,6 +1,8 @@
 // Event streams: they end with what opened them, and are so many and no more.
+import { Hono } from 'hono';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createStreams } from '../../src/http/streams.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { createRuns } from '../../src/queues/runs.ts';
@@ -143,6 +145,28 @@ describe('a stream ends at the next heartbeat', () => {
     await seedRuns(redis, [{ runId, resource: 'away', rejected: 'no' }]);
     expect(await Promise.race([stream.ended, stream.says(`"id":"${runId}"`)])).toBe(undefined);
   });
+});
+
+it('a stream whose read was given up, because Redis does not answer, reads once more', async () => {
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const streams = createStreams({ log });
+  let turns = 0;
+  const app = new Hono().get('/', (c) =>
+    streams.turns(
+      c,
+      { resource: 'x', stands: async () => await Promise.resolve(true) },
+      {
+        listen: () => () => {},
+        turn: async (stream) => {
+          turns += 1;
+          if (turns === 1) throw new Error('Command timed out');
+          await stream.write({ event: 'told', data: '{}' });
+          return 'end';
+        },
+      },
+    ),
+  );
+  expect(await (await app.request('/')).text()).toBe('event: told\ndata: {}\n\n');
 });
 
 describe('the stream of the list of runs', () => {

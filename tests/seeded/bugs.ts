@@ -1185,7 +1185,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     from: 'if (await ready()) return',
     to: 'if (ready !== undefined) return',
     caughtBy: 'tests/api/redis-away.test.ts',
-    says: /a read is refused in time.*to match object/,
+    // what web asks of Redis is given up in time all the same
+    says: /a look at the queues is refused in time.*to be 503/,
   },
   {
     name: 'questions whether a call is one too many pile up while Redis is away',
@@ -1201,7 +1202,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     from: 'if (!isRedisOutage(error)) throw error;',
     to: 'if (isRedisOutage(error) || AGAIN_MS > 0) throw error;',
     caughtBy: 'tests/api/streams.test.ts',
-    says: /not while Redis, which knows, is away.*to be undefined/,
+    says: /whose read was given up.*to be 'event: told/,
   },
   {
     name: 'what web ends is counted nowhere',
