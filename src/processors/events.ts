@@ -16,8 +16,8 @@ import { startRun } from './start-run.ts';
 
 /** Runs that may lead to one another, each by an output that starts the next; as many as Lambda allows. */
 const MAX_DEPTH = 16;
-/** Receives after which an event that always fails is set aside, so that it cannot hold the queue for ever. */
-const MAX_RECEIVES = 8;
+/** Tries after which an event that always fails is set aside, so that it cannot hold the queue for ever. */
+const MAX_TRIES = 8;
 /**
  * Milliseconds, 15 minutes: how long after a bucket was versioned S3 may not find what is there (User Guide, "Enabling versioning on buckets"). A version
  * is younger than that.
@@ -79,14 +79,17 @@ export async function decideAtLast(deps: EventDeps, event: ObjectCreated, receiv
     await decide(deps, event, receiveCount);
     if (event.time !== undefined) deps.telemetry.eventDecided(deps.now() - event.time);
   } catch (error) {
-    const outage = (error instanceof Failure && error.retry) || isRedisOutage(error);
-    if (outage || receiveCount < MAX_RECEIVES) throw error;
+    if ((error instanceof Failure && error.retry) || isRedisOutage(error)) throw error;
     const { bucket, key, versionId } = event;
+    const version = { bucket, key, versionId: versionId ?? '' };
+    // counted apart from the receives: those of an outage were no tries, and after many of them one fault that heals would be the last
+    const tries = await deps.runs.failedToDecide(version);
+    if (tries < MAX_TRIES) throw error;
     const owner = (await deps.resources.ofBucket(bucket))?.id ?? NOBODY;
     // the owner reads it: what an error says that is none of ours, or of what caused it, may name what is no owner's, and is for the log
     const said = error instanceof Failure ? error.message : failureKind('internal').message;
-    const entry = { reason: `Its event could not be decided in ${receiveCount} tries: ${said}`, bucket, key, version_id: versionId ?? '' };
-    await deps.runs.decide(0, owner, 'quarantined', entry, { bucket, key, versionId: versionId ?? '' });
+    const entry = { reason: `Its event could not be decided in ${tries} tries: ${said}`, bucket, key, version_id: version.versionId };
+    await deps.runs.decide(0, owner, 'quarantined', entry, version);
     deps.log.error({ bucket, key, error: messageOf(error) }, 'event set aside');
   }
 }

@@ -64,8 +64,8 @@ function nodeConnector(cluster: Cluster, key: string) {
   };
 }
 
-/** What was to be added rests on a record that is not the same any more. */
-class FenceLost extends Error {
+/** What was to be added rests on a record that is not the same any more. Nothing was added; asked again, it is looked at anew. */
+export class FenceLost extends Error {
   override readonly name = 'FenceLost';
 }
 

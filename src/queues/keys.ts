@@ -202,6 +202,11 @@ export function onceKey(kind: 'sso' | 'link' | 'hook' | 'consent', hash: string)
   return `af:once:${kind}:${hash}`;
 }
 
+/** Counter of how often an object version's decision failed by itself. `version`: its digest (identity.ts) in hex. */
+export function triesKey(version: string): string {
+  return `af:tries:${version}`;
+}
+
 /** How much of a limit a caller has used (lua/rate.lua). */
 export function rateKey(kind: string, who: string): string {
   return `af:rate:${kind}:${who}`;

@@ -4,7 +4,7 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure } from '../schema/failures.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { WorkflowPlan } from '../schema/workflow.ts';
-import { openFenced } from './fenced-redis.ts';
+import { FenceLost, openFenced } from './fenced-redis.ts';
 import { QUEUE_STREAMS, QUEUES, type ShardKeys, shardKeys, shardPrefix } from './keys.ts';
 import { isRedisOutage } from './redis-outage.ts';
 import { defineScripts, isScriptUnknown, loadScripts, queue } from './scripts.ts';
@@ -192,9 +192,9 @@ function plannedArguments(keys: ShardKeys, runId: string): readonly string[] {
   return [runId, keys.channel, keys.job(QUEUES.finish, runId), keys.job(QUEUES.task, '')];
 }
 
-/** What a caller can tell apart: Redis away is an outage, which passes. */
+/** What a caller can tell apart: Redis away is an outage, which passes. So is a fence that was lost: whoever calls again finds another record. */
 function asFailure(error: unknown): unknown {
-  return isRedisOutage(error)
+  return isRedisOutage(error) || error instanceof FenceLost
     ? new Failure('redis_unavailable', 'The connection broke while a tree was being made.', { cause: error })
     : error;
 }

@@ -5,9 +5,12 @@ import { Failure } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Workflow, WorkflowPlan } from '../schema/workflow.ts';
 import { ACCOUNT_MS, digestOf } from './identity.ts';
-import { shardKeys } from './keys.ts';
+import { shardKeys, triesKey } from './keys.ts';
 import { fileDigest, keysOfRun, type Trigger } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
+
+/** Milliseconds, a day, after which a try to decide a version is forgotten: between two of them are 25 minutes at most (processors/put-off.ts). */
+const TRIES_MS = 86_400_000;
 
 /** The transitions of runs. `retention`: milliseconds. */
 export function createRunTransitions(deps: { redis: Redis; retention: number }) {
@@ -174,6 +177,13 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
     account: async (resource: string, version: VersionRef, start: string | undefined): Promise<void> => {
       if ((await conclude(0, resource, '', '', version, start)) === 'changed')
         throw new Failure('redis_unavailable', 'It was started anew while an event was decided, and may have lost a part of the decision.');
+    },
+
+    /** Counts that a version could not be decided, by a fault that is no outage; answers how often that was so. */
+    failedToDecide: async (version: VersionRef): Promise<number> => {
+      const key = triesKey(digestOf(version).toString('hex'));
+      const [tries] = await Promise.all([redis.incr(key), redis.pexpire(key, TRIES_MS)]);
+      return tries;
     },
 
     /** How many runs in a row led to this one. undefined: no such run. */

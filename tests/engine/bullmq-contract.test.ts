@@ -12,6 +12,7 @@ import { createPlanner } from '../../src/queues/planner.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { queue } from '../../src/queues/scripts.ts';
 import type { Failpoint } from '../../src/schema/failpoint.ts';
+import { Failure } from '../../src/schema/failures.ts';
 import { taskId } from '../../src/schema/ids.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import { startRedisProxy } from '../support/redis-proxy.ts';
@@ -272,7 +273,9 @@ describe('making a tree', () => {
         runIds.map((runId) =>
           planner.plan({ runId }).then(
             (result) => result as string,
-            (error: unknown) => (error instanceof Error ? error.name : String(error)),
+            // whoever plans is told that it heals, and by what
+            (error: unknown) =>
+              error instanceof Failure && error.cause instanceof Error ? `${error.code}: ${error.cause.name}` : String(error),
           ),
         ),
       );
@@ -289,7 +292,7 @@ describe('making a tree', () => {
     const { outcome } = await begin(runId);
     expect(await world.runs.cancel(runId, 'somebody')).toBe('cancelled');
     proxy.release();
-    expect(await outcome).toEqual(['FenceLost']);
+    expect(await outcome).toEqual(['redis_unavailable: FenceLost']);
     expect(await world.jobKeys(runId)).toEqual([]);
     expect(await world.redis.hget(keys.run(runId), 'state')).toBe('cancelled');
     expect(await world.planner().plan({ runId })).toBe('ended');
@@ -320,7 +323,7 @@ describe('making a tree', () => {
     await world.runs.cancel(lost, 'somebody');
     proxy.release();
     // the scripts were sent within the aborted MULTI, so Redis never got to know them
-    expect(await first.outcome).toEqual(['FenceLost']);
+    expect(await first.outcome).toEqual(['redis_unavailable: FenceLost']);
     const second = await begin(next);
     // the planner may look again, and is then held again
     const releasing = setInterval(() => proxy.release(), 5);
@@ -396,7 +399,7 @@ describe('making a tree', () => {
       if (n % 2 === 0) await until('the second step', () => engine.cloud.postsOf(runId).length >= 2);
       else await engine.ended(runId);
       proxy.release();
-      expect(await zombie.outcome, `run ${n}`).toEqual(['FenceLost']);
+      expect(await zombie.outcome, `run ${n}`).toEqual(['redis_unavailable: FenceLost']);
       expect((await engine.ended(runId)).state).toBe('succeeded');
       const launched = engine.cloud.postsOf(runId).map((post) => `${post.taskId}/${post.attempt}`);
       expect(launched).toHaveLength(5);

@@ -1,10 +1,20 @@
 // An event that cannot be decided is put off, for as long as the outage lasts: what ends it is the queue's retention, not the count of its receives.
+// One that fails by itself is set aside after eight tries, whatever outages it was received in before.
 import { readFile } from 'node:fs/promises';
-import { expect, it } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import type { EventDeps } from '../../src/processors/event-deps.ts';
 import { createEventHandler } from '../../src/processors/events.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { shardKeys } from '../../src/queues/keys.ts';
+import { createRuns } from '../../src/queues/runs.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { eventDeps } from '../support/event-deps.ts';
+import { startRedis } from '../support/redis-server.ts';
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
 
 const BODY = JSON.stringify({
   Records: [
@@ -19,10 +29,12 @@ const BODY = JSON.stringify({
   ],
 });
 
+const resource = { id: 'a', app: 'app', bucket: 'ld-private-a', region: 'us-east-1', plan: 'local' };
+const ofBucket = async () => await Promise.resolve(resource);
+
 /** Seconds until a message comes back that was received so often while S3 does not answer. */
 async function putOff(receiveCount: number): Promise<number> {
   const head = async () => await Promise.reject(new Failure('s3_unavailable', 'It is away.'));
-  const ofBucket = async () => await Promise.resolve({ id: 'a', app: 'app', bucket: 'ld-private-a', region: 'us-east-1', plan: 'basic' });
   // what deciding this event asks for
   const parts = { store: { head }, resources: { ofBucket }, runs: {}, planners: [], place: () => 'run' } as unknown as EventDeps;
   const [verdict] = await createEventHandler(eventDeps(parts))([{ id: 'm', body: BODY, receiptHandle: 'r', receiveCount }]);
@@ -50,4 +62,26 @@ it('is not set aside by the queue as long as the queue keeps it', async () => {
   const delays = await Promise.all(Array.from({ length: most }, (_, i) => putOff(i + 1)));
   expect(retention).toBe(14 * 86_400);
   expect(delays.reduce((sum, delay) => sum + delay, 0)).toBeGreaterThan(retention);
+});
+
+it('has eight tries of its own, of which the receives of an outage are none', async () => {
+  const server = await startRedis();
+  const redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
+  ends.push(server.stop, () => redis.disconnect());
+  const runs = createRuns({ redis });
+  const faults: Error[] = [];
+  const head = async () => await Promise.reject(faults.shift() ?? new TypeError('cannot read it'));
+  const parts = { store: { head }, resources: { ofBucket }, runs, planners: [], place: () => 'run' } as unknown as EventDeps;
+  const handle = createEventHandler(eventDeps(parts));
+  const receive = async (receiveCount: number) => (await handle([{ id: 'm', body: BODY, receiptHandle: 'r', receiveCount }]))[0]?.done;
+  const setAside = async () => (await redis.zrange(shardKeys(0).quarantine(resource.id), '0', '-1')).map((entry) => JSON.parse(entry));
+
+  for (let n = 1; n <= 20; n += 1) {
+    faults.push(new Failure('s3_unavailable', 'It is away.'));
+    expect(await receive(n)).toBe(false);
+  }
+  for (let n = 21; n < 28; n += 1) expect(await receive(n), `receive ${n}`).toBe(false);
+  expect(await setAside()).toEqual([]);
+  expect(await receive(28)).toBe(true);
+  expect(await setAside()).toEqual([expect.objectContaining({ key: 'in/file', reason: expect.stringContaining('in 8 tries') })]);
 });

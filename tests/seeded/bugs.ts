@@ -604,6 +604,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /unbroken connection while an output is looked at.*to deeply equal \[\]/,
   },
   {
+    name: 'receives of an outage count as tries',
+    file: 'processors/events.ts',
+    from: 'if (tries < MAX_TRIES) throw error;',
+    to: 'if (receiveCount < MAX_TRIES) throw error;',
+    caughtBy: 'tests/engine/put-off.test.ts',
+    says: /of which the receives of an outage are none.*receive 21/,
+  },
+  {
     name: 'a plain object is counted and not accounted for',
     file: 'processors/events.ts',
     from: "return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);",
