@@ -2,7 +2,7 @@
 import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
 import type { Ledger } from '../queues/ledger.ts';
 import type { Planner } from '../queues/planner.ts';
-import type { Loss } from '../queues/store-epoch.ts';
+import { type Loss, mayPrecede } from '../queues/store-epoch.ts';
 import type { BackfillOrder, BackfillPage } from '../schema/ledger-view.ts';
 import { readMetadata } from '../schema/metadata.ts';
 import { isOwnObject } from '../schema/own-objects.ts';
@@ -56,7 +56,7 @@ export async function backfillPage(
       if (order.dry_run !== false) continue;
       const { key, versionId, etag, size, modifiedAt } = version;
       const loss = await deps.loss();
-      const redo = loss !== undefined && modifiedAt < loss.since ? loss.epoch : undefined;
+      const redo = loss !== undefined && mayPrecede(modifiedAt, loss.since) ? loss.epoch : undefined;
       // without its time: it is old on purpose
       await deps.decide({ bucket, key, versionId, etag, size, eventName: 'ObjectCreated:Put' }, redo, loss);
     }

@@ -1,7 +1,7 @@
 // Finds out when Redis has lost data, puts back what the archive has of it, and has everything else decided again.
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Hold } from '../queues/locks.ts';
-import type { StoreState } from '../queues/store-epoch.ts';
+import { mayPrecede, type StoreState } from '../queues/store-epoch.ts';
 import type { Watch } from '../queues/watch.ts';
 import type { LayoutEntries, Witness } from '../schema/archive-marks.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
@@ -288,7 +288,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       whole: () => (whole() && current !== undefined ? times : undefined),
       epoch: () => (whole() ? current?.epoch : undefined),
       server: () => (whole() && known?.length === 1 ? current?.server : undefined),
-      epochFor: (saved) => (current !== undefined && saved !== undefined && saved < current.since ? current.epoch : undefined),
+      epochFor: (saved) => (current !== undefined && saved !== undefined && mayPrecede(saved, current.since) ? current.epoch : undefined),
       recovering: async (resource) => {
         if (current === undefined || current.since === 0 || deps.now() - current.since >= RECOVERY_MS) return false;
         return (await deps.recovered(resource)) < current.epoch;

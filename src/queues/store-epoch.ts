@@ -151,6 +151,17 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
 /** Milliseconds, a day: how long after an order was given it may be given again. */
 const REPEAT_MS = 86_400_000;
 
+/**
+ * Milliseconds by which S3's clock may be ahead of Redis': twice as far as `autofiles doctor` lets two clocks be apart (CLOCK_MS, examine.ts). What was
+ * saved so little after a loss is looked up in the archive in vain and runs under the epoch's numbers, which does no harm.
+ */
+const AHEAD_MS = 10_000;
+
+/** Whether a file saved then (ms by S3's clock) may have been decided before an epoch began (`since`, ms by Redis' clock). */
+export function mayPrecede(saved: number, since: number): boolean {
+  return saved < since + AHEAD_MS;
+}
+
 /** Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. */
 export async function redoRun(redis: Redis, runId: string, epoch: number): Promise<boolean> {
   const keys = keysOfRun(runId);

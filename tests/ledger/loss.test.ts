@@ -11,7 +11,7 @@ import { createWebhooks } from '../../src/queues/webhooks.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { isFinal } from '../../src/schema/run-view.ts';
 import { startRedis } from '../support/redis-server.ts';
-import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { ARCHIVE_BUCKET, eventOf } from '../support/scripted-cloud.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
@@ -305,6 +305,28 @@ it('rolled back: what was accepted, launched, answered and ended meanwhile is ne
     expect(run !== undefined && isFinal(run.state)).toBe(true);
     expect(run?.history.filter(({ what }) => what === 'accepted')).toHaveLength(1);
   }
+}, 120_000);
+
+it('rolled back under a store whose clock is ahead: what was saved, and had ended, just before is not run again', async () => {
+  const { redis, engine, ledger, archived, allAccounted } = await start();
+  // as far as `autofiles doctor` lets clocks be apart
+  engine.cloud.ahead = 4_900;
+  const beats = async () => Number(await engine.redis.hget(STORE_KEY, 'beat'));
+  const rollBack = await redis.remember();
+  const remembered = await beats();
+  const over = engine.upload([task('ok')], 'in/over');
+  await engine.ended(over);
+  await archived(over);
+  await until('beats that are lost', async () => (await beats()) >= remembered + 2);
+
+  await rollBack();
+  await until('another epoch', async () => (await ledger()).epoch === 2, 30_000);
+  const { versionId, modifiedAt = 0 } = engine.cloud.saved.find(({ key }) => key === 'in/over') ?? {};
+  engine.cloud.sendEvents([eventOf(engine.bucket, 'in/over', versionId, { eventTime: new Date(modifiedAt).toISOString() })]);
+  await until('its event to be decided', () => engine.cloud.undeleted === 0);
+  await allAccounted();
+  await until('its end', async () => (await engine.show(over))?.ended_at);
+  expect(engine.cloud.postsOf(over)).toHaveLength(1);
 }, 120_000);
 
 it('rolled back under tasks that are due: none is launched until Redis is known to be whole, and no number is used twice', async () => {

@@ -708,6 +708,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'tests/ledger/loss.test.ts',
   ),
   {
+    name: 'what a store whose clock is ahead saved before a loss counts as saved after it',
+    file: 'queues/store-epoch.ts',
+    from: 'return saved < since + AHEAD_MS;',
+    to: 'return saved < since;',
+    caughtBy: 'tests/ledger/repeated-orders.test.ts',
+    says: /saved seconds after it that is backfilled.*\[ 1 \] to deeply equal/,
+  },
+  {
     name: 'an output whose run was lost waits for the queue to be empty',
     file: 'processors/sweep-buckets.ts',
     from: 'version.modifiedAt <= late || lost(version)',

@@ -128,7 +128,7 @@ export class ScriptedCloud {
     const object = { versionId, etag: `"${versionId}"`, size: Buffer.byteLength(body), metadata, body, modifiedAt };
     this.objects.set(`${bucket}/${key}#${versionId}`, object);
     this.objects.set(`${bucket}/${key}`, object);
-    const latest = { key, versionId, etag: versionId, size: Buffer.byteLength(body), modifiedAt: Date.now(), latest: true };
+    const latest = { key, versionId, etag: versionId, size: Buffer.byteLength(body), modifiedAt: Date.now() + this.ahead, latest: true };
     this.saved.push({ bucket, ...latest });
     // the engine's own bucket notifies nobody
     if (bucket === ARCHIVE_BUCKET) return versionId;
