@@ -43,6 +43,8 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
   let restored = 0;
   let redone = 0;
   const putRight = async (runId: string): Promise<boolean> => {
+    // one that broke off asked the archive for it: asked for all runs each time, an archive that is slow would never let it come to an end
+    if (await deps.epochs.isRedone(runId, epoch)) return false;
     if (await restoreRun(deps, runId)) return true;
     if (await deps.epochs.redo(runId, epoch)) redone += 1;
     return false;
@@ -57,7 +59,10 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
       const work = async () => {
         for (let runId = left.shift(); runId !== undefined; runId = left.shift()) if (await putRight(runId)) restored += 1;
       };
-      await Promise.all(Array.from({ length: AT_ONCE }, work));
+      await Promise.all(Array.from({ length: AT_ONCE }, work)).finally(() => {
+        // whoever goes on with it asks for the others
+        left.length = 0;
+      });
       cursor = next;
     } while (cursor !== '0');
   }

@@ -81,6 +81,10 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
       return { runs: pairs.filter((_, i) => i % 2 === 0), next };
     },
 
+    /** Whether a run is marked so for that epoch already: a recovery that broke off had looked it up. */
+    isRedone: async (runId: string, epoch: number): Promise<boolean> =>
+      Number((await redis.hget(keysOfRun(runId).run(runId), 'redo')) ?? 0) >= epoch,
+
     /** Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. */
     redo: async (runId: string, epoch: number): Promise<boolean> => await redoRun(redis, runId, epoch),
 

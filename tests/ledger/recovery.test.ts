@@ -110,6 +110,29 @@ it('waits for an archive that does not answer', async () => {
   expect(await redoOf(0)).toBeNull();
 });
 
+it('that broke off goes on: it asks the archive for no run that it has marked before', async () => {
+  const count = 50;
+  const fault = new Failure('s3_unavailable', 'no answer within 10000 ms');
+  const asked: string[] = [];
+  let away = true;
+  const { begin, redoOf } = await start(
+    count,
+    () => false,
+    async (_bucket, key) => {
+      // some are marked before the archive is away
+      if (away && asked.length >= 30) throw fault;
+      asked.push(key);
+      return await Promise.resolve(undefined);
+    },
+  );
+  await expect(begin()).rejects.toThrow(fault);
+  away = false;
+  await begin();
+  for (let n = 0; n < count; n += 1) expect(await redoOf(n)).toBe('2');
+  expect(asked.toSorted()).toEqual([...new Set(asked)].toSorted());
+  expect(asked).toHaveLength(count);
+});
+
 const resource = (id: string) => ({ id, app: `app-${id}`, bucket: `ld-private-${id}`, region: 'us-east-1', plan: 'basic' });
 const backupOf = (id: string) => JSON.stringify({ format: 1, id, bucket: resource(id).bucket, record: resource(id) });
 const none = () => Promise.resolve(undefined);

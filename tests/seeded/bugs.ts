@@ -1277,6 +1277,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /cannot be shown wait by themselves/,
   },
   {
+    name: 'a recovery that broke off asks the archive for every run anew',
+    file: 'processors/recovery.ts',
+    from: 'if (await deps.epochs.isRedone(runId, epoch)) return false;',
+    to: '',
+    caughtBy: 'tests/ledger/recovery.test.ts',
+    says: /asks the archive for no run that it has marked before/,
+  },
+  {
     name: 'ended runs run again after a loss of Redis',
     file: 'processors/recovery.ts',
     from: 'if (archived === undefined) return false;',

@@ -7,6 +7,7 @@ const PARTS = [
   'src',
   'tests',
   'bench',
+  'deploy',
   'docs',
   'examples',
   'package.json',
