@@ -226,11 +226,11 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     id: randomUUID,
     retry: async (order) => {
       const lost = () => epochOfRepeat(redis, Date.now());
-      const allow = async (id: string, plan: WorkflowPlan) => {
+      const allow = async (id: string, plan: WorkflowPlan, of: string) => {
         const resource = await placeOf(id);
         const faults = planFaults(resource, plan);
         if (faults.length > 0) throw new Failure('workflow_invalid', faults.join('\n'));
-        const full = await limits.begin(resource);
+        const full = await limits.begin(resource, of);
         if (full !== undefined) throw new Failure('conflict', full);
       };
       const runId = await replay(

@@ -20,37 +20,59 @@ export type PlanLimits = ReturnType<typeof createPlanLimits>;
 
 /** The limits of all plans. Several processes together may let a few more runs begin than a day has. */
 export function createPlanLimits(deps: PlanLimitsDeps) {
-  const counts = new Map<string, { until: number; readonly day: number; readonly counted: Promise<{ count: number }> }>();
+  interface Today {
+    until: number;
+    readonly day: number;
+    /** As Redis has them. */
+    readonly counted: Promise<number>;
+    /** Runs that began here since, each once however often its event comes. */
+    readonly begun: Set<string>;
+  }
+  const counts = new Map<string, Today>();
 
   /** A count that is under way is everybody's: each with one of its own would have room for as many runs as ask at once. */
   const countAnew = (id: string, day: number) => {
     const counted = deps.count(id, day).then(
       (count) => {
         today.until = deps.now() + COUNT_MS;
-        return { count };
+        return count;
       },
       (error: unknown) => {
         if (counts.get(id) === today) counts.delete(id);
         throw error;
       },
     );
-    const today = { until: Number.POSITIVE_INFINITY, day, counted };
+    const today: Today = { until: Number.POSITIVE_INFINITY, day, counted, begun: new Set() };
     counts.set(id, today);
     return today;
   };
 
   return {
-    /** Counts one run more for today (UTC). Answers with what is wrong when the day has no more; undefined: it may begin. */
-    begin: async ({ id, plan }: Pick<Resource, 'id' | 'plan'>): Promise<string | undefined> => {
+    /**
+     * Counts one run more for today (UTC). Answers with what is wrong when the day has no more; undefined: it may begin. `isKnown`: whether the run has
+     * begun before, and was counted then; not asked where the plan has no limit.
+     */
+    begin: async (
+      { id, plan }: Pick<Resource, 'id' | 'plan'>,
+      runId: string,
+      isKnown?: () => Promise<boolean>,
+    ): Promise<string | undefined> => {
       const limit = planOf(plan)?.runs_per_day ?? NO_LIMIT;
-      if (limit >= NO_LIMIT) return undefined;
+      if (limit >= NO_LIMIT || (isKnown !== undefined && (await isKnown()))) return undefined;
       const now = deps.now();
       const day = Math.floor(now / DAY_MS) * DAY_MS;
-      const known = counts.get(id);
-      const today = await (known === undefined || known.day !== day || known.until <= now ? countAnew(id, day) : known).counted;
-      if (today.count >= limit) return `The plan ${plan} has ${limit} runs a day (UTC), and they are used up: a larger plan has more.`;
-      today.count += 1;
+      const last = counts.get(id);
+      const today = last === undefined || last.day !== day || last.until <= now ? countAnew(id, day) : last;
+      const counted = await today.counted;
+      if (!today.begun.has(runId) && counted + today.begun.size >= limit)
+        return `The plan ${plan} has ${limit} runs a day (UTC), and they are used up: a larger plan has more.`;
+      today.begun.add(runId);
       return undefined;
+    },
+
+    /** A run that was counted did not begin after all. */
+    leave: ({ id }: Pick<Resource, 'id'>, runId: string): void => {
+      counts.get(id)?.begun.delete(runId);
     },
   };
 }

@@ -80,9 +80,10 @@ export async function startRun(
   const { workflow, plan } = parsed;
   const tooMuch = planFaults(resource, plan);
   if (tooMuch.length > 0) return await reject('workflow_invalid', tooMuch.join('\n'));
+  const isKnown = async () => (await deps.runs.depth(runId)) !== undefined;
   // what is done again was counted on its day, and so was a run whose event comes again
-  const full = redo === undefined ? await deps.limits?.begin(resource) : undefined;
-  if (full !== undefined && (await deps.runs.depth(runId)) === undefined) {
+  const full = redo === undefined ? await deps.limits?.begin(resource, runId, isKnown) : undefined;
+  if (full !== undefined) {
     await note(full);
     return await account();
   }
@@ -98,7 +99,10 @@ export async function startRun(
     saved: longAgo(deps, event),
   });
   deps.log.info({ runId, key: event.key, result }, 'accepted a run');
-  if (result === 'capped') await account();
+  if (result === 'capped') {
+    deps.limits?.leave(resource, runId);
+    await account();
+  }
   if (result !== 'new' && result !== 'accepted') return;
   deps.failpoint('events.accepted');
   const outstanding = deps.outstanding(resource.id, plan.steps[0]?.tasks.length ?? 0);

@@ -32,8 +32,8 @@ export interface ReplayOrder {
 
 export interface ReplayDeps {
   readonly redis: Redis;
-  /** Whether the plan of the resource allows the run; throws Failure where it does not. */
-  readonly allow?: (resource: string, plan: WorkflowPlan) => Promise<void>;
+  /** Whether the plan of the resource allows the run of that id; throws Failure where it does not. */
+  readonly allow?: (resource: string, plan: WorkflowPlan, runId: string) => Promise<void>;
   readonly runs: Pick<Runs, 'accept'>;
   /** Looks in the archive for a run whose retention has passed; what it gives was validated. */
   readonly archived?: (runId: string) => Promise<ArchivedRun | undefined>;
@@ -72,7 +72,7 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
     // it may have ended, and have left Redis since
     const archived = order.repeatable === true ? await deps.archived?.(runId) : undefined;
     if (archived !== undefined) return sameOrder(runId, archived.record['order'], digest);
-    await deps.allow?.(record['resource'] ?? '', plan);
+    await deps.allow?.(record['resource'] ?? '', plan, runId);
   }
   const result = await deps.runs.accept({
     runId,

@@ -5,6 +5,7 @@ import { createPlanLimits } from '../../src/processors/plan-limits.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { PLANS } from '../../src/schema/plans.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
+import { eventOf } from '../support/scripted-cloud.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
 import { openTestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
@@ -64,8 +65,8 @@ it('a retry past the runs of the day, or longer than the plan allows, is refused
     await engine.ended(ended);
     const index = shardKeys(0).index(free.id);
     await engine.redis.zadd(index, ...Array.from({ length: PLANS.free.runs_per_day - 2 }, () => [Date.now(), randomUUID()]).flat());
-    const retry = async (key: string, body: object = { mode: 'run' }) => {
-      const answer = await web.call('POST', `/v1/runs/${ended}/retry`, { body, headers: { 'idempotency-key': key } });
+    const retry = async (key: string, body: object = { mode: 'run' }, by = web) => {
+      const answer = await by.call('POST', `/v1/runs/${ended}/retry`, { body, headers: { 'idempotency-key': key } });
       return { status: answer.status, body: await answer.json() };
     };
     const workflow = { run: [{ cmd: 'ok', timeout: PLANS.free.max_timeout_s + 1 }] };
@@ -84,17 +85,49 @@ it('a retry past the runs of the day, or longer than the plan allows, is refused
           detail: expect.stringContaining(`has ${PLANS.free.runs_per_day} runs a day (UTC), and they are used up`),
         },
       });
-    expect(await retry('last')).toEqual(last);
+    // by a process that did not count it
+    const other = await openTestWeb(redis, { resource: free.id });
+    try {
+      expect(await retry('last', { mode: 'run' }, other)).toEqual(last);
+    } finally {
+      await other.close();
+    }
     expect(await engine.redis.zcard(index)).toBe(PLANS.free.runs_per_day);
   } finally {
     await web.close();
   }
 });
 
+it('an event that comes again takes none of the runs of a day from the files that come after it', async () => {
+  const free = await engine.otherResource('free');
+  const before = Array.from({ length: PLANS.free.runs_per_day - 3 }, () => [Date.now(), randomUUID()]).flat();
+  await engine.redis.zadd(shardKeys(0).index(free.id), ...before);
+  engine.cloud.copies = 3;
+  const first = engine.upload([{ cmd: 'ok' }], 'in/a', free.bucket);
+  expect((await engine.ended(first)).state).toBe('succeeded');
+  await until('every event decided', () => engine.cloud.undeleted === 0);
+  engine.cloud.copies = 1;
+  // and once more, when it is recorded
+  const { versionId } = engine.cloud.saved.find(({ key, bucket }) => key === 'in/a' && bucket === free.bucket) ?? {};
+  engine.cloud.sendEvents([eventOf(free.bucket, 'in/a', versionId)]);
+  await until('every event decided', () => engine.cloud.undeleted === 0);
+  for (const key of ['in/b', 'in/c']) {
+    const runId = engine.upload([{ cmd: 'ok' }], key, free.bucket);
+    await until('every event decided', () => engine.cloud.undeleted === 0);
+    expect(await engine.quarantine(free.id)).toEqual([]);
+    expect((await engine.ended(runId)).state).toBe('succeeded');
+  }
+  const over = engine.upload([{ cmd: 'ok' }], 'in/d', free.bucket);
+  await until('every event decided', () => engine.cloud.undeleted === 0);
+  expect((await engine.quarantine(free.id)).map(({ key }) => key)).toEqual(['in/d']);
+  expect(await engine.show(over)).toBeUndefined();
+});
+
 describe('runs that begin at once', () => {
   const free = { id: 'r1', plan: 'free' };
   const begun = async (limits: ReturnType<typeof createPlanLimits>, runs: number) =>
-    (await Promise.all(Array.from({ length: runs }, () => limits.begin(free)))).filter((fault) => fault === undefined).length;
+    (await Promise.all(Array.from({ length: runs }, (_, n) => limits.begin(free, `run ${n}`)))).filter((fault) => fault === undefined)
+      .length;
 
   it('share one count: the last run of the day is given once', async () => {
     const counts: PromiseWithResolvers<number>[] = [];
@@ -112,8 +145,17 @@ describe('runs that begin at once', () => {
   it('that could not be counted are counted anew', async () => {
     let away = true;
     const limits = createPlanLimits({ count: () => (away ? Promise.reject(new Error('away')) : Promise.resolve(0)), now: () => 0 });
-    await expect(limits.begin(free)).rejects.toThrow('away');
+    await expect(limits.begin(free, 'run')).rejects.toThrow('away');
     away = false;
-    expect(await limits.begin(free)).toBeUndefined();
+    expect(await limits.begin(free, 'run')).toBeUndefined();
+  });
+
+  it('count once however often they are tried, not at all when they began before, and leave room when they do not begin', async () => {
+    const limits = createPlanLimits({ count: () => Promise.resolve(PLANS.free.runs_per_day - 1), now: () => 0 });
+    expect(await limits.begin(free, 'before', () => Promise.resolve(true))).toBeUndefined();
+    for (let tries = 0; tries < 3; tries += 1) expect(await limits.begin(free, 'one')).toBeUndefined();
+    expect(await limits.begin(free, 'other')).toContain('used up');
+    limits.leave(free, 'one');
+    expect(await limits.begin(free, 'other')).toBeUndefined();
   });
 });

@@ -742,8 +742,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'runs that begin at once have a count each',
     file: 'processors/plan-limits.ts',
-    from: 'known === undefined || known.day',
-    to: 'known === undefined || known !== undefined || known.day',
+    from: 'last === undefined || last.day',
+    to: 'last === undefined || last !== undefined || last.day',
     caughtBy: 'tests/engine/plan-limits.test.ts',
     says: /last run of the day is given once.*expected 50 to be 1/,
   },
@@ -766,8 +766,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'a retry that comes again is counted again',
     file: 'queues/replay.ts',
-    from: "    await deps.allow?.(record['resource'] ?? '', plan);\n  }\n",
-    to: "  }\n  await deps.allow?.(record['resource'] ?? '', plan);\n",
+    from: "    await deps.allow?.(record['resource'] ?? '', plan, runId);\n  }\n",
+    to: "  }\n  await deps.allow?.(record['resource'] ?? '', plan, runId);\n",
     caughtBy: 'tests/engine/plan-limits.test.ts',
     says: /a retry past the runs of the day.*expected/,
   },
@@ -778,6 +778,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     to: 'OOM|',
     caughtBy: 'tests/engine/refusing-redis.test.ts',
     says: /without room on its disk/,
+  },
+  {
+    name: 'an event that comes again counts as one more run of the day',
+    file: 'processors/plan-limits.ts',
+    from: 'limit >= NO_LIMIT || (isKnown !== undefined && (await isKnown()))',
+    to: 'limit >= NO_LIMIT',
+    caughtBy: 'tests/engine/plan-limits.test.ts',
+    says: /not at all when they began before.*to be undefined/,
   },
   {
     name: 'runs whose export is refused stay among those that are to be archived',
