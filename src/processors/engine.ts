@@ -53,7 +53,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { log, now, failpoint } = options;
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(options.redis, onError);
-  const runs = observedRuns(createRuns({ redis }), options.telemetry);
+  const layout = options.layout ?? unchanged(options.shards);
+  const runs = observedRuns(createRuns({ redis, shards: layout.served }), options.telemetry);
   const resources = createResources({ redis, sealer: options.sealer, now });
   const shards = Array.from({ length: options.shards }, (_, shard) => shard);
   const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError, failpoint }));
@@ -128,7 +129,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   // a thousand tasks whose dynos ended at the same time ask the queue once
   const drained = sharedCall(() => options.queue.drained(options.queueUrl));
 
-  const layout = options.layout ?? unchanged(options.shards);
   const limits = createPlanLimits({ count: (resource, since) => countRuns(redis, options.shards, resource, since), now });
   const eventDeps = (): EventDeps => ({
     runs,

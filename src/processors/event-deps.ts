@@ -22,6 +22,8 @@ export interface EventDeps {
   readonly outstanding: (resource: string, coming: number) => number;
   /** Runs that one resource may start in a minute: the last guard against a loop. */
   readonly runsPerMinute: number;
+  /** Whether somebody asks for the runs: a file that was set aside runs then, too, and is not listed so any more. */
+  readonly asked?: boolean;
   /** What was lost with Redis and may be on its way back; undefined: nothing is archived. */
   readonly recall?: Recall | undefined;
   /** The epoch of the store, where it is known without `recall` that an earlier one may have had the run. */

@@ -33,12 +33,12 @@ export interface RunOrder {
 
 /**
  * Accepts the run and has its tree made, or records why it is rejected. `account` accounts for the version where no run does (too many in a
- * minute), `note` shows the owner why there is none, and `gone` is for an object that is not there any more. Repeatable. Throws what comes again.
+ * minute, or a day), and `gone` is for an object that is not there any more. Repeatable. Throws what comes again.
  */
 export async function startRun(
   deps: EventDeps,
   { resource, event, head, metadata, depth }: RunOrder,
-  { account, note, gone }: Record<'account' | 'gone', () => Promise<void>> & { readonly note: (reason: string) => Promise<void> },
+  { account, gone }: Readonly<Record<'account' | 'gone', () => Promise<void>>>,
 ): Promise<void> {
   const trigger: Trigger = {
     bucket: event.bucket,
@@ -52,13 +52,13 @@ export async function startRun(
   const planner = deps.planners[parseRunId(runId)?.shard ?? 0];
   // the number of shards was raised since this process started: one that serves them takes the event
   if (planner === undefined) throw new Failure('not_running', `Run ${runId} belongs to a shard that this process does not serve yet.`);
-  const cap = deps.runsPerMinute;
+  const { runsPerMinute: cap, asked } = deps;
   // saved before Redis lost data: it may have had its run, which may have ended
   const redo = deps.recall?.epochFor(event.time) ?? deps.redo;
   if (redo !== undefined && (await deps.recall?.restore(runId))) return;
   const reject = async (code: 'workflow_invalid' | 'workflow_too_large' | 'workflow_conflict', detail: string) => {
-    const result = await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap });
-    if (result === 'capped') await account();
+    const result = await deps.runs.reject({ runId, resource: resource.id, trigger, code, detail, cap, asked });
+    if (isSetAside(result)) await account();
     deps.log.info({ runId, key: event.key, code }, 'rejected a run');
   };
   if (metadata.run && metadata.code !== undefined) {
@@ -82,11 +82,7 @@ export async function startRun(
   if (tooMuch.length > 0) return await reject('workflow_invalid', tooMuch.join('\n'));
   const isKnown = async () => (await deps.runs.depth(runId)) !== undefined;
   // what is done again was counted on its day, and so was a run whose event comes again
-  const full = redo === undefined ? await deps.limits?.begin(resource, runId, isKnown) : undefined;
-  if (full !== undefined) {
-    await note(full);
-    return await account();
-  }
+  const full = redo === undefined && (await deps.limits?.begin(resource, runId, isKnown)) !== undefined;
   const result = await deps.runs.accept({
     runId,
     resource: resource.id,
@@ -94,12 +90,14 @@ export async function startRun(
     workflow,
     plan,
     cap,
+    full,
+    asked,
     depth,
     redo,
     saved: longAgo(deps, event),
   });
   deps.log.info({ runId, key: event.key, result }, 'accepted a run');
-  if (result === 'capped') {
+  if (isSetAside(result)) {
     deps.limits?.leave(resource, runId);
     await account();
   }
@@ -108,4 +106,8 @@ export async function startRun(
   const outstanding = deps.outstanding(resource.id, plan.steps[0]?.tasks.length ?? 0);
   if (planner.pending() > MAX_PENDING_TREES) await planner.defer(runId);
   else await planner.plan({ runId, known: { resource: resource.id, plan }, outstanding });
+}
+
+function isSetAside(result: string): boolean {
+  return result === 'capped' || result === 'aside';
 }

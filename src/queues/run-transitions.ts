@@ -12,25 +12,27 @@ import { run as runScript } from './scripts.ts';
 /** Milliseconds, a day, after which a try to decide a version is forgotten: between two of them are 25 minutes at most (processors/put-off.ts). */
 const TRIES_MS = 86_400_000;
 
-/** The transitions of runs. `retention`: milliseconds. */
-export function createRunTransitions(deps: { redis: Redis; retention: number }) {
+/** What is to be recorded of a run beside its state. */
+interface Recorded {
+  readonly runId: string;
+  readonly resource: string;
+  readonly trigger: Trigger;
+  readonly cap: number;
+  readonly full?: boolean;
+  readonly asked?: boolean | undefined;
+  /** Whether its file did not have a run before, and may be set aside. */
+  readonly first: boolean;
+  readonly document: string;
+  readonly fields: readonly (string | number)[];
+}
+
+/** The transitions of runs. `retention`: milliseconds; `shards`: how many have, or may have, runs at the time of a call. */
+export function createRunTransitions(deps: { redis: Redis; retention: number; shards: () => number }) {
   const { redis, retention } = deps;
-  const record = async (
-    runId: string,
-    state: 'accepted' | 'rejected',
-    resource: string,
-    trigger: Trigger,
-    cap: number,
-    document: string,
-    fields: readonly (string | number)[],
-  ): Promise<string> => {
+  const tryToRecord = async (state: 'accepted' | 'rejected', run: Recorded, room: number | 'day', share = ''): Promise<string> => {
+    const { runId, resource, trigger } = run;
     const k = keysOfRun(runId);
-    const why = JSON.stringify({
-      reason: 'too many runs in one minute',
-      bucket: trigger.bucket,
-      key: trigger.key,
-      version_id: trigger.versionId,
-    });
+    const file = JSON.stringify({ bucket: trigger.bucket, key: trigger.key, version_id: trigger.versionId }).slice(1, -1);
     return String(
       await runScript(
         redis,
@@ -51,10 +53,12 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
           k.channel,
           resource,
           state,
-          cap,
+          room,
           retention,
-          why,
-          document,
+          run.first ? file : '',
+          run.document,
+          run.asked === true ? 1 : '',
+          share,
           'bucket',
           trigger.bucket,
           'key',
@@ -66,10 +70,35 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
           'size',
           trigger.size,
           ...(trigger.uploadedAt === undefined ? [] : ['uploaded', trigger.uploadedAt]),
-          ...fields,
+          ...run.fields,
         ],
       ),
     );
+  };
+
+  /** The last minute (since 1970), by resource, that was found to have no more. */
+  const spent = new Map<string, string>();
+  /** Whether the shards together have taken fewer than `cap` runs of the resource in that minute (since 1970). */
+  const hasRoom = async (resource: string, minute: string, cap: number): Promise<boolean> => {
+    const counters = Array.from({ length: deps.shards() }, (_, shard) => `${shardKeys(shard).rate(resource)}:${minute}`);
+    const counts = await Promise.all(counters.map(async (counter) => Number((await redis.get(counter)) ?? 0)));
+    if (counts.reduce((sum, count) => sum + count, 0) < cap) return true;
+    spent.set(resource, minute);
+    return false;
+  };
+
+  /**
+   * A shard takes its share of the cap by itself. Few runs are spread unevenly, so only past that are the other shards asked, and what they have not
+   * used is taken. Beyond the cap goes what is recorded at the same time, and what a shard had left of its share when the others had taken all.
+   */
+  const record = async (state: 'accepted' | 'rejected', run: Recorded): Promise<string> => {
+    const shards = deps.shards();
+    if (run.full === true) return await tryToRecord(state, run, 'day');
+    if (shards === 1) return await tryToRecord(state, run, run.cap);
+    const answer = await tryToRecord(state, run, Math.floor(run.cap / shards), spent.get(run.resource) ?? '?');
+    const minute = /^over:(\d+)$/.exec(answer)?.[1];
+    if (minute === undefined) return answer;
+    return await tryToRecord(state, run, (await hasRoom(run.resource, minute, run.cap)) ? run.cap : 0);
   };
 
   const conclude = async (shard: number, resource: string, kind: string, entry: string, version: VersionRef | undefined, start = '') => {
@@ -83,7 +112,10 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
   };
 
   return {
-    /** Records an accepted run. Answers `new`, `capped`, or the state of the record that was there already. */
+    /**
+     * Records an accepted run. Answers `new`, `capped` (its file is set aside now), `aside` (it was before), or the state of the record that was there
+     * already.
+     */
     accept: async (run: {
       runId: string;
       resource: string;
@@ -92,6 +124,10 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       plan: WorkflowPlan;
       /** Runs that one resource may start in a minute. */
       cap: number;
+      /** Whether the plan has no more runs today. */
+      full?: boolean;
+      /** Whether somebody asks for it: that its file was set aside does not count then. */
+      asked?: boolean | undefined;
       /** How many runs led to this one, each by an output that started the next. */
       depth: number;
       /** A run that runs an ended one again: which, how, by which order (a digest), and the fields of the tasks that count as done. */
@@ -102,18 +138,23 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       redo?: number | undefined;
     }): Promise<string> => {
       const sizes = run.plan.steps.flatMap((step, k) => [`n${k}`, step.tasks.length]);
-      return await record(run.runId, 'accepted', run.resource, run.trigger, run.cap, JSON.stringify(run.workflow), [
-        'title',
-        run.plan.title,
-        'steps',
-        run.plan.steps.length,
-        ...(run.plan.timeout > 0 ? ['timeout', run.plan.timeout * 1000] : []),
-        ...(run.depth > 0 ? ['depth', run.depth] : []),
-        ...(run.saved === undefined ? [] : ['saved', run.saved]),
-        ...(run.redo === undefined ? [] : ['redo', run.redo]),
-        ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, 'order', run.again.order, ...run.again.kept]),
-        ...sizes,
-      ]);
+      return await record('accepted', {
+        ...run,
+        first: run.again === undefined,
+        document: JSON.stringify(run.workflow),
+        fields: [
+          'title',
+          run.plan.title,
+          'steps',
+          run.plan.steps.length,
+          ...(run.plan.timeout > 0 ? ['timeout', run.plan.timeout * 1000] : []),
+          ...(run.depth > 0 ? ['depth', run.depth] : []),
+          ...(run.saved === undefined ? [] : ['saved', run.saved]),
+          ...(run.redo === undefined ? [] : ['redo', run.redo]),
+          ...(run.again === undefined ? [] : ['parent', run.again.of, 'how', run.again.how, 'order', run.again.order, ...run.again.kept]),
+          ...sizes,
+        ],
+      });
     },
 
     /** Records a run that was refused before it began, with what is wrong in it. */
@@ -124,8 +165,8 @@ export function createRunTransitions(deps: { redis: Redis; retention: number }) 
       code: string;
       detail: string;
       cap: number;
-    }): Promise<string> =>
-      await record(run.runId, 'rejected', run.resource, run.trigger, run.cap, '', ['error', `${run.code}|${run.detail}`]),
+      asked?: boolean | undefined;
+    }): Promise<string> => await record('rejected', { ...run, first: true, document: '', fields: ['error', `${run.code}|${run.detail}`] }),
 
     /** Cancels a run. Answers `cancelled` or `cancelling`, `ended:<state>` when it has ended already, or `gone`. */
     cancel: async (runId: string, by: string): Promise<string> => {

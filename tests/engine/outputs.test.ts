@@ -5,6 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { listRuns } from '../../src/queues/run-list.ts';
+import { readSetAside } from '../../src/queues/set-aside.ts';
 import { readMarker } from '../../src/schema/command.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { MAX_DOCUMENT_BYTES } from '../../src/schema/workflow.ts';
@@ -280,6 +281,51 @@ describe('an upload', () => {
       own.cloud.put('in/other', workflow(t('ok')), { ld_run: 'yes' }, other.bucket);
       await done(own);
       expect(await runsOf(own, other.id)).toHaveLength(1);
+    });
+  });
+
+  // with a share for each shard, one that has not used its own takes it also when the others have taken all there is
+  it.each([
+    { cap: 3, most: 3 },
+    { cap: 6, most: 9 },
+  ])('is set aside past the cap of all shards together, and not before: of $cap', async ({ cap, most }) => {
+    await alone({ runsPerMinute: cap, shards: 4 }, async ({ engine: own }) => {
+      await until('the middle of a minute', () => Date.now() % MINUTE_MS < MINUTE_MS - 8_000, 10_000);
+      const ids: string[] = [];
+      // one after the other: what is decided at once may all find room
+      for (let n = 0; n < 16; n += 1) {
+        ids.push(own.upload([t('ok')]));
+        await done(own);
+      }
+      const there = await Promise.all(ids.map(async (id) => (await own.show(id)) !== undefined));
+      expect(there.slice(0, cap)).toEqual(Array.from({ length: cap }, () => true));
+      const accepted = there.filter(Boolean).length;
+      expect(accepted).toBeLessThanOrEqual(most);
+      expect(await readSetAside(own.redis, 4, own.resource, { limit: 100 })).toHaveLength(ids.length - accepted);
+    });
+  });
+
+  it('that was set aside stays so when its event comes again in a minute with room', async () => {
+    await alone({ runsPerMinute: 1 }, async ({ engine: own }) => {
+      await until('the middle of a minute', () => Date.now() % MINUTE_MS < MINUTE_MS - 8_000, 10_000);
+      const kept = own.upload([t('ok')]);
+      await done(own);
+      const key = 'in/over';
+      const versionId = own.cloud.put(key, workflow(t('ok')), { ld_run: 'true' });
+      await done(own);
+      const before = await own.quarantine();
+      expect(before).toEqual([expect.objectContaining({ key, reason: 'too many runs in one minute' })]);
+      // a minute later nothing of it is counted any more
+      const counters = await own.keys(`${shardKeys(0).rate(own.resource)}:*`);
+      await own.redis.del(...counters);
+      // its message was not deleted in time, and comes again
+      own.cloud.sendEvents([eventOf(own.bucket, key, versionId)]);
+      await done(own);
+      expect(await own.show(own.runIdOf(key, versionId))).toBeUndefined();
+      expect(await own.quarantine()).toEqual(before);
+      expect(await own.decisions()).toMatchObject({ run: 1, quarantined: 1 });
+      expect((await own.ended(kept)).state).toBe('succeeded');
+      expect((await own.ended(own.upload([t('ok')]))).state).toBe('succeeded');
     });
   });
 

@@ -48,7 +48,7 @@ it('a file past the runs that a plan has in a day starts none and is shown; an e
   expect((await engine.ended(last)).state).toBe('succeeded');
   const over = engine.upload([{ cmd: 'ok' }], 'in/over', free.bucket);
   const shown = await until('it to be set aside', async () => (await engine.quarantine(free.id)).find(({ key }) => key === 'in/over'));
-  expect(shown.reason).toContain(`The plan free has ${PLANS.free.runs_per_day} runs a day (UTC), and they are used up`);
+  expect(shown.reason).toBe("the plan's runs of the day (UTC) are used up: a larger plan has more");
   await until('every event decided', () => engine.cloud.undeleted === 0);
   expect((await engine.quarantine(free.id)).map(({ key }) => key)).not.toContain('in/last');
   expect(await engine.show(over)).toBeUndefined();
@@ -121,6 +121,23 @@ it('an event that comes again takes none of the runs of a day from the files tha
   await until('every event decided', () => engine.cloud.undeleted === 0);
   expect((await engine.quarantine(free.id)).map(({ key }) => key)).toEqual(['in/d']);
   expect(await engine.show(over)).toBeUndefined();
+});
+
+it('a file that was set aside on one day starts no run when its event comes again on the next', async () => {
+  const free = await engine.otherResource('free');
+  const index = shardKeys(0).index(free.id);
+  await engine.redis.zadd(index, ...Array.from({ length: PLANS.free.runs_per_day }, () => [Date.now(), randomUUID()]).flat());
+  const over = engine.upload([{ cmd: 'ok' }], 'in/yesterday', free.bucket);
+  const shown = await until('it to be set aside', async () => (await engine.quarantine(free.id))[0]);
+  // another day, and nothing that this process counted
+  await engine.redis.del(index);
+  await engine.replaceEngine({});
+  const { versionId } = engine.cloud.saved.find(({ bucket }) => bucket === free.bucket) ?? {};
+  engine.cloud.sendEvents([eventOf(free.bucket, 'in/yesterday', versionId)]);
+  await until('every event decided', () => engine.cloud.undeleted === 0);
+  expect(await engine.show(over)).toBeUndefined();
+  expect(await engine.quarantine(free.id)).toEqual([shown]);
+  expect((await engine.ended(engine.upload([{ cmd: 'ok' }], 'in/today', free.bucket))).state).toBe('succeeded');
 });
 
 describe('runs that begin at once', () => {

@@ -179,6 +179,14 @@ it('starts one new run however often the same call is repeated', async () => {
   expect(new Set(ids).size).toBe(1);
 });
 
+it('past the cap of a minute is refused, and lists no file as set aside that had its run', async () => {
+  const runId = await failedRun();
+  const order = { runId, selection: { mode: 'run' } as const, nonce: 'capped', cap: 0 };
+  await expect(replay({ redis: engine.redis, runs: engine.runs }, order)).rejects.toThrow('Too many runs');
+  expect(await engine.quarantine()).toEqual([]);
+  expect(await replay({ redis: engine.redis, runs: engine.runs }, { ...order, cap: 1_000 })).toMatch(/^r0-/);
+});
+
 it('refuses a run that has not ended, one that is not there, and a selection of nothing', async () => {
   const deps = { redis: engine.redis, runs: engine.runs };
   const order = (runId: string, selection: Selection) => replay(deps, { runId, selection, nonce: 'n', cap: 1000 });

@@ -1,6 +1,7 @@
 // `audit` and `backfill` through the API, as the commands use it.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { shardKeys } from '../../src/queues/keys.ts';
 import type { BackfillPage, LedgerAudit, LedgerView } from '../../src/schema/ledger-view.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
@@ -85,6 +86,21 @@ it('runs a file of long ago, which no event could start any more', async () => {
   const { versions } = await backfill({ dry_run: false, until: new Date(Date.now() - 86_400_000).toISOString() });
   expect(versions.map((version) => version.key)).toEqual([key]);
   expect((await engine.ended(versions[0]?.run ?? '')).state).toBe('succeeded');
+});
+
+it('runs a file that was set aside when the minute had too many, and then lists it so no longer', async () => {
+  const cap = engine.options.runsPerMinute;
+  await engine.replaceEngine({ runsPerMinute: 0 });
+  const versionId = engine.cloud.put('in/aside', workflow, { ld_run: 'true' });
+  await until('every event to be decided', () => engine.cloud.undeleted === 0);
+  await engine.replaceEngine({ runsPerMinute: cap });
+  expect(await engine.quarantine()).toEqual([expect.objectContaining({ key: 'in/aside', version_id: versionId })]);
+  expect((await backfill({ dry_run: false, prefix: 'in/aside' })).versions).toEqual([]);
+  // hours later, when the watermark has passed it
+  await engine.redis.del(...(await engine.keys(`${shardKeys(0).account(engine.resource)}:*`)));
+  expect((await backfill({ dry_run: false, prefix: 'in/aside' })).versions.map(({ key }) => key)).toEqual(['in/aside']);
+  expect((await engine.ended(engine.runIdOf('in/aside', versionId))).state).toBe('succeeded');
+  expect(await engine.quarantine()).toEqual([]);
 });
 
 it('refuses a time that is none', async () => {

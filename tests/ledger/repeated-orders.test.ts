@@ -80,10 +80,10 @@ it('days after a loss nobody repeats an order of before it', async () => {
 });
 
 it.each([
-  ['a file of before the loss', -1_000],
+  ['a file of before the loss that is backfilled has attempts of the epoch', -1_000],
   // by a store whose clock is ahead of Redis'
-  ['a file that was saved seconds after it', 3_000],
-])('%s that is backfilled has attempts of the epoch', async (_name, ago) => {
+  ['a file that was saved seconds after it that is backfilled has attempts of the epoch', 3_000],
+])('%s', async (_name, ago) => {
   const workflow = JSON.stringify({ run: [{ cmd: 'ok', timeout: 30 }] });
   const key = `in/${randomUUID()}`;
   engine.cloud.putSilently(key, workflow, { ld_run: 'true' });

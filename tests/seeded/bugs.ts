@@ -32,6 +32,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     /"again"\} answers new, expected/,
   ),
   lua(
+    'accept',
+    'a file that was set aside runs when its event comes again',
+    "if ARGV[7] ~= '' and ARGV[9] ~= '1' then",
+    'if false then',
+    /stays so when its event comes again in a minute with room.*to be undefined/,
+    'tests/engine/outputs.test.ts',
+  ),
+  {
+    name: 'each shard takes as many runs in a minute as all together may',
+    file: 'queues/run-transitions.ts',
+    from: 'Math.floor(run.cap / shards), spent',
+    to: 'run.cap, spent',
+    caughtBy: 'tests/engine/outputs.test.ts',
+    says: /past the cap of all shards together.*to be less than or equal to 3/,
+  },
+  lua(
     'enter',
     'siblings are never released',
     'if s > 0 and i == 0 and gate and rel < s then',
