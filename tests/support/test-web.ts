@@ -31,14 +31,14 @@ interface CallOptions {
 
 /** `store` stands in for S3; `env` adds variables to the configuration. */
 export async function openTestWeb(
-  redis: Pick<TestRedis, 'socket'>,
+  redis: Pick<TestRedis, 'socket' | 'cluster'>,
   options: { resource?: string; env?: Readonly<Record<string, string>>; store?: ObjectStore } = {},
 ): Promise<TestWeb> {
   const resource = options.resource ?? randomUUID();
   const token = randomUUID();
   const config = readConfig({
     AUTOFILES_MODE: 'test',
-    AUTOFILES_REDIS_SOCKET: redis.socket,
+    ...(redis.cluster === undefined ? { AUTOFILES_REDIS_SOCKET: redis.socket } : { AUTOFILES_REDIS_CLUSTER: redis.cluster.join() }),
     AUTOFILES_MASTER_KEY: Buffer.alloc(32, 7).toString('base64'),
     AUTOFILES_API_TOKEN: token,
     AUTOFILES_RESOURCE: resource,
