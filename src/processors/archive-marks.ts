@@ -8,7 +8,7 @@ import type { Log } from '../schema/log.ts';
 const MAX_MARK_BYTES = 32_768;
 /** Bytes of a resource's record that are read at most; sealed secrets are the larger part. */
 const MAX_BACKUP_BYTES = 262_144;
-/** Backups that are read at the same time: everything waits for them after a loss. */
+/** Resources whose backups are read, and put back, at the same time: everything waits for them after a loss. */
 const AT_ONCE = 16;
 const BACKUPS = 'resources/';
 const WITNESS = 'store.json';
@@ -34,6 +34,11 @@ export function createArchiveMarks(deps: { store: ObjectStore; bucket: string })
       log.error({ key, error: messageOf(error) }, 'backup of a resource not read');
       return undefined;
     }
+  };
+
+  const readAll = async (keys: readonly string[], log: Pick<Log, 'error'>): Promise<readonly string[]> => {
+    const texts = await Promise.all(keys.map((key) => read(key, log)));
+    return texts.filter((text) => text !== undefined);
   };
 
   return {
@@ -82,23 +87,26 @@ export function createArchiveMarks(deps: { store: ObjectStore; bucket: string })
 
     /** What the archive has of one resource: none, one or two backups. */
     backupsOf: async (resource: string, log: Pick<Log, 'error'>): Promise<readonly string[]> => {
-      const keys = [backupKey(resource), removalKey(resource)];
-      const texts = await Promise.all(keys.map((key) => read(key, log)));
-      return texts.filter((text) => text !== undefined);
+      return await readAll([backupKey(resource), removalKey(resource)], log);
     },
 
-    /** The newest backups of every resource, one after the other. */
-    backups: async function* (log: Pick<Log, 'error'>): AsyncGenerator<string> {
+    /** The newest backups of every resource, some resources at a time; those of one are together, wherever a page of the list ends. */
+    backups: async function* (log: Pick<Log, 'error'>): AsyncGenerator<readonly (readonly string[])[]> {
+      const keysOf = new Map<string, string[]>();
       let next: string | undefined;
       do {
         // of all versions, those of before are by far the most
         const page = await store.keys(bucket, { prefix: BACKUPS, ...(next === undefined ? {} : { next }) });
-        for (let i = 0; i < page.keys.length; i += AT_ONCE) {
-          const texts = await Promise.all(page.keys.slice(i, i + AT_ONCE).map((key) => read(key, log)));
-          yield* texts.filter((text) => text !== undefined);
+        for (const key of page.keys) {
+          const resource = key.slice(BACKUPS.length).replace(/\..*/, '');
+          keysOf.set(resource, [...(keysOf.get(resource) ?? []), key]);
         }
         next = page.next;
       } while (next !== undefined);
+      const all = [...keysOf.values()];
+      for (let i = 0; i < all.length; i += AT_ONCE) {
+        yield await Promise.all(all.slice(i, i + AT_ONCE).map((keys) => readAll(keys, log)));
+      }
     },
   };
 }

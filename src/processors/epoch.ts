@@ -41,7 +41,7 @@ const LOCKS = ['sweep', 'archive', 'export'];
 export interface Recall {
   /**
    * Resolves with the epoch when Redis is known to be whole, or made whole, since its connection broke last; `anew`: when it is found so now.
-   * Throws Failure redis_unavailable while that is not so, and what the archive throws.
+   * Throws Failure redis_unavailable while that is not so, at once while what was lost comes back, and what the archive throws.
    */
   settled(anew?: boolean): Promise<number>;
   /** The epoch, for what was saved (ms) before it began: it may have been decided in an earlier one. */
@@ -90,6 +90,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   let times = 0;
   /** Since when (monotonic ms) this process has found a Redis that nobody vouched for. */
   let unvouched: number | undefined;
+  /** Resolved when the look under way finds a loss and begins to put it right. Each look has its own: whoever waits for one lets go of it with that. */
+  let begun = Promise.withResolvers<void>();
   /** This process counts no further: its last witness says where it left off. */
   let ended = false;
 
@@ -170,6 +172,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
    * with it begins the same epoch, and last that it is done, before anything may be launched in it.
    */
   const begin = async (found: StoreState, witness: Witness, hold: Hold): Promise<void> => {
+    begun.resolve();
     // also where nothing told of it before: until all is back nobody may go on
     wholeAfter = -1;
     doubtful = true;
@@ -199,6 +202,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
   const look = async (): Promise<void> => {
     if (ended) return;
     const breaks = deps.epochs.breaks();
+    begun = Promise.withResolvers();
     const peeked = breaks === wholeAfter || fresh() ? undefined : await deps.epochs.peek();
     const counts = !fresh() && (peeked === undefined || !isSettling(peeked));
     const found = peeked !== undefined && !counts ? peeked : await read();
@@ -280,7 +284,8 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     stop: end,
     recall: {
       settled: async (anew = false) => {
-        if (!whole() || anew) await lookOnce();
+        // not until all is back, which may take very long: what an event waits for keeps its consumer from polling, as if that had stalled
+        if (!whole() || anew) await Promise.race([lookOnce(), begun.promise]);
         if (!whole() || current === undefined)
           throw new Failure('redis_unavailable', ended ? 'This worker ends.' : 'It has lost data, which comes back first.');
         return current.epoch;

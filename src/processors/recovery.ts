@@ -38,7 +38,13 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
   const own = deps.layout.entries();
   await deps.layout.restore(goesOnFrom(own, layout) ? own : layout);
   let resources = 0;
-  for await (const text of deps.marks.backups(deps.log)) if (await deps.backup.restore(text)) resources += 1;
+  for await (const some of deps.marks.backups(deps.log)) {
+    const done = await Promise.allSettled(some.map(async (backups) => await restoreResource(deps, backups)));
+    // none goes on behind the back of whoever makes the next try
+    const failed = done.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    resources += done.filter((one) => one.status === 'fulfilled' && one.value).length;
+  }
   await deps.resume?.();
   let restored = 0;
   let redone = 0;
@@ -67,6 +73,13 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
     } while (cursor !== '0');
   }
   deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
+}
+
+/** Puts one resource back, by one of its backups after the other: that of its removal goes by what the other one put back. */
+async function restoreResource({ backup }: Pick<RecoveryDeps, 'backup'>, backups: readonly string[]): Promise<boolean> {
+  let changed = false;
+  for (const text of backups) if (await backup.restore(text)) changed = true;
+  return changed;
 }
 
 /** Puts the jobs of resources that are half made or half removed in their queue: Redis may have lost them. Repeatable. */

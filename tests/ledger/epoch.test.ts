@@ -1,6 +1,8 @@
 // A loss of Redis is noticed by every worker at once; one of them puts things right, once.
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
+import { within } from '../../src/clients/deadline.ts';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { startEpoch } from '../../src/processors/epoch.ts';
@@ -421,6 +423,8 @@ it('a loss that only the witness tells of leaves Redis whole nowhere as long as 
   for (let found: number | undefined; refused > 0; found = one.whole()) {
     expect(found).toBeUndefined();
     await one.settled(true).catch(() => {});
+    // while something is put back that answers at once
+    await turn();
   }
   await until('all is back', () => one.whole() !== undefined);
   expect(raised).toEqual(['one']);
@@ -471,9 +475,16 @@ describe.each(Object.entries(LOSSES))('after a loss %s', (_, lose) => {
     slow = true;
     const { connection } = workers.one;
     await lose({ redis, connection });
-    const other = (await began.promise) === 'one' ? workers.two : workers.one;
-    return { all, before, other, connection, open: open.resolve, raised, witness };
+    const [maker, other] = (await began.promise) === 'one' ? [workers.one, workers.two] : [workers.two, workers.one];
+    return { all, before, maker, other, connection, open: open.resolve, raised, witness };
   }
+
+  it('whoever asks meanwhile is answered at once, also by the one that makes it', async () => {
+    const { maker, other } = await startRecovery();
+    for (const { settled } of [maker, other])
+      for (const anew of [false, true])
+        await expect(within({}, 10_000, () => settled(anew))).rejects.toMatchObject({ code: 'redis_unavailable' });
+  });
 
   it('a recovery that takes long stays with the one that makes it, and nothing is whole before its end', async () => {
     const { all, other, connection, open, raised, witness } = await startRecovery();
@@ -503,6 +514,30 @@ describe.each(Object.entries(LOSSES))('after a loss %s', (_, lose) => {
     );
     for (const [i, { whole }] of all.entries()) expect(whole()).not.toBe(before[i]);
   });
+});
+
+it('who waits for a look that finds a loss does not wait until all is back', async () => {
+  const { cloud, worker } = await start();
+  const open = Promise.withResolvers<void>();
+  let lost = false;
+  const gate = gateBefore(() => one.watch.hold);
+  const one: ReturnType<typeof worker> = worker('one', {
+    hold: async (what, ms) => await (lost ? gate.hold : one.watch.hold)(what, ms),
+    store: {
+      keys: async (...args) => {
+        await open.promise;
+        return await cloud.store.keys(...args);
+      },
+    },
+  });
+  ends.push(open.resolve);
+  await until('it is sure', () => one.whole() !== undefined);
+  lost = true;
+  await one.connection.flushall();
+  await gate.waiting;
+  const asked = one.settled();
+  gate.open();
+  await expect(within({}, 10_000, () => asked)).rejects.toMatchObject({ code: 'redis_unavailable' });
 });
 
 it('a recovery that broke off goes on in the same epoch', async () => {

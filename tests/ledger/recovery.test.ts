@@ -1,13 +1,14 @@
 // What a recovery does while runs go on ending, and with an archive that has more than it can read.
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
+import { within } from '../../src/clients/deadline.ts';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';
 import { recover } from '../../src/processors/recovery.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { resourceKey, shardKeys } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
-import { createResourceBackup } from '../../src/queues/resource-backup.ts';
+import { createResourceBackup, type ResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { Failure } from '../../src/schema/failures.ts';
@@ -24,13 +25,14 @@ const idOf = (n: number) => `r0-${n.toString(36).padStart(20, '0')}`;
 
 /**
  * A Redis with so many running runs of one task, those that `done` names with nothing left to do; recovery reads the archived runs by `text`, backups by
- * what `archive` makes of the store.
+ * what `archive` makes of the store, and puts resources back by what `put` makes of the way to do that.
  */
 async function start(
   count: number,
   done: (n: number) => boolean,
   text: ObjectStore['text'],
   archive: (store: ObjectStore) => ObjectStore = (store) => store,
+  put: (restore: ResourceBackup['restore']) => ResourceBackup['restore'] = (restore) => restore,
 ) {
   const server = await startRedis();
   const redis = connect({ socket: server.socket }, () => {});
@@ -50,11 +52,12 @@ async function start(
   const said: string[] = [];
   const say = (_: unknown, words: string) => void said.push(words);
   const store = { ...cloud.store, text };
+  const backup = createResourceBackup({ redis });
   const begin = () =>
     recover(
       {
         epochs: createStoreEpoch({ redis, shards: () => 1 }),
-        backup: createResourceBackup({ redis }),
+        backup: { ...backup, restore: put(backup.restore) },
         marks: createArchiveMarks({ store: archive(cloud.store), bucket: ARCHIVE_BUCKET }),
         store,
         archiveBucket: ARCHIVE_BUCKET,
@@ -193,4 +196,72 @@ it('lists what stands, however many versions of it there were', async () => {
   await begin();
   expect(calls).toEqual(['keys']);
   expect(await redis.hget(resourceKey('one'), 'bucket')).toBe('ld-private-one');
+});
+
+const removalOf = (id: string) =>
+  JSON.stringify({ format: 1, id, bucket: resource(id).bucket, record: { ...resource(id), state: 'deprovisioning' } });
+
+it('puts resources back some at a time, and the backups of one of them one after the other, wherever a page of the list ends', async () => {
+  const ids = ['a', 'a-b', 'c', 'd'];
+  const both = Promise.withResolvers<void>();
+  const atWork = new Set<string>();
+  const together: string[] = [];
+  const { redis, cloud, begin } = await start(
+    0,
+    () => false,
+    none,
+    (store) => ({
+      ...store,
+      // pages of one
+      keys: async (bucket, { prefix, next = '0' }) => {
+        const { keys } = await store.keys(bucket, { prefix });
+        const after = Number(next) + 1;
+        return { keys: keys.slice(Number(next), after), ...(after < keys.length ? { next: String(after) } : {}) };
+      },
+    }),
+    (restore) => async (text) => {
+      // as `backupOf` and `removalOf` write it
+      const { id } = JSON.parse(text) as { id: string };
+      if (atWork.has(id)) together.push(id);
+      atWork.add(id);
+      if (atWork.size > 1) both.resolve();
+      await both.promise;
+      const changed = await restore(text);
+      atWork.delete(id);
+      return changed;
+    },
+  );
+  for (const id of ids) {
+    cloud.put(`resources/${id}.json`, backupOf(id), {}, ARCHIVE_BUCKET);
+    cloud.put(`resources/${id}.removal.json`, removalOf(id), {}, ARCHIVE_BUCKET);
+  }
+  await within({}, 10_000, begin);
+  expect(together).toEqual([]);
+  for (const id of ids) expect(await redis.hget(resourceKey(id), 'state')).toBe('deprovisioning');
+});
+
+it('waits for those that are put back when one of them cannot be, before anybody tries again', async () => {
+  const fault = new Error('READONLY');
+  const refused = Promise.withResolvers<void>();
+  const restored: string[] = [];
+  const { cloud, begin } = await start(
+    0,
+    () => false,
+    none,
+    (store) => store,
+    (restore) => async (text) => {
+      const { id } = JSON.parse(text) as { id: string };
+      if (id === 'refused') {
+        refused.resolve();
+        throw fault;
+      }
+      await refused.promise;
+      await turn();
+      restored.push(id);
+      return await restore(text);
+    },
+  );
+  for (const id of ['other', 'refused']) cloud.put(`resources/${id}.json`, backupOf(id), {}, ARCHIVE_BUCKET);
+  await expect(within({}, 10_000, begin)).rejects.toThrow(fault);
+  expect(restored).toEqual(['other']);
 });

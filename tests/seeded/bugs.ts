@@ -708,6 +708,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /between the intent and its launch.*expected/,
   },
   {
+    name: 'who asks for a whole Redis waits until all that was lost is back',
+    file: 'processors/epoch.ts',
+    from: 'await Promise.race([lookOnce(), begun.promise]);',
+    to: 'await lookOnce();',
+    caughtBy: 'tests/ledger/epoch.test.ts',
+    says: /is answered at once.*redis_unavailable/,
+  },
+  {
+    name: 'a recovery that fails leaves restores of resources under way behind',
+    file: 'processors/recovery.ts',
+    from: 'await Promise.allSettled(some.map(async (backups) => await restoreResource(deps, backups)));',
+    to: '(await Promise.all(some.map((backups) => restoreResource(deps, backups)))).map((value) => ({ status: "fulfilled", value }));',
+    caughtBy: 'tests/ledger/recovery.test.ts',
+    says: /before anybody tries again.*to deeply equal/,
+  },
+  {
     name: 'launches on a Redis that may have forgotten what was launched',
     file: 'processors/engine.ts',
     from: 'whole: () => (books.recall === undefined ? 0 : books.recall.whole()),',
