@@ -72,14 +72,15 @@ export async function openAddonWorker(deps: {
     onRateLimit: (listener: (remaining: number) => void) => {
       listeners.add(listener);
     },
-    /** Begins working; answers with the way to stop. `whole`: of the engine of this process. */
+    /** Begins working; answers with the way to stop, which leaves `platform` as it is. `whole`: of the engine of this process. */
     start: async (whole: () => Promise<number>) => {
       const running = await worker(whole);
       return async () => {
         await running.stop();
         await parts.jobs.close();
-        redis.disconnect();
       };
     },
+    /** For when nobody uses `platform` any more: the token of each app is read by this connection. */
+    close: () => redis.disconnect(),
   };
 }

@@ -94,6 +94,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
     async (deadline) => {
       const addonEnds = stopAddon();
       await Promise.all([started.stop(deadline, addonEnds), addonEnds, webhooks.stop()]);
+      addon.close();
       await looking.stop();
       await traces.close();
       await port?.close();

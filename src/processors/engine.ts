@@ -247,11 +247,9 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     stop: async (deadline, others = Promise.resolve()) =>
       await stopInOrder(
         {
-          first: async () => {
-            await liveness.stop();
-            probe.disconnect();
-          },
           begun: (ms) => [
+            // beside the others: a service that does not answer it must not keep them at work
+            liveness.stop(),
             consumer.stop(ms),
             jobs.close(),
             granting.stop(),
@@ -272,6 +270,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
             await Promise.all([...planners.map((planner) => planner.close()), ...parkings.map((parking) => parking.close())]);
           },
           gone: () => {
+            probe.disconnect();
             parks.disconnect();
             redis.disconnect();
             log.info({}, 'engine stopped');

@@ -70,8 +70,8 @@ export function startLiveness(deps: LivenessDeps): Liveness {
     return found;
   };
 
-  const lookAtEvents = async (): Promise<Sample> => {
-    const waiting = await deps.queue.waiting(deps.queueUrl, { deadline: LOOK_DEADLINE_MS });
+  const lookAtEvents = async (signal: AbortSignal): Promise<Sample> => {
+    const waiting = await deps.queue.waiting(deps.queueUrl, { deadline: LOOK_DEADLINE_MS, signal });
     messages = waiting;
     // a poll that came back, empty or not, is progress: another process may have been quicker
     return { due: waiting, served: deps.lastPollAt() };
@@ -84,10 +84,12 @@ export function startLiveness(deps: LivenessDeps): Liveness {
     turn: async (signal) => {
       const found = new Map(await within({ signal }, LOOK_DEADLINE_MS, samples));
       // a queue that does not answer is an outage of its own, which the poll loop reports; the jobs are judged all the same
-      const events = await lookAtEvents().catch((error: unknown) => {
+      const events = await lookAtEvents(signal).catch((error: unknown) => {
         log.debug({ error: messageOf(error) }, 'event queue not asked how much waits');
         return undefined;
       });
+      // what ends serves nothing any more, and is to: that is no stall, and no sign of life either
+      if (signal.aborted) return;
       if (events !== undefined) found.set(EVENTS, events);
       const at = deps.monotonic();
       watch.look(found, at);
@@ -113,6 +115,7 @@ export function startLiveness(deps: LivenessDeps): Liveness {
   return {
     nudge: loop.nudge,
     stalled: () => stalled,
+    // nothing is judged from the call on
     stop: async () => {
       await loop.stop();
       await deps.signs

@@ -10,8 +10,6 @@ const LEAST_MS = 100;
 
 /** What ends, in this order. */
 export interface Ending {
-  /** What watches over the others. */
-  first(): Promise<void>;
   /**
    * Nothing new begins from here on, of any kind. A worker's close waits for its activations; they are short, and what is left is run again by another worker.
    * `ms`: how long they may take.
@@ -30,7 +28,6 @@ export async function stopInOrder(ending: Ending, { deadline, monotonic }: { dea
   const until = monotonic() + deadline;
   const left = () => Math.max(LEAST_MS, Math.ceil(until - monotonic()));
   const toDrain = () => Math.max(LEAST_MS, left() - Math.min(LAST_WORDS_MS, deadline / 4));
-  await waitAtMost(left(), ending.first());
   await waitAtMost(toDrain(), Promise.all(ending.begun(toDrain())));
   await waitAtMost(left(), ending.lastWord(Math.min(ARCHIVE_LAST_MS, left())));
   await waitAtMost(left(), ending.settled());

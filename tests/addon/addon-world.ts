@@ -124,7 +124,11 @@ export async function startAddonWorld(options: { env?: Record<string, string>; l
     /** A worker in this process, configured as the world or otherwise; `failpoint` may throw, which ends what it does there. */
     work: async (failpoint: Failpoint = () => {}, settings = config, layout = unchanged(settings.shards)) => {
       const addon = await openAddonWorker({ config: settings, layout, clients, failpoint, telemetry: NO_TELEMETRY, log });
-      const stop = await addon.start(() => Promise.resolve(0));
+      const ends = await addon.start(() => Promise.resolve(0));
+      const stop = async () => {
+        await ends();
+        addon.close();
+      };
       running.push(stop);
       return stop;
     },

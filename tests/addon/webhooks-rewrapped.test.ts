@@ -54,6 +54,7 @@ async function look(config: Config): Promise<LogLine[]> {
   const stop = await addon.start(() => Promise.resolve(0));
   ends.push(async () => {
     await stop();
+    addon.close();
     clients.store.close();
     clients.queue.close();
     clients.issuer.close();
