@@ -1,6 +1,8 @@
 // Metrics and traces of one process, each loaded only where somebody asked for it.
 import type { Redis } from 'ioredis';
+import { within } from '../clients/deadline.ts';
 import type { MetricsAccess } from '../http/ops.ts';
+import { sharedCall } from '../processors/shared-call.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { readFigures } from '../queues/figures.ts';
 import type { FleetReport } from '../queues/fleet.ts';
@@ -17,6 +19,9 @@ import type { Metrics } from './metrics.ts';
 /** Ended runs whose spans may be read at the same time; more than these in a moment go without a trace. */
 const TRACES_AT_ONCE = 200;
 
+/** Milliseconds that Redis may take to tell the figures; Prometheus waits for ten seconds for all of an answer. */
+const FIGURES_MS = 5_000;
+
 /** The metrics of this process. `redis` is the caller's and used for reading alone. */
 export async function openMetrics(deps: {
   redis: Redis;
@@ -31,8 +36,8 @@ export async function openMetrics(deps: {
   const { createMetrics } = await import('./metrics.ts');
   const budget = createBudget({ redis: deps.redis, perHour: deps.perHour, log: deps.log });
   return createMetrics({
-    budget: async () => await budget.state(ADDON_ACCOUNT),
-    figures: () => readFigures(deps.redis, deps.shards()),
+    budget: inTime(() => budget.state(ADDON_ACCOUNT)),
+    figures: inTime(() => readFigures(deps.redis, deps.shards())),
     runSeconds: async (runId) => {
       const [at, end] = await numbersOf(deps.redis, runId, 'at', 'end');
       return at === undefined || end === undefined ? undefined : (end - at) / 1000;
@@ -41,6 +46,15 @@ export async function openMetrics(deps: {
     ...(deps.fleet === undefined ? {} : { fleet: deps.fleet }),
     onError: (error) => deps.log.debug({ error: messageOf(error) }, 'figures not read'),
   });
+}
+
+/**
+ * Gives a read up in time, whatever its connection does: ioredis keeps what is asked while Redis is away, and a cluster does so without any timeout. Whoever
+ * asks meanwhile gets the answer to the same read, so that there are no more of them the longer Redis is away.
+ */
+function inTime<T>(read: () => Promise<T>): () => Promise<T> {
+  const shared = sharedCall(read);
+  return async () => await within({}, FIGURES_MS, shared);
 }
 
 /** Who may read the metrics: on a developer's machine everybody, in production whoever has the token. */

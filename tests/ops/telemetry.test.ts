@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { describe, expect, it, vi } from 'vitest';
+import { openMetrics } from '../../src/cli/observability.ts';
 import { openTracing } from '../../src/cli/tracing.ts';
+import { within } from '../../src/clients/deadline.ts';
 import { observedRuns } from '../../src/processors/observed.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createRuns } from '../../src/queues/runs.ts';
@@ -312,6 +314,40 @@ describe('metrics', () => {
       await web.close();
       redis.disconnect();
       await server.stop();
+    }
+  });
+
+  it('of a worker are told while its Redis is away, too', async () => {
+    const world = await startWorld({});
+    try {
+      const worker = await world.startWorker('', { AUTOFILES_WORKER_PORT: '0' });
+      const scrape = async () =>
+        await (await fetch(`http://127.0.0.1:${worker.port}/metrics`, { signal: AbortSignal.timeout(30_000) })).text();
+      expect(await scrape()).toContain('autofiles_runs_live 0\n');
+      await world.redisServer.crash();
+      expect(await scrape()).toContain('autofiles_decisions_total{kind="run"} 0\n');
+    } finally {
+      await world.stop();
+    }
+  });
+
+  it('are told where no node of a cluster is reached, and one read at a time is asked of it', async () => {
+    // nobody listens there
+    const redis = connect({ cluster: ['redis://127.0.0.1:1'] }, () => {});
+    let asked = 0;
+    const time = redis.time.bind(redis);
+    redis.time = async () => {
+      asked += 1;
+      return await time();
+    };
+    const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+    try {
+      const metrics = await openMetrics({ redis, shards: () => [0], perHour: 1_000, stalled: () => 0, log });
+      const answers = await within({}, 30_000, () => Promise.all([metrics.render(), metrics.render()]));
+      for (const { text } of answers) expect(text).toContain('autofiles_stalled 0\n');
+      expect(asked).toBe(1);
+    } finally {
+      redis.disconnect();
     }
   });
 

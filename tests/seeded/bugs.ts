@@ -724,6 +724,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /before anybody tries again.*to deeply equal/,
   },
   {
+    name: 'metrics wait for a Redis that is away',
+    file: 'cli/observability.ts',
+    from: 'await within({}, FIGURES_MS, shared)',
+    to: 'await shared()',
+    caughtBy: 'tests/ops/telemetry.test.ts',
+    says: /while its Redis is away.*aborted/,
+  },
+  {
     name: 'launches on a Redis that may have forgotten what was launched',
     file: 'processors/engine.ts',
     from: 'whole: () => (books.recall === undefined ? 0 : books.recall.whole()),',
