@@ -1,6 +1,6 @@
 // The whole as the web process sees it: is what is due anywhere served by anybody?
 import type { Redis } from 'ioredis';
-import { createProgressWatch, type Sample } from '../schema/progress.ts';
+import { createProgressWatch, type Sample, type Stall } from '../schema/progress.ts';
 import { dueOf, readDepths, redisTime } from './due.ts';
 import { QUEUES } from './keys.ts';
 import type { WorkerSigns } from './worker-signs.ts';
@@ -19,7 +19,7 @@ export interface FleetReport {
 
 /**
  * Judges all workers together. `look` is to be called every `every` milliseconds; `report` tells what the looks so far
- * amount to. `limit`: milliseconds that work may be due, or no worker be alive, before that is a problem.
+ * amount to, however long ago the last one was. `limit`: milliseconds that work may be due, or no worker be alive, before that is a problem.
  */
 export function createFleet(deps: {
   redis: Redis;
@@ -35,6 +35,8 @@ export function createFleet(deps: {
   let progress = 0;
   let seen: Omit<FleetReport, 'healthy' | 'problems'> = { workers: { alive: 0, silent: 0, stalled: 0 }, due: { jobs: 0, messages: 0 } };
   let stalledThere: readonly string[] = [];
+  /** As the last look found it: while Redis is away nobody looks, and what is not looked at has not stalled. */
+  let judged: { readonly at: number; readonly stalls: readonly Stall[] } = { at: 0, stalls: [] };
 
   return {
     look: async (): Promise<void> => {
@@ -67,13 +69,14 @@ export function createFleet(deps: {
         // that there is a worker at all is always due
         ['workers', { due: alive === 0 ? 1 : 0, served: 0 }],
       ]);
-      watch.look(samples, deps.monotonic());
+      const at = deps.monotonic();
+      watch.look(samples, at);
+      judged = { at, stalls: watch.stalls(at) };
     },
 
     report: (): FleetReport => {
-      const at = deps.monotonic();
-      const problems = watch.stalls(at).map(({ what, since }) => {
-        const seconds = Math.round((at - since) / 1000);
+      const problems = judged.stalls.map(({ what, since }) => {
+        const seconds = Math.round((judged.at - since) / 1000);
         return what === 'workers'
           ? `No worker has given a sign of life for ${seconds} s. Start \`autofiles worker\`.`
           : `${seen.due.jobs} jobs are due and none was served for ${seconds} s. Look at the logs of the workers and start them again.`;

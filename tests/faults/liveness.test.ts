@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { within } from '../../src/clients/deadline.ts';
 import { startLiveness } from '../../src/processors/liveness.ts';
 import { connect } from '../../src/queues/connection.ts';
+import { redisTime } from '../../src/queues/due.ts';
+import { createFleet } from '../../src/queues/fleet.ts';
 import { QUEUES, shardKeys } from '../../src/queues/keys.ts';
 import { createWorkerSigns } from '../../src/queues/worker-signs.ts';
 import { createProgressWatch, type Sample } from '../../src/schema/progress.ts';
@@ -141,6 +143,36 @@ describe('a worker whose Redis takes no writes', () => {
         });
       });
       expect(await within({}, 10_000, () => dead)).toEqual(['task 0']);
+    } finally {
+      redis.disconnect();
+      await server.stop();
+    }
+  });
+});
+
+describe('the whole', () => {
+  it('is as healthy as when it was looked at last, however long Redis has been away since, and judged anew by looks alone', async () => {
+    const server = await startRedis();
+    const redis = connect({ socket: server.socket }, () => {});
+    const signs = createWorkerSigns({ redis });
+    let at = 0;
+    let served = 0;
+    const fleet = createFleet({ redis, signs, shards: () => [0], limit: 30_000, every: 5_000, monotonic: () => at });
+    const look = async () => {
+      await signs.give('w', { at: await redisTime(redis), served, messages: 0, stalled: [] });
+      await fleet.look();
+      at += 5_000;
+      return fleet.report().healthy;
+    };
+    try {
+      // in a busy system something is due at every look
+      await redis.rpush(shardKeys(0).job(QUEUES.task, 'wait'), 'a job');
+      for (served = 1; served < 5; served += 1) expect(await look()).toBe(true);
+      at += 60_000;
+      expect(fleet.report()).toMatchObject({ healthy: true, problems: [] });
+      for (const end = at + 30_000; at < end; ) expect(await look()).toBe(true);
+      expect(await look()).toBe(false);
+      expect(fleet.report().problems).toEqual([expect.stringContaining('1 jobs are due and none was served for 30 s')]);
     } finally {
       redis.disconnect();
       await server.stop();

@@ -732,6 +732,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /while its Redis is away.*aborted/,
   },
   {
+    name: 'what nobody looks at since Redis is away stalls',
+    file: 'queues/fleet.ts',
+    from: 'judged.stalls.map(',
+    to: 'watch.stalls(deps.monotonic()).map(',
+    caughtBy: 'tests/faults/liveness.test.ts',
+    says: /as when it was looked at last.*to match object/,
+  },
+  {
     name: 'launches on a Redis that may have forgotten what was launched',
     file: 'processors/engine.ts',
     from: 'whole: () => (books.recall === undefined ? 0 : books.recall.whole()),',
