@@ -235,7 +235,7 @@ it('a worker that waits for a Redis that was started anew tells when it loses wh
 });
 
 it('a worker that starts on a Redis that was rolled back does not count past what another one saw', async () => {
-  const { redis, cloud, worker, raised } = await start();
+  const { redis, cloud, worker, raised } = await start({ fsync: 'always' });
   let dead = false;
   const store: Partial<ObjectStore> = {
     put: async (...args) => (dead ? await Promise.reject(new Error('killed')) : await cloud.store.put(...args)),
@@ -266,7 +266,7 @@ it('a worker that starts on a Redis that was rolled back does not count past wha
 });
 
 it('a worker whose first look broke off when Redis was rolled back looks again before it counts on Redis', async () => {
-  const { redis, cloud, worker, raised } = await start();
+  const { redis, cloud, worker, raised } = await start({ fsync: 'always' });
   let dead = false;
   const other = worker('other', {
     store: { put: async (...args) => (dead ? await Promise.reject(new Error('killed')) : await cloud.store.put(...args)) },
@@ -321,7 +321,7 @@ function aheadBy() {
 const MINUTE_MS = 60_000;
 
 it('a count that is sent again to another start of Redis is no witness of it, where one is due just then', async () => {
-  const { redis, worker, witness } = await start();
+  const { redis, worker, witness } = await start({ fsync: 'always' });
   const { clock, monotonic } = aheadBy();
   let gated = false;
   const again = Promise.withResolvers<void>();
@@ -589,7 +589,7 @@ it('a worker that ends when all is back and not all buckets are due yet leaves t
 
 describe('when the last worker has ended and Redis started anew', () => {
   it('a worker that starts takes what it finds for a loss where nobody can tell that it is none', async () => {
-    const { redis, cloud, worker, raised } = await start();
+    const { redis, cloud, worker, raised } = await start({ fsync: 'always' });
     let dead = false;
     const store: Partial<ObjectStore> = {
       put: async (...args) => (dead ? await Promise.reject(new Error('killed')) : await cloud.store.put(...args)),
@@ -661,7 +661,7 @@ describe('when the last worker has ended and Redis started anew', () => {
   });
 
   it('a last count that was sent again to a Redis that was rolled back vouches for nothing', async () => {
-    const { redis, worker, raised } = await start();
+    const { redis, worker, raised } = await start({ fsync: 'always' });
     let ending = false;
     const gate = gateBefore(() => last.watch.hold);
     const last: ReturnType<typeof worker> = worker('last', {
