@@ -7,8 +7,8 @@ import type { Failpoint } from '../schema/failpoint.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Log } from '../schema/log.ts';
 import type { Telemetry } from '../schema/telemetry.ts';
-import type { Recall } from './epoch.ts';
 import type { PlanLimits } from './plan-limits.ts';
+import type { Recall } from './recall.ts';
 
 export interface EventDeps {
   readonly runs: Runs;
