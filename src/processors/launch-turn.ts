@@ -1,6 +1,7 @@
 // A launch's turn in the budget: asked for, given back, let go of.
 
 import type { ReleasedOnly } from '../queues/budget.ts';
+import type { Decision } from '../queues/decision.ts';
 import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Activation, TaskDeps } from './activation.ts';
 
@@ -29,9 +30,13 @@ export async function ask(deps: TaskDeps, activation: Activation, knownAt: numbe
   }
 }
 
-/** A grant that the record did not turn into a launch is somebody else's; so is a launch that the task was given before or after it. */
-export async function giveBack(deps: TaskDeps, activation: Activation): Promise<void> {
+/**
+ * A grant that the record did not turn into a launch is somebody else's; so is a launch that the task was given before or after it, and the place of a
+ * task that came before its step's turn: it would be granted one launch after the other and use none, while nobody else is given any.
+ */
+export async function giveBack(deps: TaskDeps, activation: Activation, { action, detail }: Decision): Promise<void> {
   if (activation.budget === 'granted') await release(deps, activation, true, [activation.slot, activation.slot]);
+  else if (activation.budget === 'queued' && action === 'park' && detail !== 'throttle') await release(deps, activation, false, 'place');
   activation.budget = '';
 }
 

@@ -101,7 +101,7 @@ async function act(deps: TaskDeps, activation: Activation): Promise<string> {
     activation.ahead = deps.now() - decision.now;
     verdict = undefined;
     held = 0;
-    if (decision.action !== 'launch') await giveBack(deps, activation);
+    if (decision.action !== 'launch') await giveBack(deps, activation, decision);
     switch (decision.action) {
       case 'gone':
         // it may have asked before it knew: of a removed resource nothing is to wait

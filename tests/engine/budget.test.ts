@@ -1,11 +1,12 @@
 // The launch budget on a real Redis: never more calls than the account has, the resources in turn, no more dynos than the plan
 // allows, nothing lost when a grant is.
+import { Queue } from 'bullmq';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startBudgetAudit } from '../../src/processors/budget-audit.ts';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { connect } from '../../src/queues/connection.ts';
-import { budgetKey, shardKeys } from '../../src/queues/keys.ts';
+import { budgetKey, QUEUES, shardKeys, shardPrefix } from '../../src/queues/keys.ts';
 import { treeOf } from '../../src/queues/tree.ts';
 import { readRun } from '../../src/queues/views.ts';
 import { createWatch } from '../../src/queues/watch.ts';
@@ -389,6 +390,39 @@ describe('what is lost on the way', () => {
     // when its turn has ended
     await audit.stop();
     expect(await redis.zmscore(held, waits, anew)).toEqual([expect.any(String), expect.any(String)]);
+  });
+
+  /** Two tasks one after the other; the job of the first is removed by hand while its launch is held back, and that of the second begins before its time. */
+  async function begunBeforeItsTime(overrides: Partial<EngineOptions>) {
+    const own = await setup(overrides);
+    const keys = shardKeys(0);
+    await own.budget.pause(ADDON_ACCOUNT, own.resource);
+    const runId = own.upload([t('ok'), t('ok')]);
+    const tasks = new Queue(QUEUES.task, { connection: own.redis, prefix: shardPrefix(0) });
+    cleanups.push(() => tasks.close());
+    const isParked = async (task: string) => (await tasks.getJob(`${runId}.${task}`))?.isDelayed();
+    await until(
+      'the first to wait',
+      async () => (await own.redis.hget(keys.run(runId), 'p:0.0')) === 'throttle' && (await isParked('0.0')),
+    );
+    await (await tasks.getJob(`${runId}.0.0`))?.remove({ removeChildren: false });
+    await until('the second to come and to be parked', async () => await isParked('1.0'));
+    const waiting = async () => (await own.budget.entries(ADDON_ACCOUNT, own.resource, { offset: 0, heldBefore: 0 })).waiting;
+    return { ...own, runId, waiting };
+  }
+
+  it('a task whose job comes before the turn of its step keeps no place in the list: it would be granted launches that it does not use', async () => {
+    const { runId, waiting } = await begunBeforeItsTime({ sweepMs: 600_000 });
+    await until('its place to be free', async () => (await waiting()).length === 1);
+    expect(await waiting()).toEqual([`${runId}.0.0`]);
+  });
+
+  it('a place of such a task that a worker left there is found by the audit', async () => {
+    const { runId, waiting, budget, resource, ended } = await begunBeforeItsTime({ sweepMs: 200 });
+    await budget.request({ account: ADDON_ACCOUNT, resource, task: `${runId}.1.0`, concurrency: 0 });
+    await until('its place to be free', async () => !(await waiting()).includes(`${runId}.1.0`));
+    await budget.resume(ADDON_ACCOUNT, resource);
+    expect((await ended(runId)).state).toBe('succeeded');
   });
 
   it('the launch of a task whose job came back counts as before', async () => {

@@ -1373,6 +1373,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /made while the audit looks counts.*to deeply equal/,
   },
   {
+    name: 'a task whose job comes before its step’s turn keeps its place among those that wait for a launch',
+    file: 'processors/launch-turn.ts',
+    from: "else if (activation.budget === 'queued' &&",
+    to: "else if (activation.budget === '' &&",
+    caughtBy: 'tests/engine/budget.test.ts',
+    says: /keeps no place in the list.*waited \d+ ms for its place/,
+  },
+  {
     name: 'the launch budget takes from a task what it holds when its job comes back',
     file: 'processors/task.ts',
     from: 'await ask(deps, activation, 0);',
