@@ -89,6 +89,7 @@ export function startBookkeeping(deps: BookkeepingDeps): Bookkeeping {
         retention: deps.retention,
         clock,
         every: deps.retentionMs,
+        failpoint,
         log,
       }),
     };
@@ -147,6 +148,7 @@ function startSweeps(deps: BookkeepingDeps, archiveBucket: string, { watch, cloc
         await jobs.close();
       }
     },
+    failpoint,
     log,
   });
   const buckets = startBucketSweep({

@@ -161,6 +161,7 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     const since = await deps.clock();
     deps.log.error({ epoch, found: beatsOf(found), expected, goesOn }, 'Redis has lost data');
     if (!goesOn) await note(epoch, since, beatsOf(witness), server, true, witness.layout ?? []);
+    deps.failpoint?.('recovery.begun');
     await deps.epochs.announce(epoch, since);
     await whileHeld({ hold, name: 'epoch-lock', ms: ALONE_MS, log: deps.log }, async () => {
       await recover(deps, epoch, witness.layout);
@@ -170,7 +171,9 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     });
     if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
     await note(epoch, since, beats, server);
+    deps.failpoint?.('recovery.kept');
     await deps.epochs.raise(epoch, beats, since);
+    deps.failpoint?.('recovery.raised');
   };
 
   /** Whether Redis has just been started anew: nobody counts past what others saw before they had the time to tell. */

@@ -6,6 +6,7 @@ import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
 import type { StoreEpoch } from '../queues/store-epoch.ts';
 import type { LayoutEntries } from '../schema/archive-marks.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
@@ -26,6 +27,7 @@ export interface RecoveryDeps {
   readonly layout: Pick<Layout, 'entries' | 'relearn' | 'restore'>;
   /** Has those resources gone on with that are half made or half removed; undefined: whoever looks at all resources does. */
   readonly resume?: () => Promise<void>;
+  readonly failpoint?: Failpoint | undefined;
   readonly log: Log;
 }
 
@@ -46,6 +48,7 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
     resources += done.filter((one) => one.status === 'fulfilled' && one.value).length;
   }
   await deps.resume?.();
+  deps.failpoint?.('recovery.restored');
   let restored = 0;
   let redone = 0;
   const putRight = async (runId: string): Promise<boolean> => {
@@ -72,6 +75,7 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
       cursor = next;
     } while (cursor !== '0');
   }
+  deps.failpoint?.('recovery.redone');
   deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
 }
 

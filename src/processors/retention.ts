@@ -2,6 +2,7 @@
 import type { ArchiveQueue } from '../queues/archive.ts';
 import type { Resource, Resources } from '../queues/resources.ts';
 import type { Watch } from '../queues/watch.ts';
+import type { Failpoint } from '../schema/failpoint.ts';
 import { messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
 import { planOf } from '../schema/plans.ts';
@@ -27,6 +28,7 @@ export interface RetentionDeps {
   readonly clock: () => Promise<number>;
   /** Milliseconds between two passes. */
   readonly every: number;
+  readonly failpoint?: Failpoint | undefined;
   readonly log: Log;
 }
 
@@ -65,7 +67,10 @@ async function retireOld(deps: RetentionDeps, resource: Resource, signal: AbortS
       const result = await deps.archive.retire(resource.id, runId, retention);
       // what stays is passed over; what goes moves the others up
       if (result === 'young' || result === 'unarchived') offset += 1;
-      else retired += 1;
+      else {
+        deps.failpoint?.('retire.gone');
+        retired += 1;
+      }
     }
     if (page.length < PAGE) return retired;
   }

@@ -45,6 +45,15 @@ export const FAILPOINTS = {
   'rotate.issued': { after: 'new credentials were issued', before: 'they are kept' },
   'rotate.kept': { after: 'the new credentials were kept', before: 'the app is told' },
   'rotate.told': { after: 'the app was told of them', before: 'the next resource is looked at' },
+  'recovery.begun': { after: 'the archive has that a loss of Redis is being put right', before: 'anything of it is' },
+  'recovery.restored': { after: 'layout and resources were put back', before: 'the runs are looked at' },
+  'recovery.redone': {
+    after: 'ended runs were put back, and the others may do their work again',
+    before: 'all buckets are due to be swept',
+  },
+  'recovery.kept': { after: 'the archive has that all is back', before: 'the epoch is raised' },
+  'recovery.raised': { after: 'the epoch was raised', before: 'anything is launched in it' },
+  'retire.gone': { after: 'a record whose retention has passed went', before: 'the next one goes' },
 } as const satisfies Record<string, { readonly after: string; readonly before: string }>;
 
 /** The same for what is done to whole resources (src/processors/addon.ts); tests/addon kills a worker at each of them. */

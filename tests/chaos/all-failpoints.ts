@@ -1,8 +1,10 @@
 // A worker's death at each failpoint.
 import { setTimeout as pause } from 'node:timers/promises';
+import { LOSS, reachRecovery } from './all-recoveries.ts';
 import type { Arena } from './arena.ts';
 import { endNow } from './calm.ts';
 import { FAULTS, freeLocks, loseCredentials, removeJobs, slowStore } from './nemesis.ts';
+import { plantOldRun } from './old-run.ts';
 import type { Slot } from './workers.ts';
 import type { Workload } from './workload.ts';
 
@@ -22,6 +24,8 @@ const LEADS: Readonly<Record<string, string>> = {
   'stop.stopped': 'timing out',
   'stop.noted': 'timing out',
 };
+/** The points that are reached after a loss of Redis alone, which comes last: nobody may be left who could recover from it. */
+const isOfRecovery = (point: string) => point.startsWith('recovery.');
 
 /** A worker dies at each failpoint once, while another one goes on. */
 export async function reachAll(deps: {
@@ -35,7 +39,8 @@ export async function reachAll(deps: {
   /** Live runs above which the tenants are led to do no more. */
   mostLive: number;
 }): Promise<readonly string[]> {
-  const { arena, workload, points, reached, say, mostLive } = deps;
+  const { arena, workload, reached, say, mostLive } = deps;
+  const [recovery, points] = [deps.points.filter(isOfRecovery), deps.points.filter((point) => !isOfRecovery(point))];
   const { world } = arena;
   await world.setEvents({ duplicate: 0.1 });
   // messages come back while files cannot be read
@@ -47,6 +52,7 @@ export async function reachAll(deps: {
   let told = Date.now();
   let led = 0;
   let news: Promise<void> | undefined;
+  const old: (() => Promise<void>)[] = [];
   // one worker is spared, so that there is always something to do and to die at
   const [spared, ...others] = world.slots;
   while (left().length > 0 && Date.now() < end) {
@@ -79,6 +85,7 @@ export async function reachAll(deps: {
     if (Date.now() - led > LEAD_MS) {
       led = Date.now();
       if (some('sweep.')) await removeJobs(arena);
+      if (some('retire.')) old.push(await plantOldRun(world));
       if (rotating) await loseCredentials(arena);
       if (some('archive.', 'sweep.', 'ledger.')) await freeLocks(arena);
       if (arena.live() < mostLive) for (const shape of new Set(left().flatMap((point) => LEADS[point] ?? []))) await workload.want(shape);
@@ -91,8 +98,10 @@ export async function reachAll(deps: {
   }
   await Promise.all([news, slow]);
   world.platform.favourUnknown(false);
-  say(`${reached.size} of ${points.length} failpoints killed a worker`);
-  return [...points.map((point) => `F2 ${point}`), 'F11', 'F13'];
+  for (const remove of old) await remove();
+  await reachRecovery({ arena, workload, points: recovery, reached, end });
+  say(`${reached.size} of ${deps.points.length} failpoints killed a worker`);
+  return [...deps.points.map((point) => `F2 ${point}`), LOSS, 'F11', 'F13'];
 }
 
 /** Half of the points, of every part of the way one. */

@@ -629,6 +629,22 @@ describe('the checker', () => {
     expect(verdicts(draft)['I23']).toBe('held');
   });
 
+  it('counts as held nothing that has nothing to look at', () => {
+    const draft = sound();
+    draft.settings.faults = [];
+    expect(verdicts(draft)['FAULTS']).toBe('vacuous');
+    // where nothing makes Redis forget there is no loss to be noticed
+    for (const faults of [[], ['F1'], ['F7 read-only']]) {
+      draft.settings.faults = faults;
+      expect(verdicts(draft)).not.toHaveProperty('LOSS');
+    }
+    draft.ledger = draft.ledger.filter(({ kind }) => kind !== 'loss');
+    for (const fault of ['F6 rollback', 'F6 torn', 'F7 replica']) {
+      draft.settings.faults = [fault];
+      expect(verdicts(draft)['LOSS']).toBe('vacuous');
+    }
+  });
+
   it('knows the numbers of a later epoch', () => {
     const draft = sound();
     const run = runIn(draft, 'r0-good');

@@ -13,6 +13,7 @@ import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import { createSweeping } from '../../src/queues/sweeping.ts';
 import { createWatch, type Watch } from '../../src/queues/watch.ts';
+import { FAILPOINTS, type Failpoint } from '../../src/schema/failpoint.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedisProxy } from '../support/redis-proxy.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
@@ -42,6 +43,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
       monotonic?: () => number;
       onRecovered?: () => Promise<void>;
       layout?: Layout;
+      failpoint?: Failpoint;
     } = {},
   ) => {
     const connection = connect({ socket: change.socket ?? redis.socket }, () => {});
@@ -67,6 +69,7 @@ async function start(options: Parameters<typeof startRedis>[0] = {}) {
         await change.onRecovered?.();
         raised.push(name);
       },
+      failpoint: change.failpoint,
       log: { debug: say, info: say, warn: say, error: say },
     });
     ends.push(epoch.stop);
@@ -131,6 +134,31 @@ it('a worker that was held up takes the witness of another one for no loss', asy
   await until('the late one is sure too', () => late.whole() !== undefined);
   expect(raised).toEqual([]);
   expect(await first.connection.hget(STORE_KEY, 'epoch')).toBe('1');
+});
+
+const steps = Object.keys(FAILPOINTS).filter((name) => name.startsWith('recovery.'));
+it.each(steps)('a recovery that breaks off at %s is gone on with, and nothing is whole before its end', async (step) => {
+  const { worker, witness } = await start();
+  let brokenOff = 0;
+  const sure: (number | undefined)[] = [];
+  const failpoint = (name: string) => {
+    if (name !== step || brokenOff > 0) return;
+    brokenOff += 1;
+    sure.push(first.whole());
+    throw new Error('it breaks off');
+  };
+  const first: ReturnType<typeof worker> = worker('first', { failpoint });
+  await until('the first is sure', () => first.whole() !== undefined);
+  const before = first.whole();
+  await first.connection.flushall();
+  await until('it to break off', () => brokenOff > 0);
+  await until('the first is sure again', () => first.whole() !== undefined && first.whole() !== before);
+  expect(sure).toEqual([undefined]);
+  const epoch = Number(await first.connection.hget(STORE_KEY, 'epoch'));
+  expect(epoch).toBeGreaterThan(1);
+  expect(first.epoch()).toBe(epoch);
+  expect(witness()).toMatchObject({ epoch });
+  expect(witness()).not.toHaveProperty('recovering');
 });
 
 it('emptied under several workers: the epoch is raised once, although each of them noticed', async () => {

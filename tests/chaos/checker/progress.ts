@@ -105,14 +105,16 @@ export function workResumes(file: CaseFile): Finding {
 
 export function faultsMetWork(file: CaseFile): Finding {
   const { faults } = file.evidence.settings;
-  const i = look('FAULTS', 'every fault met live work', faults);
+  const i = look('FAULTS', 'every fault met live work', faults.length === 0 ? ['faults'] : faults);
   for (const { fault, live } of file.faults) if (live > 0) i.saw(fault);
   return i.done();
 }
 
+/** Whether one of these faults takes from Redis what it had: a run of others has no loss that could be noticed. */
+export const canForget = (faults: readonly string[]): boolean => faults.some((fault) => groupOf(fault) === 'F6' || fault === 'F7 replica');
+
 export function lossNoticed(file: CaseFile): Finding {
-  const rolledBack = file.evidence.settings.faults.some((fault) => groupOf(fault) === 'F6');
-  const i = look('LOSS', 'a loss of Redis that a living worker saw begins another epoch', rolledBack ? ['losses seen'] : []);
+  const i = look('LOSS', 'a loss of Redis that a living worker saw begins another epoch', ['losses seen']);
   for (const { t, seen, noticed } of file.of('loss'))
     if (seen) i.holds('losses seen', noticed, () => `the loss at ${t} was not noticed`);
     else i.saw('losses that nobody could notice');

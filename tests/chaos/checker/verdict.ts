@@ -3,7 +3,7 @@
 export interface Finding {
   readonly id: string;
   readonly promise: string;
-  /** What was looked at, and how often it occurred; a zero makes the verdict vacuous. */
+  /** What was looked at, and how often it occurred; a zero makes the verdict vacuous, and so does nothing at all. */
   readonly exercised: Readonly<Record<string, number>>;
   readonly violations: readonly string[];
 }
@@ -13,7 +13,9 @@ export type Verdict = 'held' | 'violated' | 'vacuous';
 /** A violation outweighs everything: it was seen, whatever else was not. */
 export function verdictOf(finding: Finding): Verdict {
   if (finding.violations.length > 0) return 'violated';
-  return Object.values(finding.exercised).some((n) => n === 0) ? 'vacuous' : 'held';
+  const counts = Object.values(finding.exercised);
+  // one that has nothing to look at looked at nothing
+  return counts.length === 0 || counts.includes(0) ? 'vacuous' : 'held';
 }
 
 /** Collects what one invariant looks at. */
