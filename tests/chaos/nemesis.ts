@@ -3,9 +3,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Queue } from 'bullmq';
 import { resourceKey, SWEEPS_KEY, shardKeys } from '../../src/queues/keys.ts';
 import { type Arena, kill, LOCK_MS, RECOVERY_MS, running } from './arena.ts';
+import { badWays, spoilSomehow } from './bad-ways.ts';
 import { USUAL_NEWS } from './dyno-news.ts';
 import { NO_PLATFORM_FAULTS, type PlatformFaults } from './dyno-platform.ts';
-import type { ProxyMode } from './fault-proxy.ts';
 import { type Fault, REDIS_FAULTS } from './redis-faults.ts';
 import { STORE_FAULTS } from './store-faults.ts';
 import { NO_STORE_FAULTS } from './store-tap.ts';
@@ -81,24 +81,10 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
   ],
   ...REDIS_FAULTS,
   /** The way between one worker and Redis is bad. */
-  F8: [
-    4,
-    async (arena) => {
-      const slot = running(arena);
-      if (slot === undefined) return;
-      await bad(arena, 'F8', slot.redis, `${slot.name} to redis`);
-    },
-  ],
+  ...badWays('F8', ({ redis }) => redis, 'redis'),
   ...STORE_FAULTS,
   /** The way to the dyno platform is bad; that its answers get lost by themselves is always so. */
-  F12: [
-    2,
-    async (arena) => {
-      const slot = running(arena);
-      if (slot === undefined) return;
-      await bad(arena, 'F12', slot.heroku, `${slot.name} to the platform`);
-    },
-  ],
+  ...badWays('F12', ({ heroku }) => heroku, 'the platform'),
   /** The platform takes no token for a while. */
   'F12 unauthorized': [1, async (arena) => misbehave(arena, 'F12 unauthorized', { unauthorized: 0.5 })],
   /** More launches than not are of unknown fate. */
@@ -123,8 +109,8 @@ export const FAULTS: Readonly<Record<string, Fault>> = {
       world.platform.setNews({ late: 0.4, twice: 0.4, lost: 0.2, forged: 0.4 });
       const way = dice.pick(['news', 'kill', 'front', 'redis']);
       if (way === 'kill' && world.web.ready) await kill(arena, 'F1', world.web);
-      else if (way === 'front') await bad(arena, 'F8', world.front, 'from outside to the web process');
-      else if (way === 'redis') await bad(arena, 'F8', world.web.redis, 'the web process to redis');
+      else if (way === 'front') await spoilSomehow(arena, 'F8 web', world.front, 'from outside to the web process');
+      else if (way === 'redis') await spoilSomehow(arena, 'F8 web', world.web.redis, 'the web process to redis');
       await pause(dice.between(1_500, 4_000));
       world.platform.setNews(USUAL_NEWS);
       arena.note('F13', `events of dynos: ${way}`, from, Date.now() + RECOVERY_MS);
@@ -177,19 +163,6 @@ async function misbehave(arena: Arena, fault: string, faults: Partial<PlatformFa
   await pause(arena.dice.between(800, 3_000));
   arena.world.platform.setFaults(NO_PLATFORM_FAULTS);
   arena.note(fault, 'the platform refused calls', from, Date.now() + RECOVERY_MS);
-}
-
-async function bad(arena: Arena, fault: string, proxy: Slot['redis'], what: string): Promise<void> {
-  const { dice } = arena;
-  const from = Date.now();
-  const mode: ProxyMode | 'cut' = dice.pick<ProxyMode | 'cut'>(['cut', 'refuse', 'deaf', 'lossy', { delayMs: dice.between(50, 400) }]);
-  if (mode === 'cut') proxy.cut();
-  else {
-    proxy.set(mode);
-    await pause(dice.between(300, 3_000));
-    proxy.set('pass');
-  }
-  arena.note(fault, `${what}: ${typeof mode === 'object' ? `${mode.delayMs} ms late` : mode}`, from, Date.now() + RECOVERY_MS);
 }
 
 /** S3 refuses one read of three for so many milliseconds. */

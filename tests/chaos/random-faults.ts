@@ -83,7 +83,7 @@ export async function breakThings(
       }
       await pause(dice.between(100, 900));
       const one = first.pop() ?? dice.pick(drawn);
-      const other = options.only === undefined && dice.chance(0.2) ? dice.pick(['F1', 'F8', 'F12', 'F3']) : undefined;
+      const other = options.only === undefined && dice.chance(0.2) ? dice.pick(kindsOf(dice.pick(['F1', 'F8', 'F12', 'F3']))) : undefined;
       await Promise.all([inflict(one), ...(other === undefined || other === one ? [] : [inflict(other)])]);
       if (Date.now() - told > 30_000) {
         told = Date.now();
@@ -96,6 +96,9 @@ export async function breakThings(
   }
   return [...kinds, ...starts];
 }
+
+/** The faults of a group. */
+const kindsOf = (group: string): readonly string[] => Object.keys(FAULTS).filter((name) => name === group || name.startsWith(`${group} `));
 
 function isFrozen(slot: Slot): boolean {
   try {
