@@ -7,6 +7,8 @@ import { FAULTS } from './nemesis.ts';
 import type { Slot } from './workers.ts';
 import type { Workload } from './workload.ts';
 
+/** Milliseconds that the word of a death may take on a busy machine. */
+const TOLD_MS = 2_000;
 /** The loss that is recovered from. */
 export const LOSS = 'F6 rollback';
 
@@ -46,6 +48,8 @@ export async function reachRecovery(deps: {
       for (const slot of world.slots) if (slot.child === undefined) arm(slot, point);
       await pause(50);
     }
+    // that a worker died of its last step is heard a moment after that the epoch was raised
+    for (const over = Date.now() + TOLD_MS; next() === point && Date.now() < over; ) await pause(50);
   }
   await endAll();
   for (const slot of world.slots) slot.start();
