@@ -31,6 +31,8 @@ const FIRST_LIVE = 5;
 const CALM_MS = 600_000;
 /** Milliseconds after which `--ci` gives up on the failpoints that are left: many times what a free machine takes. */
 const MOST_MS = 900_000;
+/** Milliseconds between two looks whether launches are held back that nobody means to. */
+const LET_GO_MS = 1_000;
 /** Milliseconds that a machine may take to start the first workers. */
 const BOOT_MS = 120_000;
 /** Milliseconds that this process may be late itself; a machine that is too busy for it proves nothing about deadlines. */
@@ -123,6 +125,9 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
     }
     beat = now;
   });
+  // until the end: Redis may come back as it was while launches were held back
+  const letting = every(LET_GO_MS, pulse.signal, workload.letGo);
+  letting.catch(() => stop.abort());
   const [pace, most] = options.ci
     ? [PACE_MS, MOST_LIVE_CI]
     : options.kills === undefined
@@ -169,7 +174,7 @@ export async function runChaos(options: ChaosOptions): Promise<Evidence> {
   } finally {
     stop.abort();
     pulse.abort();
-    await beating;
+    await Promise.allSettled([beating, letting]);
     await world.stop();
   }
 }

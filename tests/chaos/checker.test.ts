@@ -28,7 +28,7 @@ const output = (key: string, version: string) => JSON.stringify({ key, version_i
 function runOf(
   id: string,
   version: string,
-  document: { run: unknown[] },
+  document: { timeout?: number; run: unknown[] },
   history: Entry[],
   fields: Record<string, string>,
 ): { run: RunEvidence; ledger: LedgerEntry[] } {
@@ -155,6 +155,38 @@ function sound(): Draft {
     { 'p:0.0': 'succeeded' },
   );
   const told = swept.ledger.filter(({ kind }) => kind === 'put' || kind === 'upload');
+  // it may take three seconds
+  const long = runOf(
+    'r0-long',
+    'v5',
+    { timeout: 3, run: [{ cmd: 'wait' }, { cmd: 'ok' }] },
+    [
+      [T0 + 10, 'accepted', '', 0, ''],
+      [T0 + 30, 'intent', '0.0', 1, ''],
+      [T0 + 60, 'launched', '0.0', 1, 'run.10'],
+      [T0 + 3_500, 'cancelling', '', 0, 'timeout'],
+      [T0 + 3_510, 'skipped', '0.0', 1, ''],
+      [T0 + 3_520, 'skipped', '1.0', 1, ''],
+      [T0 + 3_530, 'failed', '', 0, ''],
+    ],
+    { 'p:0.0': 'skipped', 'p:1.0': 'skipped' },
+  );
+  // its second step again, ordered by its owner while its launches were held back
+  const again = runOf(
+    'r0-again',
+    'v5',
+    { run: [] },
+    [
+      [T0 + 20_010, 'accepted', '', 0, ''],
+      [T0 + 20_020, 'queued', '1.0', 1, ''],
+      [T0 + 26_030, 'intent', '1.0', 1, ''],
+      [T0 + 26_060, 'launched', '1.0', 1, 'run.11'],
+      [T0 + 26_070, 'output', '1.0', 1, output('out/r0-again.1.0', 'a1')],
+      [T0 + 26_080, 'succeeded', '1.0', 1, ''],
+      [T0 + 26_090, 'succeeded', '', 0, ''],
+    ],
+    { key: 'in/r0-long', parent: 'r0-long', how: 'from', 'p:0.0': 'skipped', 'p:1.0': 'succeeded' },
+  );
   // sixteen runs in a row, each started by an output of the one before
   const chain = Array.from({ length: 17 }, (_, n) => {
     const id = `r0-chain${n}`;
@@ -209,7 +241,7 @@ function sound(): Draft {
     return [
       { kind: 'put', t, began: t - 1, ...object, taskId: task },
       { kind: 'receive', t: t + 1, message: `m-${version}`, count: 1, records: [object] },
-      { kind: 'delete', t: T0 + 16_000, message: `m-${version}`, ok: true },
+      { kind: 'delete', t: t + 16_000, message: `m-${version}`, ok: true },
     ];
   };
   const evidence: Evidence = {
@@ -222,9 +254,9 @@ function sound(): Draft {
       faults: ['F1', 'F6'],
       secrets: ['secret 1'],
     },
-    runs: [good.run, bad.run, stopped.run, swept.run, ...chain.map(({ run }) => run)],
+    runs: [good.run, bad.run, stopped.run, swept.run, long.run, again.run, ...chain.map(({ run }) => run)],
     ledger: [
-      ...[good, bad, stopped, ...chain].flatMap(({ ledger }) => ledger),
+      ...[good, bad, stopped, long, ...chain].flatMap(({ ledger }) => ledger),
       ...told.map((entry): LedgerEntry => (entry.kind === 'put' ? { ...entry, silent: true } : entry)),
       post('r0-swept.0.0', 1, T0 + 9_040, 'accepted', 'd9'),
       {
@@ -262,6 +294,13 @@ function sound(): Draft {
       life('d8', 'stopped', T0 + 130),
       life('d8', 'ended', T0 + 130, 143),
       { kind: 'cancel', t: T0 + 99, run: 'r0-stop', answer: 'asked' },
+      post('r0-long.0.0', 1, T0 + 40, 'accepted', 'd10'),
+      life('d10', 'stopped', T0 + 3_520),
+      life('d10', 'ended', T0 + 3_520, 143),
+      { kind: 'pause', t: T0 + 20_000, until: T0 + 26_000, resource: 'ra', app: 'app-a' },
+      { kind: 'replay', t: T0 + 20_005, run: 'r0-again', of: 'r0-long', how: 'from', kept: ['0.0'] },
+      post('r0-again.1.0', 1, T0 + 26_040, 'accepted', 'd11'),
+      ...out('r0-again.1.0', 'a1', T0 + 26_065),
       ...chain.map((_, n) => post(`r0-chain${n}.0.0`, 1, T0 + 40, 'accepted', `dc${n}`)),
       { kind: 'put', t: T0 + 70, began: T0 + 69, bucket: A, key: 'in/r0-chain17', version: 'c17', taskId: 'r0-chain16.0.0' },
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'plain', version: 'p1' },
@@ -474,6 +513,15 @@ const plants: Record<string, (draft: Draft) => void> = {
       record: { ...runIn(draft, 'r0-chain16').record, key: 'in/r0-chain17', version: 'c17' },
     });
   },
+  TIMEOUT: (draft) => {
+    entryIn(draft, 'r0-long', 'cancelling')[0] = T0 + 3_009;
+  },
+  PAUSE: (draft) => {
+    ledgerIn(draft, 'post', ({ task }) => task === 'r0-again.1.0').t = T0 + 25_999;
+  },
+  AGAIN: (draft) => {
+    draft.ledger.push({ ...ledgerIn(draft, 'post', ({ task }) => task === 'r0-again.1.0'), task: 'r0-again.0.0' });
+  },
   STOP: (draft) => {
     draft.alive.push('d8');
     ledgerIn(draft, 'dyno', ({ dyno, what }) => dyno === 'd6' && what === 'stopped').t = T0 + 1_000;
@@ -643,6 +691,28 @@ describe('the checker', () => {
       draft.settings.faults = [fault];
       expect(verdicts(draft)['LOSS']).toBe('vacuous');
     }
+  });
+
+  it('says nothing of launches that were held back while a worker was frozen, or that Redis forgot, and counts those', () => {
+    for (const [kind, planted] of [
+      ['pauses while a worker, or its way to Redis, was slow', faultAt(T0 + 20_100, T0 + 22_000, 'F3')],
+      ['pauses that Redis may have forgotten', { kind: 'loss', t: T0 + 19_000, until: T0 + 20_001, seen: true, noticed: true }],
+    ] as const) {
+      const draft = sound();
+      ledgerIn(draft, 'post', ({ task }) => task === 'r0-again.1.0').t = T0 + 23_000;
+      draft.ledger.push(planted);
+      expect(verdicts(draft)['PAUSE']).toBe('vacuous');
+      expect(seenOf(draft, 'PAUSE')).toMatchObject({ [kind]: 1, pauses: 0 });
+    }
+  });
+
+  it('forgives a run that was ordered and that Redis forgot, and what it had launched', () => {
+    const draft = sound();
+    draft.runs.splice(draft.runs.indexOf(runIn(draft, 'r0-again')), 1);
+    expect(verdicts(draft)).toMatchObject({ I6: 'violated', AGAIN: 'violated' });
+    draft.ledger.push({ kind: 'loss', t: T0 + 20_000, until: T0 + 26_100, seen: true, noticed: true });
+    expect(verdicts(draft)['I6']).toBe('held');
+    expect(seenOf(draft, 'AGAIN')).toMatchObject({ 'runs that Redis forgot': 1, 'runs run again': 0 });
   });
 
   it('knows the numbers of a later epoch', () => {
@@ -867,6 +937,57 @@ describe('the checker', () => {
       (draft: Draft) => {
         for (let n = 0; n < 40; n += 1) draft.ledger.push({ kind: 'call', t: T0 + 300_000 + 250 * n, app: 'app-a', what: 'list' });
       },
+    ],
+    [
+      'TIMEOUT',
+      'nobody ends a run that takes too long',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-long', 'cancelling')[0] = T0 + 3_010 + 6_001;
+        entryIn(draft, 'r0-long', 'failed')[0] = T0 + 3_010 + 6_002;
+      },
+    ],
+    [
+      'TIMEOUT',
+      'a run that takes too long goes on to its own end',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-long');
+        run.history = [...run.history.slice(0, 3), [T0 + 13_000, 'succeeded', '', 0, '']];
+      },
+    ],
+    [
+      'TIMEOUT',
+      'a run that took too long skips tasks and succeeds',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-long', 'failed')[1] = 'succeeded';
+      },
+    ],
+    [
+      'TIMEOUT',
+      'a run that has as much time as it likes is ended for it',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-stop', 'cancelling')[4] = 'timeout';
+      },
+    ],
+    [
+      'I9',
+      'a run fails with no task that failed, and had time left',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-long', 'cancelling')[4] = 'somebody';
+      },
+    ],
+    [
+      'PAUSE',
+      'a launch is sent although its app was paused, while a worker was killed',
+      (draft: Draft) => {
+        ledgerIn(draft, 'post', ({ task }) => task === 'r0-again.1.0').t = T0 + 23_000;
+        draft.ledger.push(faultAt(T0 + 20_100, T0 + 22_000, 'F1'));
+      },
+    ],
+    ['AGAIN', 'a run that was ordered is nowhere', (draft: Draft) => draft.runs.splice(draft.runs.indexOf(runIn(draft, 'r0-again')), 1)],
+    [
+      'AGAIN',
+      'a task that counts as done has an intent',
+      (draft: Draft) => runIn(draft, 'r0-again').history.splice(1, 0, [T0 + 20_015, 'intent', '0.0', 1, '']),
     ],
     [
       'STOP',

@@ -5,6 +5,7 @@ import { runIdOf } from '../../src/queues/identity.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import type { Expectation } from './checker/evidence.ts';
 import { createDice, type Dice, seedOf } from './dice.ts';
+import { createOrders, WAYS_TO_REPEAT } from './orders.ts';
 import type { World } from './world.ts';
 
 /** Long enough that only what is meant to time out does, whatever happens to the workers. */
@@ -13,8 +14,8 @@ const task = (cmd: string, more: Record<string, unknown> = {}) => ({ cmd, ...PAT
 const group = (...parallel: unknown[]) => ({ parallel });
 const soon = { type: 'fixed', delay: 0.2 };
 
-/** Workflows, and how often each is drawn. */
-const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[]]>> = {
+/** Workflows, how often each is drawn, and the seconds that a whole run of it may take where it may not take as long as it likes. */
+const SHAPES: Readonly<Record<string, readonly [share: number, run: (dice: Dice) => unknown[], timeout?: number]>> = {
   two: [6, () => [task('ok'), task('ok')]],
   group: [6, () => [task('ok'), group(task('ok'), task('slow'), task('sloppy')), task('early')]],
   'group of groups': [3, () => [group(task('ok'), task('twice')), group(task('early'), task('elsewhere'), task('ok'))]],
@@ -39,6 +40,8 @@ const SHAPES: Readonly<Record<string, readonly [number, (dice: Dice) => unknown[
     () => [task('last_moment', { timeout: 2, retries: 2, backoff: soon }), task('last_moment', { timeout: 2, retries: 2, backoff: soon })],
   ],
   'losing events': [2, () => [task('lost_event'), task('ok')]],
+  // it is ended in the middle of its first step; longer than the sweep leaves a run alone, so that one which is ended too early is seen
+  'taking too long': [1, () => [group(task('wait'), task('ok')), task('ok')], 7],
 };
 
 /** Runs that fail one after the other, and milliseconds that each has. */
@@ -60,6 +63,8 @@ export interface Workload {
   step(): Promise<void>;
   /** What is to be seen while nothing is broken: a timeout, and an event that comes again after its run. */
   epilogue(): Promise<void>;
+  /** Lets launches go on that nobody means to hold back any more. */
+  letGo(): Promise<void>;
   readonly uploads: number;
 }
 
@@ -68,6 +73,7 @@ export function createWorkload(world: World, seed: number): Workload {
   const dice = createDice(seedOf(seed, 'workload'));
   const [a, b] = world.tenants;
   if (a === undefined || b === undefined) throw new RangeError('two tenants are needed');
+  const orders = createOrders(world, createDice(seedOf(seed, 'orders')));
   const shapes = Object.entries(SHAPES).flatMap(([name, [share]]) => Array.from({ length: share }, () => name));
   const live: string[] = [];
   /** For the second tenant to steal. */
@@ -90,7 +96,8 @@ export function createWorkload(world: World, seed: number): Workload {
     return { bucket, key, version };
   };
   const start = async (shape: string, run: unknown[], tenant = dice.chance(0.8) ? a : b) => {
-    const document = JSON.stringify({ title: shape, run });
+    const timeout = SHAPES[shape]?.[2];
+    const document = JSON.stringify({ title: shape, ...(timeout === undefined ? {} : { timeout }), run });
     const key = `in/${randomUUID()}`;
     const byCode = document.length < 1_000 && dice.chance(0.2);
     const object = byCode
@@ -117,6 +124,12 @@ export function createWorkload(world: World, seed: number): Workload {
   const startAndCancel = async () => {
     const run = await start('waiting', [task('wait'), task('ok')]);
     for (const end = Date.now() + ACCEPT_MS; Date.now() < end && ['gone', 'refused'].includes(await cancel(run)); ) await pause(100);
+  };
+
+  const holdBack = async (tenant = dice.pick([a, b])) => {
+    await orders.holdBack(tenant, async () => {
+      for (const shape of ['two', 'group']) await start(shape, SHAPES[shape]?.[1](dice) ?? [], tenant);
+    });
   };
 
   const oddities: readonly (() => Promise<unknown>)[] = [
@@ -166,6 +179,7 @@ export function createWorkload(world: World, seed: number): Workload {
     get uploads() {
       return uploads;
     },
+    letGo: orders.letGo,
     want: async (shape) => {
       await start(shape, SHAPES[shape]?.[1](dice) ?? []);
     },
@@ -185,6 +199,9 @@ export function createWorkload(world: World, seed: number): Workload {
       await startAndCancel();
       // what was done of these while all was broken may have come to nothing: an invariant that met none of its kind is not proven
       for (const oddity of oddities) await oddity();
+      for (const how of WAYS_TO_REPEAT) await orders.repeat(how);
+      for (const tenant of [a, b]) await holdBack(tenant);
+      await start('taking too long', SHAPES['taking too long']?.[1](dice) ?? []);
       await start('losing the event at the deadline', SHAPES['losing the event at the deadline']?.[1](dice) ?? []);
       // more than the budget of some seconds, at once
       await start('crowd', [group(...Array.from({ length: CROWD }, () => task('ok')))], a);
@@ -196,6 +213,8 @@ export function createWorkload(world: World, seed: number): Workload {
       if (live.length > 3 && roll < 0.12) {
         await cancel(dice.pick(live));
       } else if (live.length > 3 && roll < 0.3) await dice.pick(oddities)();
+      else if (live.length > 3 && roll < 0.31) await holdBack();
+      else if (live.length > 3 && roll < 0.36) await orders.repeat(dice.pick(WAYS_TO_REPEAT));
       else {
         const shape = dice.pick(shapes);
         const made = SHAPES[shape];

@@ -1,6 +1,6 @@
 // The evidence, arranged so that invariants can ask it questions.
 import type { Entry, Evidence, LedgerEntry, ObjectId, RunEvidence } from './evidence.ts';
-import { type Plan, planOf } from './plan.ts';
+import { type Plan, planOf, runTimeoutOf } from './plan.ts';
 
 type Of<K extends LedgerEntry['kind']> = Extract<LedgerEntry, { kind: K }>;
 
@@ -28,6 +28,10 @@ export interface TaskFile {
 
 export interface RunFile extends RunEvidence {
   readonly plan: Plan;
+  /** Seconds that it may take; 0: as long as it likes. */
+  readonly timeout: number;
+  /** Of a run that runs another one again, its tasks (`step.index`) that count as done: nothing was to happen to them. */
+  readonly kept: ReadonlySet<string>;
   readonly tasks: readonly TaskFile[];
   readonly state: string;
   readonly ended: Entry | undefined;
@@ -36,6 +40,7 @@ export interface RunFile extends RunEvidence {
 export interface CaseFile {
   readonly evidence: Evidence;
   readonly runs: readonly RunFile[];
+  /** The runs that an object version led to by itself; not those that people ordered. */
   readonly runOf: ReadonlyMap<string, readonly RunFile[]>;
   readonly puts: ReadonlyMap<string, Of<'put'>>;
   /** When a dyno was up, and when and how it ended. */
@@ -91,6 +96,7 @@ export function openCase(evidence: Evidence): CaseFile {
     }
     dynos.set(dyno, known);
   }
+  const replays = new Map(of('replay').map((order) => [order.run, order]));
   const runs = evidence.runs.map((run) => {
     const trigger = triggerOf(run);
     const document =
@@ -98,7 +104,9 @@ export function openCase(evidence: Evidence): CaseFile {
       puts.get(identity(trigger))?.code ??
       documentsOfKeys.get(JSON.stringify([trigger.bucket, trigger.key]));
     const readable = run.record['state'] !== 'rejected' && document !== undefined;
-    return openRun(run, readable ? planOf(document) : [], posts);
+    const kept = replays.get(run.id)?.kept ?? [];
+    if (!readable) return openRun(run, { plan: [], timeout: 0, kept }, posts);
+    return openRun(run, { plan: planOf(document), timeout: runTimeoutOf(document), kept }, posts);
   });
   const faults = of('fault');
   const lags = of('lag');
@@ -106,7 +114,10 @@ export function openCase(evidence: Evidence): CaseFile {
   return {
     evidence,
     runs,
-    runOf: Map.groupBy(runs, (run) => identity(triggerOf(run))),
+    runOf: Map.groupBy(
+      runs.filter(({ id }) => !replays.has(id)),
+      (run) => identity(triggerOf(run)),
+    ),
     puts,
     dynos,
     postOfDyno: new Map(of('post').flatMap((post) => (post.dyno === undefined ? [] : [[post.dyno, post]]))),
@@ -124,10 +135,14 @@ export function triggerOf(run: RunEvidence): ObjectId {
   return { bucket: run.record['bucket'] ?? '', key: run.record['key'] ?? '', version: run.record['version'] ?? '' };
 }
 
-function openRun(run: RunEvidence, plan: Plan, posts: ReadonlyMap<string, readonly Of<'post'>[]>): RunFile {
+function openRun(
+  run: RunEvidence,
+  { plan, timeout, kept }: { plan: Plan; timeout: number; kept: readonly string[] },
+  posts: ReadonlyMap<string, readonly Of<'post'>[]>,
+): RunFile {
   const tasks: TaskFile[] = [];
   const ended = run.history.findLast(([, what, task]) => task === '' && RUN_ENDS.includes(what));
-  const file: RunFile = { ...run, plan, tasks, state: run.record['state'] ?? '', ended };
+  const file: RunFile = { ...run, plan, timeout, kept: new Set(kept), tasks, state: run.record['state'] ?? '', ended };
   for (const [step, planned] of plan.entries()) {
     for (const [index, task] of planned.entries()) {
       const t = `${step}.${index}`;

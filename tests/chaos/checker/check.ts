@@ -13,7 +13,7 @@ import { credentialWall, freshEnough } from './access.ts';
 import { budgetKept } from './budget.ts';
 import { openCase } from './case-file.ts';
 import { failuresHaveCauses } from './causes.ts';
-import { endedOnce, groupEndsTogether, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
+import { endedOnce, groupEndsTogether, honestRunTimeout, honestTimeout, rightOutput, tenantWall, withoutOutput } from './completing.ts';
 import type { Evidence } from './evidence.ts';
 import { deadAfterRemoval, everyRouteGuarded, installedOnce, newsProven, signOnsProven } from './front-door.ts';
 import {
@@ -25,6 +25,7 @@ import {
   retriesBounded,
   stopsOnlyClosed,
 } from './launching.ts';
+import { pausesHold, replaysKeep } from './orders.ts';
 import {
   canForget,
   everyRunEnds,
@@ -58,6 +59,7 @@ export function check(evidence: Evidence): readonly Finding[] {
     tenantWall,
     withoutOutput,
     honestTimeout,
+    honestRunTimeout,
     everyRunEnds,
     workResumes,
     poisonSetAside,
@@ -76,6 +78,8 @@ export function check(evidence: Evidence): readonly Finding[] {
     installedOnce,
     newsProven,
     stopsOnlyClosed,
+    pausesHold,
+    replaysKeep,
     failuresHaveCauses,
     ...(canForget(evidence.settings.faults) ? [lossNoticed] : []),
     faultsMetWork,

@@ -1,5 +1,5 @@
 // A task ends once, for the right reason, at the right time.
-import { type CaseFile, dynosOf, identity, RUN_ENDS, TASK_ENDS, type TaskFile, tasksOf } from './case-file.ts';
+import { type CaseFile, dynosOf, identity, RUN_ENDS, type RunFile, TASK_ENDS, type TaskFile, tasksOf } from './case-file.ts';
 import type { Entry } from './evidence.ts';
 import { type Finding, look } from './verdict.ts';
 
@@ -23,7 +23,7 @@ export function groupEndsTogether(file: CaseFile): Finding {
   ]);
   for (const run of file.runs) {
     if (run.ended === undefined || run.tasks.length === 0) continue;
-    const ends = run.tasks.map(({ end }) => end?.[1]);
+    const ends = run.tasks.filter(({ t }) => !run.kept.has(t)).map(({ end }) => end?.[1]);
     const cancelled = run.history.some(([, what, task]) => task === '' && (what === 'cancelling' || what === 'cancelled'));
     if (run.state === 'succeeded')
       i.holds(
@@ -35,7 +35,7 @@ export function groupEndsTogether(file: CaseFile): Finding {
       i.holds('cancelled runs', cancelled && !ends.includes('failed'), () => `${run.id} is cancelled with ${ends.join(' ')}`);
     if (run.state !== 'failed') continue;
     if (run.plan.some((step) => step.length > 1)) i.saw('failed runs with a group');
-    if (!ends.includes('failed')) i.wrong(`${run.id} failed with ${ends.join(' ')}`);
+    if (!ends.includes('failed') && timedOut(run) === undefined) i.wrong(`${run.id} failed with ${ends.join(' ')}`);
     for (const task of run.tasks) {
       const launched = task.entries.findLast(([, what]) => ['launched', 'adopted', 'retry', 'lost', 'refused'].includes(what))?.[1];
       if (!cancelled && task.end?.[1] === 'skipped' && (launched === 'launched' || launched === 'adopted'))
@@ -181,6 +181,43 @@ export function honestTimeout(file: CaseFile): Finding {
       const bound = file.busy(deadline, t) ? BUSY_VERDICT_MS : VERDICT_MS;
       i.holds('timeouts while nothing was broken', t <= deadline + bound, () => `${task.id}/${attempt} timed out ${t - deadline} ms late`);
     }
+  }
+  return i.done();
+}
+
+/** When a run was ended for having taken too long. */
+const timedOut = (run: RunFile): number | undefined =>
+  run.history.find(([, what, task, , why]) => task === '' && (what === 'cancelling' || what === 'failed') && why === 'timeout')?.[0];
+
+/** The same of whole runs: their time begins when they are accepted, and one that is being cancelled, or ended before, has none. */
+export function honestRunTimeout(file: CaseFile): Finding {
+  const i = look('TIMEOUT', 'a run is ended when it has taken as long as it may: never before, and within 6 s', [
+    'runs that took too long',
+    'runs that took too long while nothing was broken',
+  ]);
+  for (const run of file.runs) {
+    const t = timedOut(run);
+    const accepted = run.history.find(([, what]) => what === 'accepted')?.[0];
+    if (run.timeout === 0 || accepted === undefined) {
+      if (t !== undefined) i.wrong(`${run.id} was ended for its time, and has as much as it likes`);
+      continue;
+    }
+    const deadline = accepted + run.timeout * 1_000;
+    if (t !== undefined) {
+      i.holds('runs that took too long', t >= deadline, () => `${run.id} was ended ${deadline - t} ms before its time was over`);
+      if (run.ended?.[1] === 'succeeded' && run.tasks.some(({ end }) => end?.[1] === 'skipped'))
+        i.wrong(`${run.id} took too long, has skipped tasks and succeeded`);
+    }
+    const cancelled = run.history.find(([, what, task]) => task === '' && what === 'cancelling')?.[0];
+    // what comes first decides; one that never ended is I17's
+    const stopped = Math.min(t ?? cancelled ?? Number.POSITIVE_INFINITY, run.ended?.[0] ?? Number.POSITIVE_INFINITY);
+    if (!Number.isFinite(stopped) || stopped < deadline || file.faulty(deadline - 1_000, deadline + VERDICT_MS)) continue;
+    const bound = file.busy(deadline, stopped) ? BUSY_VERDICT_MS : VERDICT_MS;
+    i.holds(
+      'runs that took too long while nothing was broken',
+      stopped <= deadline + bound,
+      () => `${run.id} went on for ${stopped - deadline} ms after its time was over`,
+    );
   }
   return i.done();
 }

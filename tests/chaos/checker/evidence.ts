@@ -51,6 +51,10 @@ export type LedgerEntry =
   /** A dyno wrote with the credentials that it was given, into its `own` bucket or into another one. */
   | { kind: 'access'; t: number; bucket: string; own: boolean; allowed: boolean }
   | { kind: 'cancel'; t: number; run: string; answer: string }
+  /** The launches of a resource were held back: from `t`, when that was answered, to `until`, when they were to go on. */
+  | { kind: 'pause'; t: number; until: number; resource: string; app: string }
+  /** An ended run was ordered to run again as `run`. `kept`: its tasks (`step.index`) that count as done. */
+  | { kind: 'replay'; t: number; run: string; of: string; how: string; kept: readonly string[] }
   /** An event of a dyno was sent to the web process. `status`: how it was answered, 0 when it was not. */
   | { kind: 'event'; t: number; forged: boolean; status: number }
   /** Heroku was told that an add-on stands, or is gone. */

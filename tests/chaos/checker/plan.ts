@@ -19,6 +19,9 @@ interface WrittenTask {
   backoff?: { type?: string; delay?: number; max?: number };
 }
 
+/** Seconds that a whole run may take, as its workflow says; 0: as long as it likes. */
+export const runTimeoutOf = (document: string): number => (JSON.parse(document) as { timeout?: number }).timeout ?? 0;
+
 /** Reads a workflow that is known to be valid. */
 export function planOf(document: string): Plan {
   const { run } = JSON.parse(document) as { run: (WrittenTask & { parallel?: WrittenTask[] })[] };

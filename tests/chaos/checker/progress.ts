@@ -153,7 +153,7 @@ export function foldsToRecord(file: CaseFile): Finding {
       const attempt = attemptOf(run, task.t);
       const end = task.end?.[1];
       // a run that was cancelled before its tree was made has tasks that nothing was ever said of
-      if (end === undefined && phase === undefined) continue;
+      if ((end === undefined && phase === undefined) || run.kept.has(task.t)) continue;
       i.holds(
         'tasks',
         phase === end && Number(run.record[`a:${task.t}`] ?? 1) === attempt,
