@@ -969,6 +969,13 @@ describe('the checker', () => {
       },
     ],
     [
+      'I8',
+      'a task succeeds before it has cooled, although the next step begins late enough',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-good', 'succeeded', '0.0')[0] = T0 + 1_049;
+      },
+    ],
+    [
       'I9',
       'a run fails with no task that failed, and had time left',
       (draft: Draft) => {

@@ -1357,6 +1357,15 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /launch what waits as soon as a larger plan.*the rest of them/,
   },
   lua(
+    'budget',
+    'launches that are held back are granted when it is their turn',
+    "  if redis.call('SISMEMBER', paused, resource) == 1 then return false end\n",
+    '',
+    // the first of the tests that hold launches back
+    /take turns: one task of a second one.*waited \d+ ms for both to wait/,
+    'tests/engine/budget.test.ts',
+  ),
+  lua(
     'budget-request',
     'new files overtake what waits when a larger plan is noticed',
     'set_limit(resource, ARGV[5])',

@@ -26,6 +26,12 @@ const DANGEROUS: readonly Dangerous[] = [
   { bug: 'the intent is not recorded', breaks: 'I6', says: /was launched \d+ times/ },
   { bug: 'fence skipped', breaks: 'I6', says: /was launched \d+ times/ },
   { bug: '5xx taken for a refusal', breaks: 'CAUSE', says: /launch_refused: 5\d\d/ },
+  { bug: 'intent kept in BullMQ', breaks: 'I6', says: /was launched \d+ times/ },
+  { bug: 'step off by one', breaks: 'I8', says: /was launched before \S+ succeeded/ },
+  { bug: 'wait_for forgotten', breaks: 'I8', says: /\d+ ms before \S+ had cooled/ },
+  { bug: 'bucket ignored', breaks: 'I14', says: /was moved by/ },
+  { bug: 'drain without promotion', breaks: 'I17', says: /is still running/ },
+  { bug: 'launches that are held back are granted', breaks: 'PAUSE', says: /was posted \d+ ms after the launches/ },
   { bug: 'completed twice', breaks: 'I12', says: /has two first outputs/ },
   { bug: 'exit treated as failure without grace', breaks: 'CAUSE', says: /looked for \d+ ms after it was seen to end/ },
   { bug: 'a plain object is counted and not accounted for', breaks: 'I4', says: /asks for nothing and is not accounted for/ },
@@ -38,7 +44,7 @@ const DANGEROUS: readonly Dangerous[] = [
   },
 ];
 /** Seconds that a run may take to reach what is left, and again to end: some bugs keep it from either for ever. What is not done by then is violated. */
-const PATIENCE_S = 60;
+const PATIENCE_S = 90;
 /** Characters of a witness that are shown. */
 const SHOWN = 200;
 
@@ -144,7 +150,7 @@ function pageOf(rows: readonly (readonly string[])[], seed: string, caught: stri
     '# Seeded bugs under chaos',
     '',
     'What the checker of the chaos runs is worth: each line is a bug that was planted in a copy of the engine, and what a run that kills a worker at every failpoint',
-    '(`npm run chaos -- --ci --bundle --engine COPY`) said of it. A bug is caught when the invariant that it breaks was violated, in the words of that bug. A run has a minute for what is left to reach and to end, so that a bug that',
+    '(`npm run chaos -- --ci --bundle --engine COPY`) said of it. A bug is caught when the invariant that it breaks was violated, in the words of that bug. A run has a minute and a half for what is left to reach and to end, so that a bug that',
     'keeps it from either does not hold it up: what was not done by then counts as violated, as the first line shows, which is of the engine as it is.',
     '',
     `\`npm run seeded-bugs -- --chaos --seed ${seed}\`, ${new Date().toISOString().slice(0, 10)}, ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Node ${process.versions.node}: ${caught}.`,

@@ -106,9 +106,15 @@ export function noStepEarly(file: CaseFile): Finding {
   const i = look('I8', 'no step begins before all tasks of the step before succeeded and cooled', [
     'steps begun',
     'steps after a wait_for',
+    'tasks cooled',
   ]);
   for (const run of file.runs) {
     for (const task of run.tasks) {
+      // whatever the launch that follows waits for besides: on a busy machine it comes late enough by itself
+      const [done, success] = [doneAt(task), task.entries.find(([, what]) => what === 'succeeded')?.[0]];
+      const cooled = (done ?? 0) + task.plan.waitFor * 1_000;
+      if (done !== undefined && success !== undefined && task.plan.waitFor > 0)
+        i.holds('tasks cooled', success >= cooled, () => `${task.id} succeeded ${cooled - success} ms before it had cooled`);
       const first = task.attempts.flatMap(({ posts }) => posts).find((post) => !forgotten(file, post));
       if (task.step === 0 || first === undefined) continue;
       for (const before of run.tasks.filter(({ step, t }) => step === task.step - 1 && !run.kept.has(t))) {
@@ -118,9 +124,9 @@ export function noStepEarly(file: CaseFile): Finding {
           success !== undefined && success[0] <= first.t,
           () => `${task.id} was launched before ${before.id} succeeded`,
         );
-        const output = before.entries.find(([, what]) => what === 'output' || (before.plan.noOutput && what === 'up'));
-        if (before.plan.waitFor === 0 || output === undefined) continue;
-        const cool = output[0] + before.plan.waitFor * 1000;
+        const done = doneAt(before);
+        if (before.plan.waitFor === 0 || done === undefined) continue;
+        const cool = done + before.plan.waitFor * 1000;
         i.holds(
           'steps after a wait_for',
           first.t >= cool,
@@ -131,6 +137,10 @@ export function noStepEarly(file: CaseFile): Finding {
   }
   return i.done();
 }
+
+/** When what a task succeeds by was there, and its `wait_for` began. */
+const doneAt = (task: TaskFile): number | undefined =>
+  task.entries.find(([, what]) => what === 'output' || (task.plan.noOutput && what === 'up'))?.[0];
 
 export function retriesBounded(file: CaseFile): Finding {
   const i = look('I10', 'retries are bounded and wait for their backoff', ['retries']);
