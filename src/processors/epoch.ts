@@ -25,10 +25,7 @@ const RECOVERY_MS = 14 * 86_400_000;
 const AHEAD = 10_000;
 /** Milliseconds that a process which was killed keeps the others from raising the epoch; one that works holds on to it. */
 const ALONE_MS = 10_000;
-/**
- * Seconds after a start of Redis in which nobody counts on: one worker may have seen nothing of what was lost and another one, which has, comes
- * back up to two seconds later.
- */
+/** Seconds after a start of Redis in which nobody counts on: a worker that has seen more of what was lost may come back up to two seconds later. */
 const SETTLE_S = 5;
 /** The same for a process that started after Redis did: those that were there before need five of them. */
 const VOUCH_S = 2 * SETTLE_S;
