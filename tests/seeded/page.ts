@@ -25,6 +25,19 @@ function rowsIn(page: string): string[][] {
   );
 }
 
+/** The row of a bug that a page has, when it is of the same file and test; a row of another was of something else. */
+function keptRow(old: ReadonlyMap<string | undefined, string[]>, bug: SeededBug): string[] | undefined {
+  const [, file, , test] = rowOf(bug, '', '', '');
+  const last = old.get(bug.name);
+  return last?.length === HEAD.length && last[1] === file && last[3] === test ? last : undefined;
+}
+
+/** Those of the bugs that a page calls caught. */
+export function caughtIn(page: string, bugs: readonly SeededBug[]): ReadonlySet<SeededBug> {
+  const rows = new Map(rowsIn(page).map((row) => [row[0], row]));
+  return new Set(bugs.filter((bug) => keptRow(rows, bug)?.[2] === CAUGHT));
+}
+
 /**
  * The page with what was `tried` now. A row of before stays when its bug is still there, in the same file and for the same test; all others
  * were of something else. `how`: what was run, when and on what.
@@ -39,9 +52,8 @@ export function mergedPage(
   const rows = bugs.flatMap((bug) => {
     const now = tried.get(bug);
     if (now !== undefined) return [now];
-    const last = old.get(bug.name);
-    const [, file, , test] = rowOf(bug, '', '', '');
-    return last?.length === HEAD.length && last[1] === file && last[3] === test ? [last] : [];
+    const last = keptRow(old, bug);
+    return last === undefined ? [] : [last];
   });
   const caught = rows.filter(([, , verdict]) => verdict === CAUGHT).length;
   const without = bugs.length - rows.length;
@@ -50,7 +62,7 @@ export function mergedPage(
     '',
     'What the tests are worth: each line is a bug that was planted in a copy of the engine, the test that went red for it, and what that test said: a test that is red',
     'for another reason than the bug has not caught it. Each line is of the commit that it names, a `+` behind which stands for changes that were not committed yet:',
-    '`npm run seeded-bugs` tries all bugs, `-- --only TEXT` those whose name or test has the text, and either puts in what it has tried.',
+    '`npm run seeded-bugs` tries all bugs, `-- --only TEXT` those whose name or test has the text, `-- --left` those that are not caught here; each puts in what it has tried.',
     '',
     `${caught} of ${bugs.length} caught${without > 0 ? `, ${without} without a line: not tried since lines are kept one by one` : ''}. Last put in by ${how}.`,
     '',
