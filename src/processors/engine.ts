@@ -157,7 +157,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     epochs: createStoreEpoch({ redis, shards: layout.served }),
     layout,
     // the cap per minute guards against loops of events; what the sweep finds was missed
-    decide: async (event, tries) => await decideAtLast({ ...eventDeps(), runsPerMinute: 1_000_000_000 }, event, tries),
+    decide: async (event, tries) => await decideAtLast({ ...eventDeps(), runsPerMinute: undefined }, event, tries),
     drained,
     ledgerMs: options.ledgerMs,
     lateMs: options.lateMs,

@@ -20,8 +20,8 @@ export interface EventDeps {
   readonly place: (version: VersionRef, savedAt: number | undefined) => string;
   /** Launches of a resource that wait or run, about, before `coming` more. */
   readonly outstanding: (resource: string, coming: number) => number;
-  /** Runs that one resource may start in a minute: the last guard against a loop. */
-  readonly runsPerMinute: number;
+  /** Runs that one resource may start in a minute: the last guard against a loop. undefined: any number, and these do not count among them. */
+  readonly runsPerMinute: number | undefined;
   /** Whether somebody asks for the runs: a file that was set aside runs then, too, and is not listed so any more. */
   readonly asked?: boolean;
   /** What was lost with Redis and may be on its way back; undefined: nothing is archived. */

@@ -17,7 +17,7 @@ interface Recorded {
   readonly runId: string;
   readonly resource: string;
   readonly trigger: Trigger;
-  readonly cap: number;
+  readonly cap: number | undefined;
   readonly full?: boolean;
   readonly asked?: boolean | undefined;
   /** Whether its file did not have a run before, and may be set aside. */
@@ -29,7 +29,7 @@ interface Recorded {
 /** The transitions of runs. `retention`: milliseconds; `shards`: how many have, or may have, runs at the time of a call. */
 export function createRunTransitions(deps: { redis: Redis; retention: number; shards: () => number }) {
   const { redis, retention } = deps;
-  const tryToRecord = async (state: 'accepted' | 'rejected', run: Recorded, room: number | 'day', share = ''): Promise<string> => {
+  const tryToRecord = async (state: 'accepted' | 'rejected', run: Recorded, room: number | 'day' | '', share = ''): Promise<string> => {
     const { runId, resource, trigger } = run;
     const k = keysOfRun(runId);
     const file = JSON.stringify({ bucket: trigger.bucket, key: trigger.key, version_id: trigger.versionId }).slice(1, -1);
@@ -93,12 +93,15 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
    */
   const record = async (state: 'accepted' | 'rejected', run: Recorded): Promise<string> => {
     const shards = deps.shards();
+    const { cap } = run;
     if (run.full === true) return await tryToRecord(state, run, 'day');
-    if (shards === 1) return await tryToRecord(state, run, run.cap);
-    const answer = await tryToRecord(state, run, Math.floor(run.cap / shards), spent.get(run.resource) ?? '?');
+    // what no cap is for takes none of its room
+    if (cap === undefined) return await tryToRecord(state, run, '');
+    if (shards === 1) return await tryToRecord(state, run, cap);
+    const answer = await tryToRecord(state, run, Math.floor(cap / shards), spent.get(run.resource) ?? '?');
     const minute = /^over:(\d+)$/.exec(answer)?.[1];
     if (minute === undefined) return answer;
-    return await tryToRecord(state, run, (await hasRoom(run.resource, minute, run.cap)) ? run.cap : 0);
+    return await tryToRecord(state, run, (await hasRoom(run.resource, minute, cap)) ? cap : 0);
   };
 
   const conclude = async (shard: number, resource: string, kind: string, entry: string, version: VersionRef | undefined, start = '') => {
@@ -122,8 +125,8 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
       trigger: Trigger;
       workflow: Workflow;
       plan: WorkflowPlan;
-      /** Runs that one resource may start in a minute. */
-      cap: number;
+      /** Runs that one resource may start in a minute; undefined: any number, and this one is not among them. */
+      cap: number | undefined;
       /** Whether the plan has no more runs today. */
       full?: boolean;
       /** Whether somebody asks for it: that its file was set aside does not count then. */
@@ -164,7 +167,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
       trigger: Trigger;
       code: string;
       detail: string;
-      cap: number;
+      cap: number | undefined;
       asked?: boolean | undefined;
     }): Promise<string> => await record('rejected', { ...run, first: true, document: '', fields: ['error', `${run.code}|${run.detail}`] }),
 

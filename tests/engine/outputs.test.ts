@@ -10,8 +10,9 @@ import { readMarker } from '../../src/schema/command.ts';
 import type { RunView } from '../../src/schema/run-view.ts';
 import { MAX_DOCUMENT_BYTES } from '../../src/schema/workflow.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
-import { eventOf, type Script } from '../support/scripted-cloud.ts';
+import { ARCHIVE_BUCKET, eventOf, type Script } from '../support/scripted-cloud.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
+import { openTestWeb } from '../support/test-web.ts';
 import { until } from '../support/until.ts';
 
 const MINUTE_MS = 60_000;
@@ -302,6 +303,24 @@ describe('an upload', () => {
       const accepted = there.filter(Boolean).length;
       expect(accepted).toBeLessThanOrEqual(most);
       expect(await readSetAside(own.redis, 4, own.resource, { limit: 100 })).toHaveLength(ids.length - accepted);
+    });
+  });
+
+  it.each(['the sweep', 'a backfill'])('finds room in a minute in which %s has started more runs than the cap', async (who) => {
+    await alone({ runsPerMinute: 3, shards: 4, ...(who === 'the sweep' ? { ledgerMs: 100, lateMs: 100 } : {}) }, async (world) => {
+      const own = world.engine;
+      await until('the account to begin', () => own.cloud.objects.has(`${ARCHIVE_BUCKET}/watermarks/${own.resource}.json`));
+      await until('the middle of a minute', () => Date.now() % MINUTE_MS < MINUTE_MS - 12_000, 15_000);
+      for (let n = 0; n < 8; n += 1) own.cloud.putSilently(`in/missed ${n}`, workflow(t('ok')), { ld_run: 'true' });
+      if (who === 'a backfill') {
+        const web = await openTestWeb(world.redis, { resource: own.resource, store: own.cloud.store });
+        await web.call('POST', '/v1/ledger/backfill', { body: { dry_run: false } }).finally(web.close);
+      }
+      await until('their runs', async () => (await runsOf(own)).length === 8);
+      const kept = own.upload([t('ok')]);
+      await done(own);
+      expect(await readSetAside(own.redis, 4, own.resource, { limit: 100 })).toEqual([]);
+      expect((await own.ended(kept)).state).toBe('succeeded');
     });
   });
 

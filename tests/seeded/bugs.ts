@@ -42,10 +42,18 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'each shard takes as many runs in a minute as all together may',
     file: 'queues/run-transitions.ts',
-    from: 'Math.floor(run.cap / shards), spent',
-    to: 'run.cap, spent',
+    from: 'Math.floor(cap / shards), spent',
+    to: 'cap, spent',
     caughtBy: 'tests/engine/outputs.test.ts',
     says: /past the cap of all shards together.*to be less than or equal to 3/,
+  },
+  {
+    name: 'what the sweep decides takes the runs of a minute',
+    file: 'queues/run-transitions.ts',
+    from: "tryToRecord(state, run, '');",
+    to: 'tryToRecord(state, run, 1_000_000_000);',
+    caughtBy: 'tests/engine/outputs.test.ts',
+    says: /finds room in a minute in which the sweep.*to deeply equal/,
   },
   lua(
     'enter',

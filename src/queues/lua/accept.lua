@@ -1,8 +1,8 @@
 -- An upload becomes a run, once. The record is the dedupe memory: a second call answers with its state. A file that is set aside instead (`capped`)
 -- stays so when its event comes again (`aside`), in a minute or on a day that has room: as long as it is listed, or until somebody asks for its run.
 -- KEYS: run, history, live, index, decisions, rate, quarantine, document, file
--- ARGV: run id, channel, resource, state (accepted|rejected), cap per minute in this shard, or `day`: the plan has no more runs today,
---       default retention ms, the file as its entry names it (JSON members), empty: it is not set aside, document or '',
+-- ARGV: run id, channel, resource, state (accepted|rejected), cap per minute in this shard, or `day`: the plan has no more runs today, or empty: there is none,
+--       and the run is not counted, default retention ms, the file as its entry names it (JSON members), empty: it is not set aside, document or '',
 --       asked (1: whoever asks has it run after all), share (`?`: over the cap nothing is decided, and the answer is `over:` and the minute, unless
 --       that minute stands here: it has no more in any shard), then field, value, field, value …
 local state = redis.call('HGET', KEYS[1], 'state')
@@ -13,7 +13,7 @@ if ARGV[7] ~= '' and ARGV[9] ~= '1' then
   if redis.call('ZSCORE', KEYS[7], entry(per_minute)) or redis.call('ZSCORE', KEYS[7], entry(per_day)) then return 'aside' end
 end
 local full = ARGV[5] == 'day' and per_day
-if not full then
+if not full and ARGV[5] ~= '' then
   local minute = math.floor(now / 60000)
   local counter = KEYS[6] .. ':' .. minute
   local count = redis.call('INCR', counter)
