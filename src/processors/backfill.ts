@@ -1,4 +1,5 @@
-// Versions that carry a workflow and never had a run, or lost it with Redis and archive: offered, and run when somebody says so.
+// Versions that carry a workflow and never had a run, were set aside by a cap on runs, or lost theirs with Redis and archive: offered, and run when
+// somebody says so.
 import type { ObjectStore, ObjectVersion } from '../clients/ports.ts';
 import type { Ledger } from '../queues/ledger.ts';
 import type { Planner } from '../queues/planner.ts';
@@ -29,7 +30,7 @@ export interface BackfillDeps {
 
 /**
  * One page of a bucket in the order of its keys: those of its versions that would run, or with `dry_run` false now do. Nothing
- * that has a decision runs again. Throws what store and Redis throw; the same page may be asked for again.
+ * that has a decision runs again, and what a cap on runs set aside has none but that. Throws what store and Redis throw; the same page may be asked for again.
  */
 export async function backfillPage(
   deps: BackfillDeps,
@@ -46,7 +47,10 @@ export async function backfillPage(
   const until = order.until === undefined ? Number.POSITIVE_INFINITY : Date.parse(order.until);
   const inRange = page.versions.filter(({ key, modifiedAt }) => !isOwnObject(key) && modifiedAt >= since && modifiedAt < until);
   const account = await deps.ledger.open(resource.id, 0);
-  const open = [...(await account.missing(inRange.map((version) => ({ ...version, bucket }))))];
+  const versions = inRange.map((version) => ({ ...version, bucket }));
+  const missing = await account.missing(versions);
+  const others = versions.filter((version) => !missing.includes(version));
+  const open = [...missing, ...(await deps.ledger.pastLimits(resource.id, others))];
   const candidates: (ObjectVersion & { bucket: string })[] = [];
   const work = async () => {
     for (let version = open.shift(); version !== undefined; version = open.shift()) {

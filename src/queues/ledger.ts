@@ -8,6 +8,7 @@ import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
 import type { Layout } from './layout.ts';
 import { keysOfRun } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
+import { readPastLimits } from './set-aside.ts';
 
 const HOUR_MS = 3_600_000;
 /** Bytes of an account that are read at a time, whole digests: an event loop must not stand still for all of it. */
@@ -157,6 +158,9 @@ export function createLedger(deps: { redis: Redis; layout: Pick<Layout, 'place' 
   const { redis, layout } = deps;
   return {
     open: async (resource: string, since: number): Promise<Account> => await openAccount(redis, resource, layout, since),
+    /** Those of the versions that are accounted for by a cap on runs alone, which set them aside. */
+    pastLimits: async <T extends VersionRef>(resource: string, versions: readonly T[]): Promise<readonly T[]> =>
+      await readPastLimits(redis, layout, resource, versions),
     /** Which run a version causes. */
     runIdOf: (version: VersionRef & { readonly modifiedAt: number }): string => layout.place(version, version.modifiedAt),
     write: async (resource: string, figures: LedgerFigures): Promise<void> => await writeLedger(redis, resource, figures),

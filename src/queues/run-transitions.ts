@@ -8,6 +8,7 @@ import { ACCOUNT_MS, digestOf } from './identity.ts';
 import { shardKeys, triesKey } from './keys.ts';
 import { fileDigest, keysOfRun, type Trigger } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
+import { entriesPastLimits } from './set-aside.ts';
 
 /** Milliseconds, a day, after which a try to decide a version is forgotten: between two of them are 25 minutes at most (processors/put-off.ts). */
 const TRIES_MS = 86_400_000;
@@ -32,7 +33,6 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
   const tryToRecord = async (state: 'accepted' | 'rejected', run: Recorded, room: number | 'day' | '', share = ''): Promise<string> => {
     const { runId, resource, trigger } = run;
     const k = keysOfRun(runId);
-    const file = JSON.stringify({ bucket: trigger.bucket, key: trigger.key, version_id: trigger.versionId }).slice(1, -1);
     return String(
       await runScript(
         redis,
@@ -55,7 +55,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
           state,
           room,
           retention,
-          run.first ? file : '',
+          ...(run.first ? entriesPastLimits(trigger) : ['', '']),
           run.document,
           run.asked === true ? 1 : '',
           share,

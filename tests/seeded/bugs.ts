@@ -34,7 +34,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   lua(
     'accept',
     'a file that was set aside runs when its event comes again',
-    "if ARGV[7] ~= '' and ARGV[9] ~= '1' then",
+    "if per_minute ~= '' and ARGV[10] ~= '1' then",
     'if false then',
     /stays so when its event comes again in a minute with room.*to be undefined/,
     'tests/engine/outputs.test.ts',
@@ -46,6 +46,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     to: 'cap, spent',
     caughtBy: 'tests/engine/outputs.test.ts',
     says: /past the cap of all shards together.*to be less than or equal to 3/,
+  },
+  {
+    name: 'a backfill passes over what a cap on runs set aside',
+    file: 'processors/backfill.ts',
+    from: ', ...(await deps.ledger.pastLimits(resource.id, others))];',
+    to: '];\n  void others;',
+    caughtBy: 'tests/ledger/audit.test.ts',
+    says: /runs a file that was set aside.*to deeply equal/,
   },
   {
     name: 'what the sweep decides takes the runs of a minute',
