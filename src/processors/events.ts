@@ -75,13 +75,15 @@ async function handleMessage(deps: EventDeps, message: QueueMessage): Promise<Me
  * last, where its owner sees it. An outage is nobody's fault and lasts as long as it lasts.
  */
 export async function decideAtLast(deps: EventDeps, event: ObjectCreated, receiveCount: number): Promise<void> {
+  const { bucket, key, versionId } = event;
+  const version = { bucket, key, versionId: versionId ?? '' };
   try {
     await decide(deps, event, receiveCount);
+    // at its first receive it has not failed yet, and nothing more is asked of Redis
+    if (receiveCount > 1) await deps.runs.decidedAtLast(version);
     if (event.time !== undefined) deps.telemetry.eventDecided(deps.now() - event.time);
   } catch (error) {
     if ((error instanceof Failure && error.retry) || isRedisOutage(error)) throw error;
-    const { bucket, key, versionId } = event;
-    const version = { bucket, key, versionId: versionId ?? '' };
     // counted apart from the receives: those of an outage were no tries, and after many of them one fault that heals would be the last
     const tries = await deps.runs.failedToDecide(version);
     if (tries < MAX_TRIES) throw error;

@@ -202,9 +202,9 @@ export function onceKey(kind: 'sso' | 'link' | 'hook' | 'consent', hash: string)
   return `af:once:${kind}:${hash}`;
 }
 
-/** Counter of how often an object version's decision failed by itself. `version`: its digest (identity.ts) in hex. */
-export function triesKey(version: string): string {
-  return `af:tries:${version}`;
+/** Counter of how often an object version's decision failed by itself in an epoch of the store. `version`: its digest (identity.ts) in hex. */
+export function triesKey(epoch: string, version: string): string {
+  return `af:tries:${epoch}:${version}`;
 }
 
 /** How much of a limit a caller has used (lua/rate.lua). */

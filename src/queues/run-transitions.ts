@@ -5,7 +5,7 @@ import { Failure } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import type { Workflow, WorkflowPlan } from '../schema/workflow.ts';
 import { ACCOUNT_MS, digestOf } from './identity.ts';
-import { shardKeys, triesKey } from './keys.ts';
+import { STORE_KEY, shardKeys, triesKey } from './keys.ts';
 import { fileDigest, keysOfRun, type Trigger } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 import { entriesPastLimits } from './set-aside.ts';
@@ -103,6 +103,10 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
     if (minute === undefined) return answer;
     return await tryToRecord(state, run, (await hasRoom(run.resource, minute, cap)) ? cap : 0);
   };
+
+  /** Of one epoch: a Redis that was rolled back has the count of tries that nobody remembers. */
+  const triesOf = async (version: VersionRef): Promise<string> =>
+    triesKey((await redis.hget(STORE_KEY, 'epoch')) ?? '1', digestOf(version).toString('hex'));
 
   const conclude = async (shard: number, resource: string, kind: string, entry: string, version: VersionRef | undefined, start = '') => {
     const k = shardKeys(shard);
@@ -223,11 +227,16 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
         throw new Failure('redis_unavailable', 'It was started anew while an event was decided, and may have lost a part of the decision.');
     },
 
-    /** Counts that a version could not be decided, by a fault that is no outage; answers how often that was so. */
+    /** Counts that a version could not be decided, by a fault that is no outage; answers how often that was so, in this epoch of the store. */
     failedToDecide: async (version: VersionRef): Promise<number> => {
-      const key = triesKey(digestOf(version).toString('hex'));
+      const key = await triesOf(version);
       const [tries] = await Promise.all([redis.incr(key), redis.pexpire(key, TRIES_MS)]);
       return tries;
+    },
+
+    /** Forgets how often a version could not be decided: it has been, and has all its tries when it is to be decided again. */
+    decidedAtLast: async (version: VersionRef): Promise<void> => {
+      await redis.del(await triesOf(version));
     },
 
     /** How many runs in a row led to this one. undefined: no such run. */

@@ -2,10 +2,11 @@
 // One that fails by itself is set aside after eight tries, whatever outages it was received in before.
 import { readFile } from 'node:fs/promises';
 import { afterEach, expect, it } from 'vitest';
+import type { ObjectHead } from '../../src/clients/ports.ts';
 import type { EventDeps } from '../../src/processors/event-deps.ts';
 import { createEventHandler } from '../../src/processors/events.ts';
 import { connect } from '../../src/queues/connection.ts';
-import { shardKeys } from '../../src/queues/keys.ts';
+import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { eventDeps } from '../support/event-deps.ts';
@@ -64,18 +65,27 @@ it('is not set aside by the queue as long as the queue keeps it', async () => {
   expect(delays.reduce((sum, delay) => sum + delay, 0)).toBeGreaterThan(retention);
 });
 
-it('has eight tries of its own, of which the receives of an outage are none', async () => {
+/** Handles the message on a Redis of the test's own; S3 answers with the `faults` that are left, then as `otherwise` says. */
+async function decider(otherwise: () => Promise<ObjectHead>) {
   const server = await startRedis();
   const redis = connect(server.cluster === undefined ? { socket: server.socket } : { cluster: server.cluster }, () => {});
   ends.push(server.stop, () => redis.disconnect());
   const runs = createRuns({ redis });
   const faults: Error[] = [];
-  const head = async () => await Promise.reject(faults.shift() ?? new TypeError('cannot read it'));
+  const head = async () => {
+    const fault = faults.shift();
+    if (fault !== undefined) throw fault;
+    return await otherwise();
+  };
   const parts = { store: { head }, resources: { ofBucket }, runs, planners: [], place: () => 'run' } as unknown as EventDeps;
   const handle = createEventHandler(eventDeps(parts));
   const receive = async (receiveCount: number) => (await handle([{ id: 'm', body: BODY, receiptHandle: 'r', receiveCount }]))[0]?.done;
   const setAside = async () => (await redis.zrange(shardKeys(0).quarantine(resource.id), '0', '-1')).map((entry) => JSON.parse(entry));
+  return { redis, faults, receive, setAside };
+}
 
+it('has eight tries of its own, of which the receives of an outage are none', async () => {
+  const { faults, receive, setAside } = await decider(async () => await Promise.reject(new TypeError('cannot read it')));
   for (let n = 1; n <= 20; n += 1) {
     faults.push(new Failure('s3_unavailable', 'It is away.'));
     expect(await receive(n)).toBe(false);
@@ -84,4 +94,29 @@ it('has eight tries of its own, of which the receives of an outage are none', as
   expect(await setAside()).toEqual([]);
   expect(await receive(28)).toBe(true);
   expect(await setAside()).toEqual([expect.objectContaining({ key: 'in/file', reason: expect.stringContaining('in 8 tries') })]);
+});
+
+const refused = (times: number) => Array.from({ length: times }, () => new Failure('s3_refused', 'Access Denied'));
+const found: ObjectHead = { versionId: 'v1', etag: 'e', size: 1, metadata: {}, modifiedAt: Date.now() };
+
+it('has eight tries again when it comes again after it was decided', async () => {
+  const { redis, faults, receive, setAside } = await decider(async () => await Promise.resolve(found));
+  faults.push(...refused(7));
+  for (let n = 1; n < 8; n += 1) expect(await receive(n), `receive ${n}`).toBe(false);
+  expect(await receive(8)).toBe(true);
+  faults.push(...refused(1));
+  expect(await receive(1)).toBe(false);
+  expect(await receive(2)).toBe(true);
+  expect(await setAside()).toEqual([]);
+  expect(await redis.keys('af:tries:*')).toEqual([]);
+});
+
+it('has eight tries again in another epoch of the store', async () => {
+  const { redis, faults, receive, setAside } = await decider(async () => await Promise.resolve(found));
+  faults.push(...refused(8));
+  for (let n = 1; n < 8; n += 1) expect(await receive(n), `receive ${n}`).toBe(false);
+  // what Redis was rolled back to has the count
+  await redis.hset(STORE_KEY, 'epoch', 2);
+  expect(await receive(8)).toBe(false);
+  expect(await setAside()).toEqual([]);
 });

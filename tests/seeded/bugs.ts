@@ -644,6 +644,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /of which the receives of an outage are none.*receive 21/,
   },
   {
+    name: 'the tries of an event that was decided are remembered',
+    file: 'processors/events.ts',
+    from: 'if (receiveCount > 1) await deps.runs.decidedAtLast(version);',
+    to: '',
+    caughtBy: 'tests/engine/put-off.test.ts',
+    says: /comes again after it was decided.*expected true to be false/,
+  },
+  {
     name: 'a plain object is counted and not accounted for',
     file: 'processors/events.ts',
     from: "return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);",
