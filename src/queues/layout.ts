@@ -6,7 +6,7 @@ import { LayoutEntries } from '../schema/archive-marks.ts';
 import { Failure } from '../schema/failures.ts';
 import type { VersionRef } from '../schema/ledger-view.ts';
 import { runIdOf } from './identity.ts';
-import { LAYOUT_KEY } from './keys.ts';
+import { LAYOUT_KEY, STORE_KEY } from './keys.ts';
 import { run as runScript } from './scripts.ts';
 
 /** Milliseconds from a change to the first object that it concerns: six times as long as a process may not know of it. */
@@ -25,7 +25,7 @@ export interface Layout {
   served(): number;
   /** All counts so far, each with the moment (ms) from which on it holds. */
   entries(): LayoutEntries;
-  /** Reads it again. */
+  /** Reads it again. Only what goes on from what is known here is taken, or what stands in another epoch of the store. */
   refresh(): Promise<void>;
   /** The same of a Redis that is known to have lost nothing: what it has stands, whatever was known here. */
   relearn(): Promise<void>;
@@ -49,15 +49,23 @@ export async function openLayout(deps: {
   const { redis } = deps;
   let entries: LayoutEntries = [];
   let most = 1;
+  /** The last epoch of the store that was seen: with it all that came back after a loss has come back. 0: nobody keeps an archive, or nobody has yet. */
+  let seen = 0;
   const look = async (wanted: number, remembered: LayoutEntries = [], stands = false): Promise<void> => {
     const known = remembered.length === 0 ? '' : JSON.stringify(remembered);
+    // before the layout: this epoch's stands then
+    const epoch = Number((await redis.hget(STORE_KEY, 'epoch')) ?? 0);
     const text = await runScript(redis, 'layout', [LAYOUT_KEY], ['', '', wanted, deps.margin ?? MARGIN_MS, known]);
     const parsed: unknown = JSON.parse(String(text));
     // Lua's empty list is an empty object in JSON
-    // entries only ever come: where some of these are missing Redis has lost them, and they come back
-    if (entriesOf.Check(parsed)) entries = !stands && goesOnFrom(entries, parsed) ? entries : parsed;
-    else if (wanted > 0) throw new Failure('internal', `The layout is damaged: ${String(text).slice(0, 200)}.`);
-    most = Math.max(most, ...entries.map(([count]) => count));
+    if (entriesOf.Check(parsed)) {
+      // entries only ever come: where some of these are missing Redis has lost them, and they come back with the next epoch at the latest
+      const lost = goesOnFrom(entries, parsed) || (seen > 0 && !goesOnFrom(parsed, entries));
+      if (stands || epoch > seen || !lost) entries = parsed;
+      // they are served in any case
+      most = Math.max(most, ...entries.map(([count]) => count), ...parsed.map(([count]) => count));
+    } else if (wanted > 0) throw new Failure('internal', `The layout is damaged: ${String(text).slice(0, 200)}.`);
+    seen = Math.max(seen, epoch);
   };
   await look(deps.wanted ?? 0, deps.remembered);
   if (deps.first !== undefined && entries.length === 0) await look(deps.first);

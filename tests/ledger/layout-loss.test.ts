@@ -1,10 +1,11 @@
 // Redis loses how many shards there were over time: files of before it keep the runs that they had.
 import { randomUUID } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { STORE_KEY } from '../../src/queues/keys.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { LAYOUT_KEY, STORE_KEY } from '../../src/queues/keys.ts';
 import { type Layout, openLayout } from '../../src/queues/layout.ts';
 import { openAccount, readLedger } from '../../src/queues/ledger.ts';
-import { readWitness } from '../../src/schema/archive-marks.ts';
+import { type LayoutEntries, readWitness } from '../../src/schema/archive-marks.ts';
 import { parseRunId } from '../../src/schema/ids.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
@@ -82,3 +83,53 @@ it.each(['emptied', 'rolled back'])(
   },
   120_000,
 );
+
+it('a process that knows the layout keeps it on an emptied Redis that a fresh worker has given another one, until the next epoch', async () => {
+  const server = await startRedis();
+  const redis = connect({ socket: server.socket }, () => {});
+  try {
+    const given = async (entries: LayoutEntries) => await redis.set(LAYOUT_KEY, JSON.stringify(entries));
+    // its run has another id by four shards than by eight
+    const version = { bucket: 'b', key: 'in/file', versionId: 'v4' };
+    const known: LayoutEntries = [
+      [4, 0],
+      [8, 1_000],
+    ];
+    await given(known);
+    await redis.hset(STORE_KEY, 'epoch', 1);
+    const layout = await openLayout({ redis });
+    const before = layout.place(version, 500);
+
+    await server.wipe();
+    await given([[8, 0]]);
+    const fresh = await openLayout({ redis });
+    expect(fresh.place(version, 500)).not.toBe(before);
+    await layout.refresh();
+    expect(layout.place(version, 500)).toBe(before);
+    expect(layout.served()).toBe(8);
+
+    // the recovery knew of one more
+    const restored: LayoutEntries = [...known, [16, 2_000]];
+    await given(restored);
+    await fresh.refresh();
+    await layout.refresh();
+    expect(fresh.entries()).toEqual(restored);
+    expect(layout.entries()).toEqual(restored);
+
+    // it knew of less than this process, and its epoch has begun
+    const other: LayoutEntries = [
+      [4, 0],
+      [2, 3_000],
+    ];
+    await given(other);
+    await layout.refresh();
+    expect(layout.entries()).toEqual(restored);
+    await redis.hset(STORE_KEY, 'epoch', 2);
+    await layout.refresh();
+    expect(layout.entries()).toEqual(other);
+    expect(layout.served()).toBe(16);
+  } finally {
+    redis.disconnect();
+    await server.stop();
+  }
+});

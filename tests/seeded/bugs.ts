@@ -492,6 +492,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /starts meanwhile has it as it was.*to deeply equal/,
   },
   {
+    name: 'the layout that a fresh worker gave an emptied Redis takes the place of the one that is known',
+    file: 'queues/layout.ts',
+    from: ' || (seen > 0 && !goesOnFrom(parsed, entries))',
+    to: '',
+    caughtBy: 'tests/ledger/layout-loss.test.ts',
+    says: /keeps it on an emptied Redis.*to be 'r0-/,
+  },
+  {
     name: 'a worker goes on when there are more shards than it serves',
     file: 'processors/liveness.ts',
     from: '!dead && (unserved !== undefined ||',
