@@ -5,9 +5,9 @@ import type { OpsDeps } from '../http/ops.ts';
 import { createArchiveMarks } from '../processors/archive-marks.ts';
 import { type Engine, startEngine } from '../processors/engine.ts';
 import { startLoop } from '../processors/loop.ts';
+import { rememberedLayout } from '../processors/remembered-layout.ts';
 import { answers, checkSafety } from '../queues/connection.ts';
 import { hasLayout, LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
-import type { LayoutEntries } from '../schema/archive-marks.ts';
 import { type Config, readConfig } from '../schema/config.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
@@ -22,6 +22,8 @@ import { connectFirst, createClients, createLog } from './wiring.ts';
 
 /** Milliseconds that a stalled worker takes to leave what still works in order. */
 const GIVE_UP_MS = 5_000;
+/** Milliseconds between two questions to an archive that is away. */
+const ARCHIVE_PAUSE_MS = 1_000;
 
 /** `autofiles worker`: consumers, planner, task processors, poller, sweeper in one process. */
 export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
@@ -33,7 +35,7 @@ export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   const probe = connectFirst(settings.redis, log);
   for (const warning of await checkSafety(probe)) log.warn({}, warning);
   // the workers say how many shards there are; what older ones hold is served on
-  const remembered = await rememberedLayout(probe, settings, clients.store, log);
+  const remembered = await remember(probe, settings, clients.store, log);
   const layout = await openLayout({ redis: probe, first: settings.shards, ...(remembered === undefined ? {} : { remembered }) });
   const config = { ...settings, shards: Math.max(settings.shards, layout.served()) };
   let engine: Engine | undefined;
@@ -139,19 +141,9 @@ async function findQueue<T>(create: () => Promise<T>, log: Log): Promise<T> {
   }
 }
 
-/** The layout as the archive knows it, for a Redis that has none: a new one, or one that was emptied. */
-async function rememberedLayout(
-  redis: Redis,
-  { archiveBucket }: Pick<Config, 'archiveBucket'>,
-  store: ObjectStore,
-  log: Log,
-): Promise<LayoutEntries | undefined> {
-  if (archiveBucket === undefined || (await hasLayout(redis))) return undefined;
-  try {
-    return (await createArchiveMarks({ store, bucket: archiveBucket }).witness())?.layout;
-  } catch (error) {
-    // of a new installation there is no archive yet; after a loss the recovery asks again, for as long as it takes
-    log.info({ error: messageOf(error) }, 'no layout read from the archive');
-    return undefined;
-  }
+/** What a worker starts with on a Redis without a layout. */
+async function remember(redis: Redis, { archiveBucket }: Pick<Config, 'archiveBucket'>, store: ObjectStore, log: Log) {
+  if (archiveBucket === undefined) return undefined;
+  const { witness } = createArchiveMarks({ store, bucket: archiveBucket });
+  return await rememberedLayout({ isKnown: () => hasLayout(redis), witness, pause: () => sleep(ARCHIVE_PAUSE_MS), log });
 }

@@ -500,6 +500,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /keeps it on an emptied Redis.*to be 'r0-/,
   },
   {
+    name: 'a worker that cannot read the archive at once guesses the layout of an emptied Redis',
+    file: 'processors/remembered-layout.ts',
+    from: 'if (!(error instanceof Failure && error.retry)) {',
+    to: 'if (error instanceof Failure) {',
+    caughtBy: 'tests/ledger/remembered-layout.test.ts',
+    says: /asks again for as long as S3 is away.*expected/,
+  },
+  {
     name: 'a worker goes on when there are more shards than it serves',
     file: 'processors/liveness.ts',
     from: '!dead && (unserved !== undefined ||',
