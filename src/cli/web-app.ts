@@ -172,6 +172,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       asyncDeprovision: config.addon.asyncDeprovision,
       addressOf,
       now: Date.now,
+      id: randomUUID,
       log,
     },
     rate: createRateLimit({ redis }),

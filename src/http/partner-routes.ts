@@ -54,6 +54,8 @@ export interface PartnerDeps {
   readonly localPlan: boolean;
   readonly addressOf: AddressOf;
   readonly now: () => number;
+  /** A new id, as no other. */
+  readonly id: () => string;
   readonly log: Log;
 }
 

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { within } from '../clients/deadline.ts';
 import type { Audit } from '../queues/audit.ts';
-import type { Locks } from '../queues/locks.ts';
+import type { Hold, Locks } from '../queues/locks.ts';
+import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Resources } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
@@ -13,6 +14,8 @@ const KEEP_MS = 2_000;
 const CHANGE_MS = 30_000;
 /** Milliseconds between two looks at whether another change is done. */
 const LOOK_MS = 40;
+/** Milliseconds between two tries to set a plan back while Redis is away. */
+const AGAIN_MS = 500;
 
 export interface PlanChangeDeps {
   readonly resources: Pick<Resources, 'get' | 'change'>;
@@ -20,12 +23,14 @@ export interface PlanChangeDeps {
   readonly audit: Pick<Audit, 'append'>;
   /** undefined: nothing is archived. */
   readonly archive: { readonly keepPlan: (id: string, plan: string) => Promise<boolean> } | undefined;
+  /** A new id, as no other. */
+  readonly id: () => string;
   readonly log: Pick<Log, 'error'>;
 }
 
 /**
- * Puts a plan in force, in Redis, in the archive and in the audit log; answers false when the resource does not serve its customer any more. Throws, and
- * sets the plan back, when that fails or `signal` fires before.
+ * Puts a plan in force, in Redis, in the archive and in the audit log; answers false when the resource does not serve its customer any more. When that
+ * fails or `signal` fires before, it is set back, and this throws then: while Redis is away that is later than anybody waits for it.
  */
 export async function putPlan(
   deps: PlanChangeDeps,
@@ -34,7 +39,8 @@ export async function putPlan(
 ): Promise<boolean> {
   const { resources, audit } = deps;
   // of two at once, one would set back what Heroku was told of the other
-  const release = await lockOf(deps.locks, id, signal);
+  const hold = await lockOf(deps.locks, id, signal);
+  const change = deps.id();
   let kept: Promise<unknown> = Promise.resolve();
   let setBackTo: string | undefined;
   const note = async (detail: string) =>
@@ -44,7 +50,7 @@ export async function putPlan(
     let noted = false;
     signal.throwIfAborted();
     try {
-      if (!(await resources.change(id, { set: { plan } })).done) return false;
+      if (!(await resources.change(id, { set: { plan, plan_change: change } })).done) return false;
       await within({ signal }, KEEP_MS, async () => {
         const known = deps.archive?.keepPlan(id, plan);
         kept = Promise.resolve(known).catch(() => {});
@@ -56,35 +62,58 @@ export async function putPlan(
       return true;
     } catch (error) {
       if (before === plan) throw error;
-      const { done } = await resources.change(id, { set: { plan: before }, held: { plan } });
-      if (done) setBackTo = before;
-      if (done && noted) await note(`${plan} → ${before}: Heroku was not told in time`);
+      await untilAnswered(deps, id, async () => {
+        // the lock may have ended meanwhile: what came after this change stays
+        const { done } = await resources.change(id, { set: { plan: before }, held: { plan_change: change } });
+        if (done && noted) await note(`${plan} → ${before}: Heroku was not told in time`);
+        if (done) setBackTo = before;
+      });
       throw error;
     }
   } finally {
-    void finish(deps, { id, kept, setBackTo, release });
+    void finish(deps, { id, kept, setBackTo, hold });
   }
 }
 
 /** Waits for what the archive was asked for too long: it may have taken it, and is told what stands. Then another change may begin. */
 async function finish(
   deps: PlanChangeDeps,
-  { id, kept, setBackTo, release }: { id: string; kept: Promise<unknown>; setBackTo: string | undefined; release: () => Promise<void> },
+  { id, kept, setBackTo, hold }: { id: string; kept: Promise<unknown>; setBackTo: string | undefined; hold: Hold },
 ): Promise<void> {
+  let held = hold;
   try {
     await kept;
-    if (setBackTo !== undefined) await deps.archive?.keepPlan(id, setBackTo);
+    if (setBackTo !== undefined) {
+      await untilAnswered(deps, id, async () => {
+        if (!(await held.renew())) held = await lockOf(deps.locks, id);
+        await deps.archive?.keepPlan(id, setBackTo);
+      });
+    }
   } catch (error) {
     deps.log.error({ resource: id, error: messageOf(error) }, 'a plan that was set back is not in the archive yet');
   }
   // its time ends, should Redis not hear of it
-  await release().catch(() => {});
+  await held.release().catch(() => {});
 }
 
-async function lockOf(locks: Locks, id: string, signal: AbortSignal): Promise<() => Promise<void>> {
+/** Asks until Redis answers, however long it is away: the connection gives up what waits for it. `ask` may be repeated. */
+async function untilAnswered(deps: PlanChangeDeps, id: string, ask: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isRedisOutage(error)) throw error;
+      if (tries === 1) deps.log.error({ resource: id, error: messageOf(error) }, 'a failed change of plan is set back when Redis answers');
+    }
+    // a process that ends does not wait for Redis
+    await sleep(AGAIN_MS, undefined, { ref: false });
+  }
+}
+
+async function lockOf(locks: Locks, id: string, signal?: AbortSignal): Promise<Hold> {
   for (;;) {
-    const release = await locks.take('plan', id, CHANGE_MS);
-    if (release !== undefined) return release;
-    await sleep(LOOK_MS, undefined, { signal });
+    const hold = await locks.hold('plan', id, CHANGE_MS);
+    if (hold !== undefined) return hold;
+    await sleep(LOOK_MS, undefined, signal === undefined ? {} : { signal });
   }
 }

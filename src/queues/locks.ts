@@ -28,9 +28,12 @@ export type Locks = ReturnType<typeof createLocks>;
 
 export function createLocks(deps: { redis: Redis }) {
   const { redis } = deps;
+  const hold = async (what: string, resource: string, ms: number) => await holdLock(redis, resourceLockKey(what, resource), ms);
   return {
+    /** As `take`, for work that may last longer. */
+    hold,
     /** Takes the lock of `what` on `resource` for `ms` at most; answers with its release, or undefined while another one has it. */
     take: async (what: string, resource: string, ms: number): Promise<(() => Promise<void>) | undefined> =>
-      (await holdLock(redis, resourceLockKey(what, resource), ms))?.release,
+      (await hold(what, resource, ms))?.release,
   };
 }

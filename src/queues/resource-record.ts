@@ -20,6 +20,8 @@ export const Resource = Type.Object({
   bucket: Type.String(),
   region: Type.String(),
   plan: Type.String(),
+  /** Names the last change of the plan; one that failed is set back while it is the last. */
+  plan_change: Type.Optional(Type.String()),
   state: Type.Optional(
     Type.Union([
       Type.Literal('provisioning'),

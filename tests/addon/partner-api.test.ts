@@ -1,13 +1,21 @@
+import { randomUUID } from 'node:crypto';
 import { ListBucketsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
+import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { partnerRoutes } from '../../src/http/partner-routes.ts';
+import { createSealerOf } from '../../src/cli/wiring.ts';
+import { type PartnerDeps, partnerRoutes } from '../../src/http/partner-routes.ts';
 import { createResourceArchive } from '../../src/processors/resource-archive.ts';
+import { createAudit } from '../../src/queues/audit.ts';
 import { createBudget } from '../../src/queues/budget.ts';
+import { connect } from '../../src/queues/connection.ts';
+import { giveUpAfter } from '../../src/queues/give-up.ts';
 import { resourceLockKey, shardKeys, WEBHOOKED_KEY } from '../../src/queues/keys.ts';
 import { createLocks } from '../../src/queues/locks.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
+import { createResources } from '../../src/queues/resources.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import type { Log } from '../../src/schema/log.ts';
+import { startRedisProxy } from '../support/redis-proxy.ts';
 import { redisText } from '../support/redis-text.ts';
 import { until } from '../support/until.ts';
 import { type AddonWorld, BASIC, startAddonWorld } from './addon-world.ts';
@@ -161,7 +169,10 @@ describe('change of plan', () => {
 
   describe('that the archive does not take', () => {
     /** A change of plan by routes whose archive waits for `put` before it writes; answers with its status. */
-    const changedWith = (put: () => Promise<void>) => {
+    const changedWith = (
+      put: () => Promise<void>,
+      { redis = world.redis, ...parts }: { redis?: Redis } & Partial<Pick<PartnerDeps, 'resources' | 'audit'>> = {},
+    ) => {
       const archive = createResourceArchive({
         store: {
           ...world.clients.store,
@@ -171,7 +182,7 @@ describe('change of plan', () => {
           },
         },
         archiveBucket: world.config.archiveBucket,
-        backup: createResourceBackup({ redis: world.redis }),
+        backup: createResourceBackup({ redis }),
         log: quiet,
       });
       const routes = partnerRoutes({
@@ -179,7 +190,7 @@ describe('change of plan', () => {
         addonPassword: 'super-secret-password',
         resources: world.resources,
         jobs: { add: () => Promise.reject(new Error('a change of plan is no job')) },
-        locks: createLocks({ redis: world.redis }),
+        locks: createLocks({ redis }),
         audit: world.audit,
         archive,
         region: 'us-east-1',
@@ -187,7 +198,9 @@ describe('change of plan', () => {
         localPlan: false,
         addressOf: () => '127.0.0.1',
         now: Date.now,
+        id: randomUUID,
         log: quiet,
+        ...parts,
       });
       return async (uuid: string, plan: string) => {
         const headers = { authorization: BASIC, 'content-type': 'application/json' };
@@ -227,6 +240,103 @@ describe('change of plan', () => {
       expect(await archived(uuid)).toBe('basic');
       expect(await change(uuid, 'premium')).toBe(200);
       expect(await changes(uuid)).toEqual(['basic → premium']);
+    });
+
+    test.each(['the answer of the change', 'the archive', 'the audit log'])(
+      'while Redis goes away for longer than web waits for it, at %s, is not in force when it is back',
+      async (where) => {
+        const uuid = await world.provisioned();
+        const proxy = await startRedisProxy(world.redisServer.socket);
+        const redis = connect({ socket: proxy.socket }, () => {});
+        try {
+          await redis.ping();
+          giveUpAfter(redis, 300);
+          const resources = createResources({ redis, sealer: createSealerOf(world.config), now: Date.now });
+          const audit = createAudit({ redis });
+          let once = true;
+          const goesAway = (here: string) => {
+            if (here !== where || !once) return false;
+            once = false;
+            proxy.turnTo('/nowhere');
+            return true;
+          };
+          const change = changedWith(
+            async () => {
+              if (goesAway('the archive')) redis.disconnect(true);
+            },
+            {
+              redis,
+              resources: {
+                ...resources,
+                change: async (...order) => {
+                  if (goesAway('the answer of the change')) void proxy.loseNextReply();
+                  return await resources.change(...order);
+                },
+              },
+              audit: {
+                ...audit,
+                append: async (...order) => {
+                  if (goesAway('the audit log')) redis.disconnect(true);
+                  return await audit.append(...order);
+                },
+              },
+            },
+          );
+          expect(await change(uuid, 'premium')).toBe(503);
+          expect(await planOf(uuid)).toBe('premium');
+          // as long as an outage that outlasts its lock
+          await world.redis.del(resourceLockKey('plan', uuid));
+          proxy.turnTo(world.redisServer.socket);
+          await until('it to be set back', async () => (await planOf(uuid)) === 'basic');
+          await until('the archive to have it', async () => (await archived(uuid)) === 'basic');
+          await until('the next one to be allowed', async () => (await world.redis.exists(resourceLockKey('plan', uuid))) === 0);
+          expect(await change(uuid, 'premium')).toBe(200);
+          expect((await changes(uuid))[0]).toBe('basic → premium');
+        } finally {
+          redis.disconnect();
+          await proxy.close();
+        }
+      },
+    );
+
+    test('while Redis is away sets nothing back that Heroku was told afterwards', async () => {
+      const uuid = await world.provisioned();
+      const proxy = await startRedisProxy(world.redisServer.socket);
+      const redis = connect({ socket: proxy.socket }, () => {});
+      try {
+        await redis.ping();
+        giveUpAfter(redis, 300);
+        const resources = createResources({ redis, sealer: createSealerOf(world.config), now: Date.now });
+        const setBack: boolean[] = [];
+        const failed = changedWith(
+          async () => {
+            proxy.turnTo('/nowhere');
+            redis.disconnect(true);
+          },
+          {
+            redis,
+            audit: createAudit({ redis }),
+            resources: {
+              ...resources,
+              change: async (...order) => {
+                const changed = await resources.change(...order);
+                if (order[1].set?.plan === 'basic') setBack.push(changed.done);
+                return changed;
+              },
+            },
+          },
+        );
+        expect(await failed(uuid, 'premium')).toBe(503);
+        await world.redis.del(resourceLockKey('plan', uuid));
+        expect(await changedWith(async () => {})(uuid, 'premium')).toBe(200);
+        proxy.turnTo(world.redisServer.socket);
+        await until('the next try', () => setBack.length > 0);
+        expect(setBack).toEqual([false]);
+        expect(await planOf(uuid)).toBe('premium');
+      } finally {
+        redis.disconnect();
+        await proxy.close();
+      }
     });
   });
 

@@ -892,6 +892,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /is not in force, and can be asked for again.*'premium' to be 'basic'/,
   },
   {
+    name: 'a plan is set back only where Redis takes that at once',
+    file: 'http/plan-change.ts',
+    from: 'if (!isRedisOutage(error)) throw error;',
+    to: 'if (tries > 0) throw error;',
+    caughtBy: 'tests/addon/partner-api.test.ts',
+    says: /at the archive, is not in force when it is back.*waited/,
+  },
+  {
     name: 'an export has one place for keys that differ in case alone',
     file: 'cli/export-path.ts',
     from: 'if (owners.has(place) && owners.get(place) !== key) return false;',
