@@ -19,7 +19,7 @@ import { sameSecret } from './same-secret.ts';
 const MAX_EVENT_BYTES = 262_144;
 /** Lines about refused events in a minute: anybody may have Heroku send any number of them. */
 const REFUSALS_SAID = 10;
-/** Seconds for which an event is known as seen. To act on it later once more changes nothing: the record takes only what is news to it. */
+/** Seconds for which an event is known as seen. To act on it later, or twice at once, changes nothing: the record takes only what is news to it. */
 const SEEN_S = 3_600;
 
 const Event = Compile(Type.Object({ id: Type.String({ minLength: 1, maxLength: 200 }), resource: Type.String() }));
@@ -38,8 +38,8 @@ const DynoEvent = Compile(
 
 export interface HerokuHooksDeps {
   readonly resources: Resources;
-  readonly sessions: Sessions;
-  readonly news: DynoNews;
+  readonly sessions: Pick<Sessions, 'used' | 'first'>;
+  readonly news: Pick<DynoNews, 'heard'>;
   readonly addressOf: AddressOf;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -78,14 +78,11 @@ export function herokuHooksRoutes(deps: HerokuHooksDeps): Hono {
     const { data, action } = event;
     if (data.app.id !== resource.app && data.app.name !== resource.app) return c.body(null, 204);
     const seen = `${id}:${event.id}`;
-    if (!(await sessions.first('hook', seen, SEEN_S))) return c.body(null, 204);
-    try {
-      const result = await news.heard(id, { dyno: data, command: data.command, gone: action === 'destroy' });
-      log.debug({ resource: id, dyno: data.name, action, state: data.state, result }, 'an event of Heroku');
-    } catch (error) {
-      await sessions.again('hook', seen);
-      throw error;
-    }
+    if (await sessions.used('hook', seen)) return c.body(null, 204);
+    const result = await news.heard(id, { dyno: data, command: data.command, gone: action === 'destroy' });
+    log.debug({ resource: id, dyno: data.name, action, state: data.state, result }, 'an event of Heroku');
+    // only now: a mark made before could not be taken back from a Redis that went away meanwhile
+    await sessions.first('hook', seen, SEEN_S);
     return c.body(null, 204);
   });
   return routes;

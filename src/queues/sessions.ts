@@ -69,10 +69,8 @@ export function createSessions(deps: { redis: Redis }) {
     first: async (kind: 'sso' | 'hook', text: string, seconds: number): Promise<boolean> =>
       (await redis.set(onceKey(kind, hashOf(text)), '1', 'EX', seconds, 'NX')) === 'OK',
 
-    /** What was first is free again: it was not done. */
-    again: async (kind: 'sso' | 'hook', text: string): Promise<void> => {
-      await redis.del(onceKey(kind, hashOf(text)));
-    },
+    /** Whether there was a first use. */
+    used: async (kind: 'sso' | 'hook', text: string): Promise<boolean> => (await redis.exists(onceKey(kind, hashOf(text)))) === 1,
 
     /** Remembers that a session asked Heroku for its owner's consent; answers with the state that Heroku gives back. */
     ask: async (who: Asking): Promise<string> => {

@@ -1,10 +1,13 @@
 // Heroku's events of dynos at `/heroku/webhooks`: who is believed, and what comes of it.
 import { createHmac, randomUUID } from 'node:crypto';
+import { Hono } from 'hono';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { herokuHooksRoutes } from '../../src/http/heroku-hooks-routes.ts';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { createResourceJobs } from '../../src/queues/resource-jobs.ts';
 import { refOf } from '../../src/queues/run-record.ts';
 import { createRuns, type Runs } from '../../src/queues/runs.ts';
+import { createSessions } from '../../src/queues/sessions.ts';
 import { readRun } from '../../src/queues/views.ts';
 import { createWatch } from '../../src/queues/watch.ts';
 import { withMarker } from '../../src/schema/command.ts';
@@ -258,6 +261,38 @@ test('an event that could not be written is new when it comes again', async () =
   await world.redis.rename(`${key}:aside`, key);
   expect((await tell(end)).status).toBe(204);
   expect(await one.history()).toEqual(['launched', 'exited']);
+});
+
+test('an event that Redis went away under is done when it comes again', async () => {
+  const away = async () => await Promise.reject(new Error('Command timed out'));
+  // nothing is taken back then
+  const redis = Object.assign(Object.create(world.redis), { del: away });
+  let heard = 0;
+  const hooks = new Hono()
+    .onError((_error, c) => c.body(null, 503))
+    .route(
+      '/',
+      herokuHooksRoutes({
+        resources: world.resources,
+        sessions: createSessions({ redis }),
+        news: {
+          heard: async () => {
+            heard += 1;
+            return heard === 1 ? await away() : 'up';
+          },
+        },
+        addressOf: () => '127.0.0.1',
+        now: Date.now,
+        log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
+      }),
+    );
+  const body = JSON.stringify(event({ dyno: { id: randomUUID(), name: 'run.1' }, command: 'x' }, 'up'));
+  const headers = { 'heroku-webhook-hmac-sha256': sign(body, secretOf(uuid)) };
+  const statuses: number[] = [];
+  for (let i = 0; i < 3; i += 1) statuses.push((await hooks.request(`/?resource=${uuid}`, { method: 'POST', body, headers })).status);
+  expect(statuses).toEqual([503, 204, 204]);
+  // and no third time
+  expect(heard).toBe(2);
 });
 
 test('a removed resource’s events are refused like those of one that never was', async () => {
