@@ -134,26 +134,45 @@ export async function startOfRedis(redis: Redis): Promise<string | undefined> {
 /** Milliseconds that Redis may take to answer the readiness check. */
 const READY_MS = 2_000;
 
-/** Whether Redis answers in time. Never rejects. */
-export async function answers(redis: Redis): Promise<boolean> {
+/** Whether Redis answers in time; of a cluster, any of its masters: one that is away takes its own slots with it. Never rejects. */
+export async function answers(redis: Redis, ask: (node: Redis) => Promise<boolean> = pong): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<false>((resolve) => {
     timer = setTimeout(resolve, READY_MS, false);
   });
-  const pong = redis.ping().then(
-    (reply) => reply === 'PONG',
-    () => false,
-  );
-  const answered = await Promise.race([pong, late]);
+  const nodes = nodesOf(redis);
+  // a cluster that knows none yet looks for them
+  const asked = nodes.length === 0 ? [redis] : nodes;
+  const answered = await Promise.race([anyOf(asked.map(ask)), late]);
   clearTimeout(timer);
   return answered;
 }
 
-/** The same for however many ask at once, by one question: while Redis is away none pile up. */
+async function pong(node: Redis): Promise<boolean> {
+  return await node.ping().then(
+    (reply) => reply === 'PONG',
+    () => false,
+  );
+}
+
+async function anyOf(all: readonly Promise<boolean>[]): Promise<boolean> {
+  const yes = all.map(async (one) => (await one) || Promise.reject(new Error('no')));
+  return await Promise.any(yes).catch(() => false);
+}
+
+/** The same for however many ask at once, by one question, and of no node that owes an answer by another one: while any is away none pile up. */
 export function readiness(redis: Redis): () => Promise<boolean> {
   let asked: Promise<boolean> | undefined;
+  const owed = new WeakMap<Redis, Promise<boolean>>();
+  const ask = (node: Redis) => {
+    const before = owed.get(node);
+    if (before !== undefined) return before;
+    const answer = pong(node).finally(() => owed.delete(node));
+    owed.set(node, answer);
+    return answer;
+  };
   return async () => {
-    asked ??= answers(redis).finally(() => {
+    asked ??= answers(redis, ask).finally(() => {
       asked = undefined;
     });
     return await asked;

@@ -35,6 +35,8 @@ export interface TestCluster {
   migrating(key: string, on: boolean): Promise<void>;
   /** SIGKILL of the master that holds the key, and in its place a server with the same slots that knows nothing. */
   emptyNodeOf(key: string): Promise<void>;
+  /** Answers with the SIGSTOP of the master that holds the key; a frozen node cannot be asked for another one. */
+  freezeOf(key: string): Promise<() => void>;
   /** SIGKILL of all nodes. */
   crash(): Promise<void>;
   /** New servers on the same folders and ports. */
@@ -181,6 +183,10 @@ export async function startRedisCluster(options: { replica?: boolean; fsync?: 'a
         if (frozen) first.child.kill('SIGSTOP');
         else await kill(first);
         await until('the replica to take over', async () => (await replica.redis.info('replication')).includes('role:master'));
+      },
+      freezeOf: async (key) => {
+        const master = masters[await masterOf(key)];
+        return () => master?.child.kill('SIGSTOP');
       },
       crash: async () => {
         await Promise.all(nodes.map(kill));
