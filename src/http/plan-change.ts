@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { within } from '../clients/deadline.ts';
 import type { Audit } from '../queues/audit.ts';
 import type { Hold, Locks } from '../queues/locks.ts';
-import { isRedisOutage } from '../queues/redis-outage.ts';
+import { untilAnswered } from '../queues/redis-outage.ts';
 import type { Resources } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
 import type { Log } from '../schema/log.ts';
@@ -14,8 +14,6 @@ const KEEP_MS = 2_000;
 const CHANGE_MS = 30_000;
 /** Milliseconds between two looks at whether another change is done. */
 const LOOK_MS = 40;
-/** Milliseconds between two tries to set a plan back while Redis is away. */
-const AGAIN_MS = 500;
 
 export interface PlanChangeDeps {
   readonly resources: Pick<Resources, 'get' | 'change'>;
@@ -45,6 +43,8 @@ export async function putPlan(
   let setBackTo: string | undefined;
   const note = async (detail: string) =>
     await audit.append(id, { actor: 'heroku', action: 'plan.change', detail, ...(address === undefined ? {} : { address }) });
+  const later = (error: unknown) =>
+    deps.log.error({ resource: id, error: messageOf(error) }, 'a failed change of plan is set back when Redis answers');
   try {
     const before = (await resources.get(id))?.plan ?? plan;
     let noted = false;
@@ -62,7 +62,7 @@ export async function putPlan(
       return true;
     } catch (error) {
       if (before === plan) throw error;
-      await untilAnswered(deps, id, async () => {
+      await untilAnswered(later, async () => {
         // the lock may have ended meanwhile: what came after this change stays
         const { done } = await resources.change(id, { set: { plan: before }, held: { plan_change: change } });
         if (done && noted) await note(`${plan} → ${before}: Heroku was not told in time`);
@@ -84,30 +84,19 @@ async function finish(
   try {
     await kept;
     if (setBackTo !== undefined) {
-      await untilAnswered(deps, id, async () => {
-        if (!(await held.renew())) held = await lockOf(deps.locks, id);
-        await deps.archive?.keepPlan(id, setBackTo);
-      });
+      await untilAnswered(
+        () => {},
+        async () => {
+          if (!(await held.renew())) held = await lockOf(deps.locks, id);
+          await deps.archive?.keepPlan(id, setBackTo);
+        },
+      );
     }
   } catch (error) {
     deps.log.error({ resource: id, error: messageOf(error) }, 'a plan that was set back is not in the archive yet');
   }
   // its time ends, should Redis not hear of it
   await held.release().catch(() => {});
-}
-
-/** Asks until Redis answers, however long it is away: the connection gives up what waits for it. `ask` may be repeated. */
-async function untilAnswered(deps: PlanChangeDeps, id: string, ask: () => Promise<void>): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (!isRedisOutage(error)) throw error;
-      if (tries === 1) deps.log.error({ resource: id, error: messageOf(error) }, 'a failed change of plan is set back when Redis answers');
-    }
-    // a process that ends does not wait for Redis
-    await sleep(AGAIN_MS, undefined, { ref: false });
-  }
 }
 
 async function lockOf(locks: Locks, id: string, signal?: AbortSignal): Promise<Hold> {

@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HerokuOAuth } from '../clients/addon-ports.ts';
 import type { Locks } from '../queues/locks.ts';
+import { untilAnswered } from '../queues/redis-outage.ts';
 import type { Resources } from '../queues/resources.ts';
 import { Failure } from '../schema/failures.ts';
 
@@ -51,11 +52,15 @@ export function createHerokuTokens(deps: HerokuTokenDeps) {
         if (again !== undefined && again.value.access === held.access) {
           const next = await oauthOf(source).refresh(held.refresh, { deadline: REFRESH_MS - 5_000 });
           // an owner may have withdrawn the consent meanwhile, or given another one: then that is what stands
-          const { done } = await resources.change(id, {
-            from: ['provisioning', 'provisioned', 'failed', 'deprovisioning'],
-            held: { [source]: again.sealed },
-            secrets: { [source]: next },
-          });
+          const keep = async () =>
+            await resources.change(id, {
+              from: ['provisioning', 'provisioned', 'failed', 'deprovisioning'],
+              held: { [source]: again.sealed },
+              secrets: { [source]: next },
+            });
+          // Heroku may take the one before no more: while Redis is away this goes on, though nobody waits for it
+          const away = Promise.withResolvers<never>();
+          const { done } = await Promise.race([untilAnswered(away.reject, keep), away.promise]);
           if (done) return next.access;
         }
       } finally {

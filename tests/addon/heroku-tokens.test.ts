@@ -6,6 +6,7 @@ import { createAddonParts } from '../../src/cli/wiring-addon.ts';
 import { createHerokuTokens } from '../../src/processors/heroku-tokens.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { createLocks } from '../../src/queues/locks.ts';
+import { until } from '../support/until.ts';
 import { type AddonWorld, startAddonWorld } from './addon-world.ts';
 import { CUSTOMER } from './heroku-side.ts';
 
@@ -121,12 +122,12 @@ describe('a token of Heroku', () => {
     const tokens = (name: string, ms: number) => ({ access: `${name}-access`, refresh: `${name}-refresh`, expiresAt: Date.now() + ms });
 
     /** A consent whose refresh Heroku answers when it is told to. `token`: what the caller of the refresh gets. */
-    const heldBack = async () => {
+    const heldBack = async (resources = world.resources) => {
       await world.resources.change(uuid, { set: { permission: 'customer' }, secrets: { customer: tokens('a', 60_000) } });
       const asked = Promise.withResolvers<void>();
       const answer = Promise.withResolvers<void>();
       const source = createHerokuTokens({
-        resources: world.resources,
+        resources,
         locks: createLocks({ redis: world.redis }),
         oauth: {
           exchange: () => Promise.reject(new Error('nothing is exchanged here')),
@@ -151,6 +152,21 @@ describe('a token of Heroku', () => {
       answer();
       expect(await token).toBe(b.access);
       expect(await world.resources.secret(uuid, 'customer')).toEqual(b);
+    });
+
+    test('is kept when Redis is back that was away meanwhile: Heroku may take the old one no more', async () => {
+      let tries = 0;
+      const { token, answer } = await heldBack({
+        ...world.resources,
+        change: async (...order) => {
+          tries += 1;
+          if (tries < 3) throw new Error('Command timed out');
+          return await world.resources.change(...order);
+        },
+      });
+      answer();
+      await expect(token).rejects.toThrow('Command timed out');
+      await until('it to be kept', async () => (await world.resources.secret(uuid, 'customer'))?.refresh === 'a2-refresh');
     });
 
     test('does not bring a consent back that was withdrawn meanwhile', async () => {

@@ -901,7 +901,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'a plan is set back only where Redis takes that at once',
-    file: 'http/plan-change.ts',
+    file: 'queues/redis-outage.ts',
     from: 'if (!isRedisOutage(error)) throw error;',
     to: 'if (tries > 0) throw error;',
     caughtBy: 'tests/addon/partner-api.test.ts',
