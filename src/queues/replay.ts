@@ -96,7 +96,8 @@ export async function replay(deps: ReplayDeps, order: ReplayOrder): Promise<stri
   if (result !== 'new') sameOrder(runId, await deps.redis.hget(shardKeys(shard).run(runId), 'order'), digest);
   // a loss may have been found between the look and the script, and who puts it right may have looked at the shard before
   const since = await lost();
-  if (since !== undefined && since !== redo) await deps.redo?.(runId, since);
+  // a call before this one may have made the run, and have broken off before it gave it that mark: given twice it changes nothing
+  if (since !== undefined && (result !== 'new' || since !== redo)) await deps.redo?.(runId, since);
   return runId;
 }
 

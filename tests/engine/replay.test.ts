@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { shardKeys } from '../../src/queues/keys.ts';
 import { createPlanner, type Planner } from '../../src/queues/planner.ts';
 import { replay, type Selection } from '../../src/queues/replay.ts';
+import { redoRun } from '../../src/queues/store-epoch.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
@@ -177,6 +178,17 @@ it('starts one new run however often the same call is repeated', async () => {
   const deps = { redis: engine.redis, runs: engine.runs };
   const ids = await Promise.all([replay(deps, order), replay(deps, order), replay(deps, order)]);
   expect(new Set(ids).size).toBe(1);
+});
+
+it('a repeated call makes good the mark that the first one owed, of a loss that was found meanwhile', async () => {
+  const runId = await failedRun();
+  const order = { runId, selection: { mode: 'run' } as const, nonce: 'owed', repeatable: true, cap: 1000 };
+  const found = [undefined, 2];
+  const away = new Error('away');
+  const deps = { redis: engine.redis, runs: engine.runs, lost: () => Promise.resolve(found.length > 0 ? found.shift() : 2) };
+  await expect(replay({ ...deps, redo: () => Promise.reject(away) }, order)).rejects.toThrow(away);
+  const next = await replay({ ...deps, redo: (id, epoch) => redoRun(engine.redis, id, epoch) }, order);
+  expect(await engine.redis.hget(shardKeys(0).run(next), 'redo')).toBe('2');
 });
 
 it('past the cap of a minute is refused, and lists no file as set aside that had its run', async () => {

@@ -1164,6 +1164,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /comes again is launched under a number that was not used.*to deeply equal/,
   },
   {
+    name: 'a retry that comes again leaves the mark that the first one owed',
+    file: 'queues/replay.ts',
+    from: "(result !== 'new' || since !== redo)",
+    to: 'since !== redo',
+    caughtBy: 'tests/engine/replay.test.ts',
+    says: /makes good the mark that the first one owed/,
+  },
+  {
     name: 'a backfill does not look whether Redis lost data while it decided',
     file: 'processors/backfill.ts',
     from: 'loss.epoch !== known?.epoch',
