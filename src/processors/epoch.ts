@@ -167,6 +167,9 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
       await deps.onRecovered();
     });
     if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
+    // that one may lack what was put back, and ends of runs that the archive did not have when it was asked
+    if (serverOf(await deps.epochs.peek()) !== server)
+      throw new Failure('redis_unavailable', 'It was started anew while what it lost was put back.');
     await note(epoch, since, beats, server);
     deps.failpoint?.('recovery.kept');
     await deps.epochs.raise(epoch, beats, since);

@@ -1,4 +1,5 @@
 // What a Redis that has lost data gets back from the archive.
+import { createHash } from 'node:crypto';
 import type { ObjectStore } from '../clients/ports.ts';
 import { goesOnFrom, type Layout } from '../queues/layout.ts';
 import type { ResourceBackup } from '../queues/resource-backup.ts';
@@ -12,6 +13,7 @@ import { parseRunId } from '../schema/ids.ts';
 import type { Log } from '../schema/log.ts';
 import { readArchived } from './archive.ts';
 import type { ArchiveMarks } from './archive-marks.ts';
+import { serverOf } from './signs-of-loss.ts';
 
 /** Runs that are looked up in the archive at the same time. */
 const AT_ONCE = 16;
@@ -36,6 +38,7 @@ export interface RecoveryDeps {
  * again. May be done twice. Throws what the archive throws.
  */
 export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutEntries = []): Promise<void> {
+  const pass = passOf(epoch, serverOf(await deps.epochs.peek()));
   // the witness may be older than the last change that this process knows of, or this process may know what came after the loss alone
   const own = deps.layout.entries();
   await deps.layout.restore(goesOnFrom(own, layout) ? own : layout);
@@ -53,9 +56,9 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
   let redone = 0;
   const putRight = async (runId: string): Promise<boolean> => {
     // one that broke off asked the archive for it: asked for all runs each time, an archive that is slow would never let it come to an end
-    if (await deps.epochs.isRedone(runId, epoch)) return false;
+    if (pass !== undefined && (await deps.epochs.wasLooked(runId, pass))) return false;
     if (await restoreRun(deps, runId)) return true;
-    if (await deps.epochs.redo(runId, epoch)) redone += 1;
+    if (await deps.epochs.redo(runId, epoch, pass)) redone += 1;
     return false;
   };
   for (let shard = 0; shard < deps.shards; shard += 1) {
@@ -77,6 +80,15 @@ export async function recover(deps: RecoveryDeps, epoch: number, layout: LayoutE
   }
   deps.failpoint?.('recovery.redone');
   deps.log.warn({ epoch, resources, restored, redone }, 'recovered what Redis and the archive have');
+}
+
+/**
+ * Names what may be gone on with: a recovery for that epoch at one start of Redis. After another start a run may have ended and lost that end since it
+ * was looked up, and only the archive has it. undefined: the starts of this Redis have no names. 16 hexadecimal digits: a cluster has many.
+ */
+function passOf(epoch: number, server: string | undefined): string | undefined {
+  if (server === undefined) return undefined;
+  return `${epoch}|${createHash('sha256').update(server).digest('hex').slice(0, 16)}`;
 }
 
 /** Puts one resource back, by one of its backups after the other: that of its removal goes by what the other one put back. */

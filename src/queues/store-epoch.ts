@@ -81,12 +81,14 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
       return { runs: pairs.filter((_, i) => i % 2 === 0), next };
     },
 
-    /** Whether a run is marked so for that epoch already: a recovery that broke off had looked it up. */
-    isRedone: async (runId: string, epoch: number): Promise<boolean> =>
-      Number((await redis.hget(keysOfRun(runId).run(runId), 'redo')) ?? 0) >= epoch,
+    /** Whether the archive was asked for a run in that pass, or one that broke off and has the same name (`redo`). */
+    wasLooked: async (runId: string, pass: string): Promise<boolean> => (await redis.hget(keysOfRun(runId).run(runId), 'looked')) === pass,
 
-    /** Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. */
-    redo: async (runId: string, epoch: number): Promise<boolean> => await redoRun(redis, runId, epoch),
+    /**
+     * Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. `pass`: names the recovery that
+     * found that the archive does not have it, and the start of Redis at which it looked.
+     */
+    redo: async (runId: string, epoch: number, pass: string | undefined): Promise<boolean> => await redoRun(redis, runId, epoch, pass),
 
     /** Puts an ended run back as the archive has it; answers whether Redis did not have its end. */
     restore: async (run: ArchivedRun): Promise<boolean> => {
@@ -167,14 +169,14 @@ export function mayPrecede(saved: number, since: number): boolean {
 }
 
 /** Marks a run that has not ended as one whose work may be done again; answers whether it was not marked before. */
-export async function redoRun(redis: Redis, runId: string, epoch: number): Promise<boolean> {
+export async function redoRun(redis: Redis, runId: string, epoch: number, pass = ''): Promise<boolean> {
   const keys = keysOfRun(runId);
   const resource = (await redis.hget(keys.run(runId), 'resource')) ?? '';
   const reply = await runScript(
     redis,
     'redo',
     [keys.run(runId), keys.history(runId), keys.decisions(resource)],
-    [runId, keys.channel, epoch],
+    [runId, keys.channel, epoch, pass],
   );
   return reply === 1;
 }

@@ -589,6 +589,23 @@ it('a recovery that broke off goes on in the same epoch', async () => {
   expect(await one.connection.hget(STORE_KEY, 'epoch')).toBe('2');
 });
 
+it('a Redis that is started anew while what it lost is put back gets all back once more', async () => {
+  // the lock of the one that makes it is there afterwards
+  const { redis, worker, raised, said } = await start({ fsync: 'always' });
+  let anew = false;
+  const onRecovered = async () => {
+    if (anew) await redis.crashAndRestart();
+    anew = false;
+  };
+  const one = worker('one', { onRecovered });
+  await until('it is sure', () => one.whole() !== undefined);
+  anew = true;
+  await one.connection.flushall();
+  await until('all is whole', () => raised.length > 0 && one.whole() !== undefined, 30_000);
+  expect(said.filter((text) => text.endsWith('recovered what Redis and the archive have'))).toHaveLength(2);
+  expect(await one.connection.hget(STORE_KEY, 'epoch')).toBe('2');
+}, 60_000);
+
 it('a worker that ends when all is back and not all buckets are due yet leaves that to another one', async () => {
   const { redis, worker, raised } = await start();
   let kills = 1;

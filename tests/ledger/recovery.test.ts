@@ -10,10 +10,11 @@ import { resourceKey, shardKeys } from '../../src/queues/keys.ts';
 import { unchanged } from '../../src/queues/layout.ts';
 import { createResourceBackup, type ResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createRuns } from '../../src/queues/runs.ts';
-import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
+import { createStoreEpoch, redoRun } from '../../src/queues/store-epoch.ts';
 import { Failure } from '../../src/schema/failures.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET, ScriptedCloud } from '../support/scripted-cloud.ts';
+import { until } from '../support/until.ts';
 
 const ends: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -34,7 +35,8 @@ async function start(
   archive: (store: ObjectStore) => ObjectStore = (store) => store,
   put: (restore: ResourceBackup['restore']) => ResourceBackup['restore'] = (restore) => restore,
 ) {
-  const server = await startRedis();
+  // what is rolled back is a copy of the file, and what was answered must be in it
+  const server = await startRedis({ fsync: 'always' });
   const redis = connect({ socket: server.socket }, () => {});
   const cloud = new ScriptedCloud('bucket', {});
   ends.push(
@@ -68,7 +70,7 @@ async function start(
       2,
     );
   const redoOf = (n: number) => redis.hget(keys.run(idOf(n)), 'redo');
-  return { redis, cloud, runs, begin, redoOf, said };
+  return { server, redis, cloud, runs, begin, redoOf, said };
 }
 
 it('marks every run that lives on, however many end meanwhile', async () => {
@@ -134,6 +136,50 @@ it('that broke off goes on: it asks the archive for no run that it has marked be
   for (let n = 0; n < count; n += 1) expect(await redoOf(n)).toBe('2');
   expect(asked.toSorted()).toEqual([...new Set(asked)].toSorted());
   expect(asked).toHaveLength(count);
+});
+
+it('that goes on asks again for a run that it had marked before Redis lost more', async () => {
+  const fault = new Failure('s3_unavailable', 'no answer within 10000 ms');
+  const archived = new Map<string, string>();
+  const broken = { redo: () => Promise.resolve<string | null>(null), away: true };
+  const { server, redis, begin, redoOf } = await start(
+    3,
+    () => false,
+    async (_bucket, key) => {
+      // the first one is marked before the archive is away
+      if (broken.away && !key.includes(idOf(0))) {
+        await until('its mark', async () => (await broken.redo()) === '2');
+        throw fault;
+      }
+      return archived.get(key);
+    },
+  );
+  broken.redo = async () => await redoOf(0);
+  await expect(begin()).rejects.toThrow(fault);
+  const rollBack = await server.remember();
+  // it ends, is archived, and Redis loses that
+  const record = { ...(await redis.hgetall(keys.run(idOf(0)))), state: 'cancelled', 'p:0.0': 'skipped', d0: '1', end: '9000' };
+  archived.set(`runs/${idOf(0)}.json`, JSON.stringify({ format: 1, id: idOf(0), record, document: null, history: [] }));
+  await rollBack();
+  broken.away = false;
+  await begin();
+  expect(await redis.hmget(keys.run(idOf(0)), 'state', 'end')).toEqual(['cancelled', '9000']);
+  for (const n of [1, 2]) expect(await redoOf(n)).toBe('2');
+});
+
+it('asks for a run that was marked before it was looked up', async () => {
+  const asked: string[] = [];
+  const { redis, begin } = await start(
+    1,
+    () => false,
+    async (_bucket, key) => {
+      asked.push(key);
+      return await Promise.resolve(undefined);
+    },
+  );
+  await redoRun(redis, idOf(0), 2);
+  await begin();
+  expect(asked).toEqual([`runs/${idOf(0)}.json`]);
 });
 
 const resource = (id: string) => ({ id, app: `app-${id}`, bucket: `ld-private-${id}`, region: 'us-east-1', plan: 'basic' });
