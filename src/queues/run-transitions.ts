@@ -9,6 +9,7 @@ import { STORE_KEY, shardKeys, triesKey } from './keys.ts';
 import { fileDigest, keysOfRun, type Trigger } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 import { entriesPastLimits } from './set-aside.ts';
+import { redoIfComing } from './store-epoch.ts';
 
 /** Milliseconds, a day, after which a try to decide a version is forgotten: between two of them are 25 minutes at most (processors/put-off.ts). */
 const TRIES_MS = 86_400_000;
@@ -178,6 +179,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
     /** Cancels a run. Answers `cancelled` or `cancelling`, `ended:<state>` when it has ended already, or `gone`. */
     cancel: async (runId: string, by: string): Promise<string> => {
       const k = keysOfRun(runId);
+      await redoIfComing(redis, runId);
       return String(
         await runScript(redis, 'cancel', [k.run(runId), k.history(runId), k.delayed, k.marker, k.live], [runId, k.channel, by, '']),
       );
@@ -186,6 +188,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
     /** Ends a run that took longer than it may: its dynos are stopped, and it has failed. Answers `failed` when that ends it, else like `cancel`. */
     expire: async (runId: string, seconds: number): Promise<string> => {
       const k = keysOfRun(runId);
+      await redoIfComing(redis, runId);
       const why = `|run_timed_out|not ended within ${seconds} s`;
       return String(
         await runScript(redis, 'cancel', [k.run(runId), k.history(runId), k.delayed, k.marker, k.live], [runId, k.channel, 'timeout', why]),

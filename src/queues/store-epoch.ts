@@ -181,6 +181,16 @@ export async function redoRun(redis: Redis, runId: string, epoch: number, pass =
   return reply === 1;
 }
 
+/**
+ * Marks a run that is about to be cancelled as one of the epoch that follows, where a recovery is under way and may not have looked at it yet: without
+ * the mark its forgotten dynos would run on (cancel.lua, enter.lua).
+ */
+export async function redoIfComing(redis: Redis, runId: string): Promise<void> {
+  const [epoch, mark] = await redis.hmget(STORE_KEY, 'epoch', 'coming');
+  const coming = Number(mark?.split('|')[0] ?? 0);
+  if (coming > Number(epoch ?? 0)) await redoRun(redis, runId, coming);
+}
+
 /** An epoch that follows a loss of Redis, and when that was found (ms). */
 export interface Loss {
   readonly epoch: number;

@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
+import { createStoreEpoch } from '../../src/queues/store-epoch.ts';
 import type { BackfillPage } from '../../src/schema/ledger-view.ts';
+import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
 import { startTestEngine, type TestEngine } from '../support/test-engine.ts';
@@ -94,6 +96,29 @@ it.each([
   expect((await engine.ended(runId)).state).toBe('succeeded');
   expect(attempts(runId)).toEqual([101]);
 });
+
+it.each(['is cancelled', 'took too long'])(
+  'a run that %s before a recovery has looked at it has its forgotten dynos stopped',
+  async (what) => {
+    const timeout = what === 'took too long' ? 1 : 600;
+    const parsed = parseWorkflow(JSON.stringify({ timeout, run: [{ cmd: 'ok', timeout: 30 }] }));
+    if (!parsed.ok) throw new Error('expected a workflow');
+    const runId = `r0-${timeout.toString(36).padStart(20, '0')}`;
+    const dyno = { id: runId, name: 'run.9999', command: `ok # ${runId}.0.0/1`, state: 'up', size: 'basic', type: 'run' };
+    engine.cloud.dynos.set(runId, { ...dyno, createdAt: Date.now() });
+    const { redis: connection, resource, bucket } = engine;
+    await lost(60_000);
+    await createStoreEpoch({ redis: connection, shards: () => 1 }).announce(3, Date.now());
+    const trigger = { bucket, key: 'in/forgotten', versionId: runId, etag: 'e', size: 1 };
+    // as Redis came back: accepted, and launched after that
+    await engine.runs.accept({ ...parsed, runId, resource, trigger, cap: 1_000, depth: 0 });
+    if (timeout > 1) expect(await (await web.call('POST', `/v1/runs/${runId}/cancel`)).json()).toMatchObject({ state: 'cancelling' });
+    await until('its dyno stopped', () => engine.cloud.stopped.includes(runId), 30_000);
+    expect((await engine.ended(runId)).state).toBe(timeout > 1 ? 'cancelled' : 'failed');
+    await connection.hdel(STORE_KEY, 'coming');
+  },
+  60_000,
+);
 
 describe('while what Redis has lost is put back, and all runs were looked at', () => {
   const ends: (() => Promise<void> | void)[] = [];

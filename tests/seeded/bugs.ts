@@ -1421,6 +1421,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /that it had marked before Redis lost more/,
   },
   {
+    name: 'a run that is cancelled while a loss is put right has no mark of it',
+    file: 'queues/store-epoch.ts',
+    from: 'if (coming > Number(epoch ?? 0)) await redoRun(redis, runId, coming);',
+    to: '',
+    caughtBy: 'tests/ledger/repeated-orders.test.ts',
+    says: /is cancelled before a recovery has looked at it has its forgotten dynos stopped/,
+  },
+  {
     name: 'a recovery ends at another start of Redis than it began',
     file: 'processors/epoch.ts',
     from: 'if (serverOf(await deps.epochs.peek()) !== server)',
