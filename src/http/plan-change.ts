@@ -46,11 +46,14 @@ export async function putPlan(
   const later = (error: unknown) =>
     deps.log.error({ resource: id, error: messageOf(error) }, 'a failed change of plan is set back when Redis answers');
   try {
-    const before = (await resources.get(id))?.plan ?? plan;
+    const found = await resources.get(id);
+    const before = found?.plan ?? plan;
+    // Heroku may ask again for the plan that stands: it is written anew only where an earlier change may still be set back
+    const set = before === plan && found?.plan_change === undefined ? { plan } : { plan, plan_change: change };
     let noted = false;
     signal.throwIfAborted();
     try {
-      if (!(await resources.change(id, { set: { plan, plan_change: change } })).done) return false;
+      if (!(await resources.change(id, { set })).done) return false;
       await within({ signal }, KEEP_MS, async () => {
         const known = deps.archive?.keepPlan(id, plan);
         kept = Promise.resolve(known).catch(() => {});
