@@ -78,7 +78,8 @@ async function lookAtDyno(
     return { code: 'timed_out', detail: `gone, and its log could not be read within ${task.timeout} s to see whether it was up` };
   }
   const failed = end?.status !== undefined && end.status !== 0;
-  if (end !== undefined && !end.up && (failed || decision.detail.endsWith('|crashed'))) {
+  // that it crashed is a sign also where its log may not be read; had it been seen up, the task would have succeeded by that
+  if (end?.up !== true && (failed || decision.detail.endsWith('|crashed'))) {
     return { code: 'dyno_crashed', detail: failed ? `exited ${end.status} before it was up` : 'crashed before it was up' };
   }
   const dyno = await deps.runs.dynoOf(ref);

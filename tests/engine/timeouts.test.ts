@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LaunchOutcome } from '../../src/clients/ports.ts';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { QUEUES, resourceKey, shardKeys } from '../../src/queues/keys.ts';
+import { parseTaskId } from '../../src/schema/ids.ts';
 import type { HistoryEntry, RunView } from '../../src/schema/run-view.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';
 import type { Script } from '../support/scripted-cloud.ts';
@@ -524,6 +525,22 @@ describe.concurrent('dynos', () => {
       own.cloud.endsDown = false;
       const run = await own.ended(id);
       expect([run.error?.code, run.error?.message]).toEqual(['dyno_crashed', 'exited 1 before it was up']);
+    });
+  });
+
+  it('whose crash Heroku told of are no success where their log may not be read', async () => {
+    await alone({}, async (own) => {
+      own.cloud.endsRefused = true;
+      const id = own.upload([t('never_up', { no_output: true })]);
+      await seen(own, id, 'launched');
+      const task = `${id}.0.0`;
+      const parts = parseTaskId(task);
+      if (parts === undefined) throw new Error('no task');
+      const ref = { id: task, ...parts };
+      const dynoId = dynoIdOf(own, task);
+      await own.runs.observe({ ref, resource: own.resource, attempt: 1, kind: 'crashed', dynoId, noOutput: true });
+      const run = await own.ended(id);
+      expect([run.error?.code, run.error?.message]).toEqual(['dyno_crashed', 'crashed before it was up']);
     });
   });
 

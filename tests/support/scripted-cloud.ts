@@ -87,6 +87,8 @@ export class ScriptedCloud {
   listDown = false;
   /** How dynos ended cannot be read. */
   endsDown = false;
+  /** The token may not read how dynos ended. */
+  endsRefused = false;
   /** Reads that were refused while endsDown. */
   refusedEnds = 0;
   /** Keys whose HEAD fails in a way that no waiting heals. */
@@ -296,6 +298,7 @@ export class ScriptedCloud {
       await Promise.resolve();
     },
     endOf: async (_app, name) => {
+      if (this.endsRefused) throw new Failure('heroku_refused', 'POST log-sessions: HTTP 403.');
       if (this.endsDown) {
         this.refusedEnds += 1;
         throw new Failure('heroku_unavailable', 'POST log-sessions: HTTP 503.');

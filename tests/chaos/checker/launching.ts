@@ -109,11 +109,13 @@ export function noStepEarly(file: CaseFile): Finding {
     'tasks cooled',
   ]);
   for (const run of file.runs) {
+    // what has its output and cools when its run is cancelled has succeeded: nothing follows it
+    const cut = run.history.find(([, what, task]) => task === '' && (what === 'cancelling' || what === 'cancelled'))?.[0];
     for (const task of run.tasks) {
       // whatever the launch that follows waits for besides: on a busy machine it comes late enough by itself
       const [done, success] = [doneAt(task), task.entries.find(([, what]) => what === 'succeeded')?.[0]];
       const cooled = (done ?? 0) + task.plan.waitFor * 1_000;
-      if (done !== undefined && success !== undefined && task.plan.waitFor > 0)
+      if (done !== undefined && success !== undefined && task.plan.waitFor > 0 && !(cut !== undefined && cut <= success))
         i.holds('tasks cooled', success >= cooled, () => `${task.id} succeeded ${cooled - success} ms before it had cooled`);
       const first = task.attempts.flatMap(({ posts }) => posts).find((post) => !forgotten(file, post));
       if (task.step === 0 || first === undefined) continue;
