@@ -101,7 +101,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   };
   const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: look });
   const ops = await openWebOps({ redis, config, log });
-  const runs = observedRuns(createRuns({ redis, shards: () => Math.max(config.shards, layout.served()) }), ops.telemetry);
+  const runs = observedRuns(createRuns({ redis, shards: () => config.shards }), ops.telemetry);
   const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
   const ownStore = createStores(config).store;
   const clients = { platform: addon.platform, store: ownStore, files, ...instead };

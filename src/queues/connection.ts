@@ -160,9 +160,8 @@ async function anyOf(all: readonly Promise<boolean>[]): Promise<boolean> {
   return await Promise.any(yes).catch(() => false);
 }
 
-/** The same for however many ask at once, by one question, and of no node that owes an answer by another one: while any is away none pile up. */
+/** The same, asking no node again that owes an answer: while any is away no questions pile up there, however many want to know. */
 export function readiness(redis: Redis): () => Promise<boolean> {
-  let asked: Promise<boolean> | undefined;
   const owed = new WeakMap<Redis, Promise<boolean>>();
   const ask = (node: Redis) => {
     const before = owed.get(node);
@@ -171,12 +170,7 @@ export function readiness(redis: Redis): () => Promise<boolean> {
     owed.set(node, answer);
     return answer;
   };
-  return async () => {
-    asked ??= answers(redis, ask).finally(() => {
-      asked = undefined;
-    });
-    return await asked;
-  };
+  return async () => await answers(redis, ask);
 }
 
 /**
