@@ -30,7 +30,7 @@ export interface BookkeepingDeps {
   readonly epochs: StoreEpoch;
   readonly layout: Layout;
   /** Decides a version as its event would. */
-  readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
+  readonly decide: (event: ObjectCreated) => Promise<void>;
   /** Whether the event queue is empty. */
   readonly drained: () => Promise<boolean>;
   /** Milliseconds between two sweeps of a bucket. */

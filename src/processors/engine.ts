@@ -45,6 +45,8 @@ import { createTaskProcessor } from './task.ts';
 
 /** Milliseconds that Redis may take to answer a look at what is due. */
 const PROBE_DEADLINE_MS = 5_000;
+/** What a sweep decides counts as received before: its event may have failed, or was lost. */
+const SWEPT = 2;
 
 export type { Engine, EngineOptions };
 
@@ -157,7 +159,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     epochs: createStoreEpoch({ redis, shards: layout.served }),
     layout,
     // the cap per minute guards against loops of events; what the sweep finds was missed
-    decide: async (event, tries) => await decideAtLast({ ...eventDeps(), runsPerMinute: undefined }, event, tries),
+    decide: async (event) => await decideAtLast({ ...eventDeps(), runsPerMinute: undefined }, event, SWEPT),
     drained,
     ledgerMs: options.ledgerMs,
     lateMs: options.lateMs,

@@ -37,7 +37,7 @@ export interface BucketSweepDeps {
   readonly marks: ArchiveMarks;
   readonly store: ObjectStore;
   /** Decides a version as its event would; `tries` counts from 1. Throws what comes again. */
-  readonly decide: (event: ObjectCreated, tries: number) => Promise<void>;
+  readonly decide: (event: ObjectCreated) => Promise<void>;
   /** Resolves with the epoch when Redis is found whole now, or made whole; throws while it is not. */
   readonly whole: () => Promise<number>;
   /** The epoch, when Redis was whole when this process looked last. */
@@ -100,7 +100,7 @@ async function sweepWhatThereIs(deps: BucketSweepDeps, resource: Resource, memor
     await backUp(deps, resource.id, memory);
     // its bucket is gone, or being emptied: nothing in it is anybody's any more
     if (resource.state === 'failed' || resource.state === 'deprovisioning') return deps.everyMs;
-    return await sweepBucket(deps, resource, memory, course);
+    return await sweepBucket(deps, resource, course);
   } catch (error) {
     if (!course.signal.aborted)
       deps.log.warn({ resource: resource.id, bucket: resource.bucket, error: messageOf(error) }, 'bucket not swept');
@@ -125,7 +125,7 @@ async function backUp(deps: BucketSweepDeps, id: string, memory: SweepMemory): P
 }
 
 /** One sweep of one bucket. Answers after how many milliseconds the next is due. */
-async function sweepBucket(deps: BucketSweepDeps, resource: Resource, memory: SweepMemory, course: Course): Promise<number> {
+async function sweepBucket(deps: BucketSweepDeps, resource: Resource, course: Course): Promise<number> {
   const epoch = await deps.whole();
   const began = await deps.clock();
   const mark = (await deps.marks.watermark(resource)) ?? (await beginAccount(deps, resource, began));
@@ -142,11 +142,10 @@ async function sweepBucket(deps: BucketSweepDeps, resource: Resource, memory: Sw
   if (overdue.length > 0) {
     if ((await deps.whole()) !== epoch) return 0;
     deps.log.warn({ resource: resource.id, missing: overdue.length }, 'versions without a decision: decided by the sweep');
-    fate = await decideAll(deps, resource, overdue, memory.tries(resource.id, epoch), course.signal);
+    fate = await decideAll(deps, resource, overdue, course.signal);
     found = await compareBucket(deps, resource, range, course);
     if (found.next !== undefined) return tooLong(deps, resource);
   }
-  memory.keepTries(resource.id, found.missing);
   deps.failpoint('ledger.compared');
   const open = found.missing.filter(lost);
   // nothing of before the loss is left, or nothing but outputs of runs that nothing of before the loss starts
@@ -207,7 +206,6 @@ async function decideAll(
   deps: BucketSweepDeps,
   resource: Resource,
   versions: readonly ObjectVersion[],
-  tries: Map<string, number>,
   signal: AbortSignal,
 ): Promise<Fate> {
   const left = [...versions];
@@ -217,16 +215,13 @@ async function decideAll(
     for (let version = left.shift(); version !== undefined; version = left.shift()) {
       if (signal.aborted) return;
       const { key, versionId, etag, size, modifiedAt } = version;
-      const count = (tries.get(versionId) ?? 0) + 1;
-      tries.set(versionId, count);
       try {
         const event = { bucket: resource.bucket, key, versionId, etag, size, time: modifiedAt, eventName: 'ObjectCreated:Put' };
-        await deps.decide(event, count);
-        tries.delete(versionId);
+        await deps.decide(event);
         decided += 1;
       } catch (error) {
         if (error instanceof Failure && error.code === 'run_lost') orphaned.add(versionId);
-        deps.log.warn({ resource: resource.id, key, tries: count, error: messageOf(error) }, 'version not decided yet');
+        deps.log.warn({ resource: resource.id, key, error: messageOf(error) }, 'version not decided yet');
       }
     }
   };

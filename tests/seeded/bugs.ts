@@ -420,12 +420,12 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /has its event on its way, is no trouble.*to match object/,
   },
   {
-    name: 'a sweep counts on what it once could not decide, whoever decided it since',
+    name: 'a backup of a resource that another worker saw go is remembered for ever',
     file: 'processors/sweep-buckets.ts',
-    from: 'memory.keepTries(resource.id, found.missing);',
+    from: '      memory.keep(ids);\n',
     to: '',
     caughtBy: 'tests/ledger/sweep.test.ts',
-    says: /remembers nothing of a version.*to deeply equal/,
+    says: /remembers nothing of a resource.*waited/,
   },
   {
     name: 'a queue that does not answer ends a sweep',
@@ -1466,7 +1466,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     "  if redis.call('SISMEMBER', paused, resource) == 1 then return false end\n",
     '',
     // the first of the tests that hold launches back
-    /take turns: one task of a second one.*waited \d+ ms for both to wait/,
+    /waited \d+ ms for (both|all) to wait/,
     'tests/engine/budget.test.ts',
   ),
   lua(
