@@ -242,16 +242,25 @@ describe('change of plan', () => {
       expect(await changes(uuid)).toEqual(['basic → premium']);
     });
 
+    /** What web has of a Redis behind a proxy, and gives up after 300 ms. */
+    const impatientWeb = async () => {
+      const proxy = await startRedisProxy(world.redisServer.socket);
+      const redis = connect({ socket: proxy.socket }, () => {});
+      await redis.ping();
+      giveUpAfter(redis, 300);
+      const close = async () => {
+        redis.disconnect();
+        await proxy.close();
+      };
+      return { proxy, redis, resources: createResources({ redis, sealer: createSealerOf(world.config), now: Date.now }), close };
+    };
+
     test.each(['the answer of the change', 'the archive', 'the audit log'])(
       'while Redis goes away for longer than web waits for it, at %s, is not in force when it is back',
       async (where) => {
         const uuid = await world.provisioned();
-        const proxy = await startRedisProxy(world.redisServer.socket);
-        const redis = connect({ socket: proxy.socket }, () => {});
+        const { proxy, redis, resources, close } = await impatientWeb();
         try {
-          await redis.ping();
-          giveUpAfter(redis, 300);
-          const resources = createResources({ redis, sealer: createSealerOf(world.config), now: Date.now });
           const audit = createAudit({ redis });
           let once = true;
           const goesAway = (here: string) => {
@@ -293,20 +302,15 @@ describe('change of plan', () => {
           expect(await change(uuid, 'premium')).toBe(200);
           expect((await changes(uuid))[0]).toBe('basic → premium');
         } finally {
-          redis.disconnect();
-          await proxy.close();
+          await close();
         }
       },
     );
 
     test('while Redis is away sets nothing back that Heroku was told afterwards', async () => {
       const uuid = await world.provisioned();
-      const proxy = await startRedisProxy(world.redisServer.socket);
-      const redis = connect({ socket: proxy.socket }, () => {});
+      const { proxy, redis, resources, close } = await impatientWeb();
       try {
-        await redis.ping();
-        giveUpAfter(redis, 300);
-        const resources = createResources({ redis, sealer: createSealerOf(world.config), now: Date.now });
         const setBack: boolean[] = [];
         const failed = changedWith(
           async () => {
@@ -334,8 +338,7 @@ describe('change of plan', () => {
         expect(setBack).toEqual([false]);
         expect(await planOf(uuid)).toBe('premium');
       } finally {
-        redis.disconnect();
-        await proxy.close();
+        await close();
       }
     });
   });
