@@ -48,9 +48,10 @@ export async function backfillPage(
   const inRange = page.versions.filter(({ key, modifiedAt }) => !isOwnObject(key) && modifiedAt >= since && modifiedAt < until);
   const account = await deps.ledger.open(resource.id, 0);
   const versions = inRange.map((version) => ({ ...version, bucket }));
-  const missing = await account.missing(versions);
-  const others = versions.filter((version) => !missing.includes(version));
-  const open = [...missing, ...(await deps.ledger.pastLimits(resource.id, others))];
+  // what has its run already does not run again, whatever else of it the sweep may find missing
+  const undecided = await account.undecided(versions);
+  const others = versions.filter((version) => !undecided.includes(version));
+  const open = [...undecided, ...(await deps.ledger.pastLimits(resource.id, others))];
   const candidates: (ObjectVersion & { bucket: string })[] = [];
   const work = async () => {
     for (let version = open.shift(); version !== undefined; version = open.shift()) {

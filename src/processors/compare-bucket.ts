@@ -71,7 +71,8 @@ export async function compareBucket(
   missing = missing.sort(byAge).slice(0, MAX_KEPT);
   if (missing.length > 0) {
     // a large bucket takes minutes to list, and what is decided meanwhile is not in the account that was read before
-    const meanwhile = await deps.ledger.open(resource.id, account.readAt);
+    // an output that starts a run was delivered a little before that run was accepted
+    const meanwhile = await deps.ledger.open(resource.id, account.readAt - HOUR_MS);
     const left: ObjectVersion[] = [];
     for (let i = 0; i < missing.length; i += AT_ONCE) {
       const some = missing.slice(i, i + AT_ONCE).map((version) => ({ ...version, bucket: resource.bucket }));

@@ -1,7 +1,7 @@
 // Every message of the event queue ends in exactly one recorded decision per event; a message is called done only when
 // that decision stands in Redis and the bell was rung.
 import type { MessageVerdict, ObjectHead, ObjectStore, QueueMessage } from '../clients/ports.ts';
-import { MEMORY_MS } from '../queues/identity.ts';
+import { digestOf, MEMORY_MS, outputDigestOf } from '../queues/identity.ts';
 import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { Resource } from '../queues/resources.ts';
 import { type OutputRef, refOf } from '../queues/run-record.ts';
@@ -181,7 +181,7 @@ async function decideObject(
     metadata.taskId === undefined
       ? undefined
       : await deliver(deps, resource, event, head, { ...metadata, taskId: metadata.taskId }, beside);
-  if (delivered?.accounted) return;
+  if (delivered?.whole && delivered.taken) return;
   if (startsNothing(metadata)) {
     if (metadata.taskId === undefined && metadata.faults.length === 0)
       return await deps.runs.decide(0, resource.id, 'ignored', undefined, event);
@@ -193,6 +193,8 @@ async function decideObject(
     return await beside.account();
   }
   await startRun(deps, { resource, event, head, metadata, depth }, { ...beside, gone: () => ignoreGone(deps, resource, event) });
+  // its run's record does not say what became of a delivery that was refused
+  if (delivered?.taken === false) await beside.account();
 }
 
 /** How many runs led to the one that an output of `runId` starts. That run was there a moment ago: without it Redis was rolled back meanwhile. */
@@ -207,8 +209,8 @@ function startsNothing({ run, code }: ObjectMetadata): boolean {
 }
 
 /**
- * Answers with the run that the object is an output of, and thus led to a run that this same object would start (undefined: it is none),
- * and whether its delivery was all that there was to decide, and is accounted for.
+ * Answers with the run that the object is an output of, and thus led to a run that this same object would start (undefined: it is none), whether
+ * its task was told of it, which then is accounted for, and whether that was all that there was to decide (`whole`).
  */
 async function deliver(
   deps: EventDeps,
@@ -217,7 +219,7 @@ async function deliver(
   head: ObjectHead,
   metadata: ObjectMetadata & { taskId: string },
   { note }: Pick<Beside, 'note'>,
-): Promise<{ runId: string | undefined; accounted: boolean }> {
+): Promise<{ runId: string | undefined; taken: boolean; whole: boolean }> {
   const output: OutputRef = {
     key: event.key,
     version_id: event.versionId,
@@ -225,8 +227,10 @@ async function deliver(
     size: head.size,
     ...(metadata.state === undefined ? {} : { state: metadata.state }),
   };
-  const whole = startsNothing(metadata) && metadata.faults.length === 0;
-  const result = await deps.runs.deliver(metadata.taskId, resource.id, output, whole ? event : undefined);
+  const startsRun = !startsNothing(metadata);
+  const whole = !startsRun && metadata.faults.length === 0;
+  const digest = whole ? digestOf(event) : startsRun ? outputDigestOf(event) : undefined;
+  const result = await deps.runs.deliver(metadata.taskId, resource.id, output, digest);
   deps.failpoint('events.delivered');
   deps.log.info({ taskId: metadata.taskId, key: event.key, result }, 'received an output');
   // one that has just been lost is gone, too, and nobody may have looked since
@@ -239,5 +243,5 @@ async function deliver(
   if (result === 'foreign' || result === 'gone') await note(`ld_task_id names ${metadata.taskId}, which is no task of this bucket`);
   if (result === 'unlaunched') await note(`ld_task_id names ${metadata.taskId}, which was never launched`);
   const refused = result === 'foreign' || result === 'gone';
-  return { runId: refused ? undefined : refOf(metadata.taskId)?.runId, accounted: whole && !refused && result !== 'unlaunched' };
+  return { runId: refused ? undefined : refOf(metadata.taskId)?.runId, taken: !refused && result !== 'unlaunched', whole };
 }

@@ -34,3 +34,14 @@ export function digestOf(version: VersionRef): Buffer {
     .digest()
     .subarray(20, 20 + DIGEST_BYTES);
 }
+
+/**
+ * What the ledger keeps of a task's output that starts a run itself, beside that run's record: the two halves of its decision may stand on different
+ * nodes, or in the archive and in Redis alone, and be lost apart.
+ */
+export function outputDigestOf(version: VersionRef): Buffer {
+  return createHash('sha256')
+    .update(`output ${eventIdentity(version)}`)
+    .digest()
+    .subarray(0, DIGEST_BYTES);
+}

@@ -3,7 +3,7 @@
 import type { Redis } from 'ioredis';
 import type { LedgerView, UnaccountedVersion, VersionRef } from '../schema/ledger-view.ts';
 import { createDigestTable } from './digest-table.ts';
-import { ACCOUNT_MS, DIGEST_BYTES, digestOf } from './identity.ts';
+import { ACCOUNT_MS, DIGEST_BYTES, digestOf, outputDigestOf } from './identity.ts';
 import { ledgerKey, STORE_KEY, SWEEPS_KEY, shardKeys } from './keys.ts';
 import type { Layout } from './layout.ts';
 import { keysOfRun } from './run-record.ts';
@@ -88,14 +88,17 @@ function isoOf(ms: number): string {
 export interface Account {
   /** When it began to be read (ms by Redis' clock). */
   readonly readAt: number;
-  /** Those of the versions that have no decision. */
+  /** Those of the versions of which not all is decided. */
   missing<T extends VersionRef>(versions: readonly T[]): Promise<readonly T[]>;
+  /** Those of them that have no decision, not even a run. */
+  undecided<T extends VersionRef>(versions: readonly T[]): Promise<readonly T[]>;
 }
 
 /**
  * Reads a resource's account of the hours since `since` (ms since 1970) once; a version is accounted for when its digest stands in it or the
- * run that it causes has a record, under any layout so far. What is decided after this call is found only by its record: whoever
- * looks compares again before drawing conclusions.
+ * run that it causes has a record, under any layout so far. A run that an output led to (`depth`) may have come back from the archive, or stand on
+ * another node, after the run that waits for that output has lost it: its delivery must stand in the account, too. What is decided after this call
+ * is found only by its record: whoever looks compares again before drawing conclusions.
  */
 export async function openAccount(
   redis: Redis,
@@ -115,20 +118,21 @@ export async function openAccount(
     for (let at = 0; at < length; at += PART_BYTES)
       digests.add(await redis.getrangeBuffer(name, at, Math.min(at + PART_BYTES, length) - 1));
   }
+  const without = async <T extends VersionRef>(versions: readonly T[], suffices: (depth: string | null, version: T) => boolean) => {
+    const doubtful = versions.filter((version) => !digests.has(digestOf(version)));
+    // one by one: the records are spread over shards, which may be on different nodes
+    const found = await Promise.all(
+      doubtful.map(async (version) => {
+        const records = layout.candidates(version).map((runId) => redis.hmget(keysOfRun(runId).run(runId), 'state', 'depth'));
+        return (await Promise.all(records)).some(([state, depth]) => typeof state === 'string' && suffices(depth ?? null, version));
+      }),
+    );
+    return doubtful.filter((_, i) => found[i] !== true);
+  };
   return {
     readAt: now,
-    missing: async (versions) => {
-      const doubtful = versions.filter((version) => !digests.has(digestOf(version)));
-      if (doubtful.length === 0) return [];
-      // one by one: the records are spread over shards, which may be on different nodes
-      const found = await Promise.all(
-        doubtful.map(async (version) => {
-          const exist = layout.candidates(version).map((runId) => redis.exists(keysOfRun(runId).run(runId)));
-          return (await Promise.all(exist)).includes(1);
-        }),
-      );
-      return doubtful.filter((_, i) => found[i] !== true);
-    },
+    missing: async (versions) => await without(versions, (depth, version) => depth === null || digests.has(outputDigestOf(version))),
+    undecided: async (versions) => await without(versions, () => true),
   };
 }
 

@@ -2,11 +2,10 @@
 // nothing that stands.
 import type { Redis } from 'ioredis';
 import { parseRunId } from '../schema/ids.ts';
-import type { VersionRef } from '../schema/ledger-view.ts';
 import { parseWorkflow } from '../schema/parse-workflow.ts';
 import type { TaskPlan } from '../schema/workflow.ts';
 import { type Decision, decisionOf } from './decision.ts';
-import { ACCOUNT_MS, digestOf } from './identity.ts';
+import { ACCOUNT_MS } from './identity.ts';
 import { fileDigest, keysOfRun, type OutputRef, refOf, type TaskRef } from './run-record.ts';
 import { run as runScript } from './scripts.ts';
 
@@ -154,10 +153,10 @@ export function createTaskTransitions(deps: { redis: Redis }) {
     },
 
     /**
-     * An output arrived in the resource's own bucket. Recorded and rung in one script, which accounts for its version as well when
-     * nothing else is decided of it (`whole`) and the answer is `ok`, `duplicate` or `late`.
+     * An output arrived in the resource's own bucket. Recorded and rung in one script, which accounts for it as well, by this `digest` (identity.ts),
+     * when the answer is `ok`, `duplicate` or `late`.
      */
-    deliver: async (taskId: string, resource: string, output: OutputRef, whole?: VersionRef): Promise<DeliverResult> => {
+    deliver: async (taskId: string, resource: string, output: OutputRef, digest?: Buffer): Promise<DeliverResult> => {
       const ref = refOf(taskId);
       if (ref === undefined) return 'gone';
       const k = keysOfRun(ref.runId);
@@ -184,7 +183,7 @@ export function createTaskTransitions(deps: { redis: Redis }) {
             ref.index,
             ref.step,
             MADE_FOR_MS,
-            whole === undefined ? '' : digestOf(whole),
+            digest ?? '',
             ACCOUNT_MS,
           ],
         ),

@@ -4,7 +4,7 @@ import type { EngineOptions } from '../../src/processors/engine.ts';
 import { ADDON_ACCOUNT, createBudget } from '../../src/queues/budget.ts';
 import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
 import { startRedis } from '../support/redis-server.ts';
-import { ARCHIVE_BUCKET } from '../support/scripted-cloud.ts';
+import { ARCHIVE_BUCKET, eventOf } from '../support/scripted-cloud.ts';
 import { startTestEngine } from '../support/test-engine.ts';
 import { until } from '../support/until.ts';
 
@@ -116,6 +116,41 @@ it('a run that an output starts counts on in its chain, also when Redis forgot t
   const child = engine.runIdOf(output.key, output.versionId);
   expect((await engine.ended(child, 60_000)).state).toBe('succeeded');
   expect(await engine.redis.hget(shardKeys(0).run(child), 'depth')).toBe('1');
+}, 120_000);
+
+it('an output that starts a run is delivered again, also when the archive has brought that run back before', async () => {
+  const { engine, remember, anotherEpoch, release } = await start();
+  const { store } = engine.cloud;
+  const back = Promise.withResolvers<void>();
+  let holding = false;
+  const listed = store.versions;
+  store.versions = async (...args) => {
+    if (holding) await back.promise;
+    return await listed(...args);
+  };
+  const parent = engine.upload([task('leads'), task('stays')]);
+  await until('the launch', async () => (await engine.show(parent))?.history.some(({ what }) => what === 'launched'));
+  const { enough, rollBack } = await remember();
+  release();
+  const output = await until('its output', () => engine.cloud.saved.find(({ key }) => key === `out/${parent}.0.0`));
+  const child = engine.runIdOf(output.key, output.versionId);
+  await engine.ended(child, 60_000);
+  await until('it in the archive', () => engine.cloud.objects.has(`${ARCHIVE_BUCKET}/runs/${child}.json`));
+  await enough();
+  holding = true;
+  await rollBack();
+  await anotherEpoch();
+  // the event of what the second run made comes once more, before any sweep
+  const made = engine.cloud.saved.find(({ key }) => key === `out/${child}.0.0`);
+  engine.cloud.sendEvents([eventOf(engine.bucket, made?.key ?? '', made?.versionId)]);
+  await until('the second run back', async () => (await engine.show(child))?.state === 'succeeded');
+  back.resolve();
+  const told = await until('the output', async () => (await engine.show(parent))?.steps[0]?.tasks[0]?.output ?? undefined);
+  expect(told.version_id).toBe(output.versionId);
+  await engine.runs.cancel(parent, 'test');
+  expect((await engine.ended(parent)).state).toBe('cancelled');
+  // ended once, and not run again
+  expect(engine.cloud.postsOf(child)).toHaveLength(1);
 }, 120_000);
 
 it('a dyno of a launch that Redis forgot is stopped when its task is over, and when it is launched again', async () => {

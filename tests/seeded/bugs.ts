@@ -678,8 +678,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'an output that starts a run is accounted for by its delivery alone',
     file: 'processors/events.ts',
-    from: 'const whole = startsNothing(metadata) && metadata.faults.length === 0;',
-    to: 'const whole = true;',
+    from: 'const digest = whole ?',
+    to: 'const digest = whole || startsRun ?',
     caughtBy: 'tests/ledger/account.test.ts',
     says: /not before that run.*expected \[\]/,
   },
@@ -810,6 +810,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     to: 'version.modifiedAt <= late',
     caughtBy: 'tests/ledger/forgotten.test.ts',
     says: /is not set aside while.*the end of/,
+  },
+  {
+    name: 'a run that comes back from the archive stands for the output that led to it as well',
+    file: 'queues/ledger.ts',
+    from: 'depth === null || digests.has(outputDigestOf(version))',
+    to: "depth === null || depth !== ''",
+    caughtBy: 'tests/ledger/forgotten.test.ts',
+    says: /archive has brought that run back before.*the output/,
+  },
+  {
+    name: 'an output that was refused and starts a run is looked for by every sweep',
+    file: 'processors/events.ts',
+    from: 'if (delivered?.taken === false)',
+    to: 'if (delivered?.taken === undefined)',
+    caughtBy: 'tests/ledger/output-and-run.test.ts',
+    says: /whose task never was launched.*to deeply equal \[\]/,
   },
   {
     name: 'a chain of runs counts from its beginning when the run before was lost in the middle of a decision',
