@@ -15,22 +15,17 @@ import { backfillPage, plannersSince } from '../processors/backfill.ts';
 import type { EventDeps } from '../processors/event-deps.ts';
 import { decideAtLast } from '../processors/events.ts';
 import { limitedLogs } from '../processors/limited-logs.ts';
-import { startLoop } from '../processors/loop.ts';
 import { observedRuns } from '../processors/observed.ts';
 import { createPlanLimits, planFaults } from '../processors/plan-limits.ts';
 import { createResourceArchive } from '../processors/resource-archive.ts';
-import { openBoards } from '../queues/boards.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
-import { openChannel } from '../queues/channel.ts';
 import { connect } from '../queues/connection.ts';
 import { createDynoNews } from '../queues/dyno-news.ts';
-import { openFeed } from '../queues/feed.ts';
 import { readFileHistory } from '../queues/file-runs.ts';
 import { giveUpAfter } from '../queues/give-up.ts';
-import { LAYOUT_EVERY_MS, openLayout } from '../queues/layout.ts';
+import { openLayout } from '../queues/layout.ts';
 import { createLedger, readLedger } from '../queues/ledger.ts';
 import { createLocks } from '../queues/locks.ts';
-import { createPlanner } from '../queues/planner.ts';
 import { createRateLimit } from '../queues/rate-limit.ts';
 import { replay } from '../queues/replay.ts';
 import { createResourceBackup } from '../queues/resource-backup.ts';
@@ -53,6 +48,7 @@ import type { WorkflowPlan } from '../schema/workflow.ts';
 import { createConsent } from './launch-leave.ts';
 import { openWebOps } from './web-ops.ts';
 import { type WebClients, webPages } from './web-pages.ts';
+import { openWebShards } from './web-shards.ts';
 import { createFiles, createSealerOf, createStores } from './wiring.ts';
 import { createAddonParts } from './wiring-addon.ts';
 
@@ -86,22 +82,15 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       return Math.max(settings.shards, layout.served());
     },
   };
-  const channel = await openChannel({ connection: redis, shards: config.shards, onError });
+  const shards = () => config.shards;
+  const perShard = await openWebShards({ redis, layout, shards, onError, log });
+  const { channel, feed, planners } = perShard;
   const budget = createBudget({ redis, perHour: config.launchesPerHour, log });
-  const feed = await openFeed({ connection: redis, shards: () => config.shards, onError });
   const files = createFiles(config);
-  const webhooks = createWebhooks({ redis, sealer: createSealerOf(config), shards: config.shards, now: Date.now, onError });
+  const webhooks = createWebhooks({ redis, sealer: createSealerOf(config), shards, now: Date.now, onError });
   const tokens = createTokens({ redis, now: Date.now });
-  const planners = Array.from({ length: config.shards }, (_, shard) =>
-    createPlanner({ shard, connection: redis, onError, failpoint: () => {} }),
-  );
-  const look = async () => {
-    await layout.refresh();
-    await feed.hear();
-  };
-  const looking = startLoop({ name: 'layout', every: LAYOUT_EVERY_MS, log, turn: look });
   const ops = await openWebOps({ redis, config, log });
-  const runs = observedRuns(createRuns({ redis, shards: () => config.shards }), ops.telemetry);
+  const runs = observedRuns(createRuns({ redis, shards }), ops.telemetry);
   const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
   const ownStore = createStores(config).store;
   const clients = { platform: addon.platform, store: ownStore, files, ...instead };
@@ -114,7 +103,6 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     return resource;
   };
   const addressOf = createAddressOf(config.mode === 'production');
-  const boards = openBoards({ connection: redis, shards: config.shards, onError });
   const local = localToken({ token: config.apiToken, resource: async () => config.resource ?? (await addon.resources.only()) });
   const session = { sessions: createSessions({ redis }), resources: addon.resources, secure: config.mode === 'production' };
   const limits = createPlanLimits({ count: (id, since) => countRuns(redis, config.shards, id, since), now: Date.now });
@@ -261,7 +249,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
       setAside: (id, limit) => readSetAside(redis, config.shards, id, { limit }),
     },
     log,
-    board: { boards: boards.boards, operators: [operatorPrincipal(config.addon.operatorPassword), sessionPrincipal(session)] },
+    board: { queues: perShard.queues, operators: [operatorPrincipal(config.addon.operatorPassword), sessionPrincipal(session)] },
     dashboard: webPages({
       runIdOf: (version) => layout.place(version, Date.now()),
       config,
@@ -279,15 +267,11 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     app,
     endStreams: streams.end,
     close: async () => {
-      await looking.stop();
+      await perShard.close();
       await ops.close();
       await addon.jobs.close();
-      channel.close();
-      await boards.close();
-      feed.close();
       await webhooks.close();
       files.close();
-      await Promise.all(planners.map((planner) => planner.close()));
       redis.disconnect();
       ownStore.close();
     },

@@ -12,7 +12,7 @@ import { createSealerOf } from './wiring.ts';
 export function openWebhookWorker(config: Config, log: Log, post = createWebhookPost()): { stop(): Promise<void> } {
   const onError = (error: Error) => log.warn({ error: messageOf(error) }, 'redis connection');
   const redis = connect(config.redis, onError);
-  const webhooks = createWebhooks({ redis, sealer: createSealerOf(config), shards: config.shards, now: Date.now, onError });
+  const webhooks = createWebhooks({ redis, sealer: createSealerOf(config), shards: () => config.shards, now: Date.now, onError });
   const started = startWebhooks({ webhooks, post, show: (runId) => readRun(redis, runId), now: Date.now, log, connection: redis });
   return {
     stop: async () => {

@@ -62,7 +62,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const planners = shards.map((shard) => createPlanner({ shard, connection: redis, onError, failpoint }));
   const parks = openParks(redis, onError);
   const parkings = shards.map((shard) => createParking({ shard, connection: redis, parks, onError, failpoint }));
-  const channel = await openChannel({ connection: redis, shards: options.shards, only: 'wakes', onError });
+  const channel = await openChannel({ connection: redis, shards: () => options.shards, only: 'wakes', onError });
   const { store } = options;
   const budget = createBudget({ redis, perHour: options.launchesPerHour, log });
   const allowances = createAllowances({ resources, now: options.monotonic });

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { duplicate } from './connection.ts';
+import { hearAll } from './hear.ts';
 import { shardKeys } from './keys.ts';
 
 export interface Transition {
@@ -14,21 +15,22 @@ export interface Transition {
 export interface Channel {
   /** Calls back on every transition; answers with the way to stop that. */
   listen(onTransition: (transition: Transition) => void): () => void;
+  /** Hears the transitions of shards that came since, too. */
+  hear(): Promise<void>;
   close(): void;
 }
 
 /**
  * Every transition is published as it is written; `only: 'wakes'` hears outputs and cancels alone. Losing any message, or
  * all of them, costs latency only: whoever listens also reads the record. Uses a connection of its own, since a
- * subscribed one can do nothing else.
+ * subscribed one can do nothing else. `shards`: how many have runs at that moment.
  */
 export async function openChannel(deps: {
   connection: Redis;
-  shards: number;
+  shards: () => number;
   only?: 'wakes';
   onError: (error: Error) => void;
 }): Promise<Channel> {
-  // ioredis' own resubscription leaves its failure unhandled, which would end the process
   const redis = duplicate(deps.connection, { autoResubscribe: false });
   redis.on('error', deps.onError);
   const listeners = new Set<(transition: Transition) => void>();
@@ -37,16 +39,15 @@ export async function openChannel(deps: {
     const transition = readTransition(message);
     if (transition !== undefined) for (const listener of listeners) listener(transition);
   });
-  const channels = Array.from({ length: deps.shards }, (_, shard) => shardKeys(shard)[deps.only === 'wakes' ? 'wakes' : 'channel']);
-  await redis.subscribe(...channels);
-  redis.on('ready', () => {
-    redis.subscribe(...channels).catch(deps.onError);
-  });
+  const what = deps.only === 'wakes' ? 'wakes' : 'channel';
+  const channels = () => Array.from({ length: deps.shards() }, (_, shard) => shardKeys(shard)[what]);
+  const hear = await hearAll(redis, channels, deps.onError);
   return {
     listen: (onTransition) => {
       listeners.add(onTransition);
       return () => listeners.delete(onTransition);
     },
+    hear,
     close: () => {
       listeners.clear();
       redis.disconnect();

@@ -2,6 +2,7 @@
 // that was cut off goes on where it was; the channel beside it only rings.
 import type { Redis } from 'ioredis';
 import { Failure } from '../schema/failures.ts';
+import { hearAll } from './hear.ts';
 import { shardKeys } from './keys.ts';
 
 /** Entries that are read at a time. */
@@ -41,18 +42,7 @@ export async function openFeed(deps: { connection: Redis; shards: () => number; 
     for (const ring of listeners.get(resource) ?? []) ring();
   });
   const all = () => Array.from({ length: deps.shards() }, (_, shard) => shardKeys(shard));
-  let heard = 0;
-  const hear = async (): Promise<void> => {
-    const channels = all().map((keys) => keys.feeds);
-    if (channels.length <= heard) return;
-    await redis.subscribe(...channels);
-    heard = channels.length;
-  };
-  await hear();
-  redis.on('ready', () => {
-    heard = 0;
-    hear().catch(deps.onError);
-  });
+  const hear = await hearAll(redis, () => all().map((keys) => keys.feeds), deps.onError);
 
   return {
     listen: (resource, ring) => {

@@ -36,6 +36,8 @@ export interface Planner {
   restore(runId: string, tasks: readonly string[]): Promise<void>;
   /** Requests not answered yet. */
   pending(): number;
+  /** Resolves when it may be used. Rejects where Redis did not answer in time: it is of no use then, and another one is to be made. */
+  ready(): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -171,6 +173,7 @@ export function createPlanner(deps: { shard: number; connection: Redis; onError:
       }
     },
     pending: () => open,
+    ready: async () => await Promise.all([flows, plans, tasks, finishes].map((one) => one.waitUntilReady())),
     close: async () => {
       await working?.catch(deps.onError);
       await flows.close();

@@ -47,11 +47,11 @@ export interface DeliveryOrder {
 
 export type Webhooks = ReturnType<typeof createWebhooks>;
 
-/** `now`: milliseconds since 1970. */
+/** `now`: milliseconds since 1970; `shards`: how many have, or may have, runs at the time of a call. */
 export function createWebhooks(deps: {
   redis: Redis;
   sealer: Pick<Sealer, 'newKey' | 'seal' | 'open'>;
-  shards: number;
+  shards: () => number;
   now: () => number;
   onError: (error: Error) => void;
 }) {
@@ -88,7 +88,7 @@ export function createWebhooks(deps: {
   /** Reads on in the feeds of one resource. Ends when its last webhook is gone. */
   const dispatchOf = async (resource: string): Promise<void> => {
     const keys = webhookKeys(resource);
-    for (let shard = 0; shard < deps.shards; shard += 1) {
+    for (let shard = 0; shard < deps.shards(); shard += 1) {
       for (;;) {
         const place = (await redis.hget(keys.places, String(shard))) ?? (await beginning(keys.all));
         const rows = await redis.xrange(shardKeys(shard).feed(resource), `(${place}`, '+', 'COUNT', PAGE);
@@ -129,7 +129,7 @@ export function createWebhooks(deps: {
       const secret = `whsec_${randomBytes(32).toString('base64')}`;
       const view = { id: randomBytes(6).toString('hex'), url, created_at: new Date(deps.now()).toISOString() };
       // from now on: what ended before is not told
-      for (let shard = 0; shard < deps.shards; shard += 1) {
+      for (let shard = 0; shard < deps.shards(); shard += 1) {
         const [last] = await redis.xrevrange(shardKeys(shard).feed(resource), '+', '-', 'COUNT', 1);
         await redis.hsetnx(keys.places, String(shard), last?.[0] ?? '0-0');
       }

@@ -24,7 +24,7 @@ async function start() {
   const server = await startRedis();
   const redis = connect({ socket: server.socket }, () => {});
   const sealer = createSealer(Buffer.alloc(32, 1));
-  const hooks = createWebhooks({ redis, sealer, shards: 1, now: Date.now, onError() {} });
+  const hooks = createWebhooks({ redis, sealer, shards: () => 1, now: Date.now, onError() {} });
   ends.push(
     server.stop,
     () => redis.disconnect(),

@@ -21,7 +21,7 @@ let webhooks: ReturnType<typeof createWebhooks>;
 beforeAll(async () => {
   server = await startRedis();
   redis = connect({ socket: server.socket }, () => {});
-  webhooks = createWebhooks({ redis, sealer: createSealer(Buffer.alloc(32, 7)), shards: 1, now: Date.now, onError: () => {} });
+  webhooks = createWebhooks({ redis, sealer: createSealer(Buffer.alloc(32, 7)), shards: () => 1, now: Date.now, onError: () => {} });
 });
 afterAll(async () => {
   await webhooks?.close();

@@ -38,7 +38,7 @@ beforeAll(async () => {
     plan: 'basic',
   });
   web = await openTestWeb(server, { resource: RESOURCE });
-  webhooks = createWebhooks({ redis, sealer, shards: 1, now: Date.now, onError: () => {} });
+  webhooks = createWebhooks({ redis, sealer, shards: () => 1, now: Date.now, onError: () => {} });
   started = startWebhooks({
     webhooks,
     post: async (_url, headers) => {

@@ -20,7 +20,7 @@ beforeAll(async () => {
   server = await startRedis();
   redis = connect({ socket: server.socket }, () => {});
   theirs = connect({ socket: server.socket }, () => {});
-  webhooks = createWebhooks({ redis: theirs, sealer, shards: 1, now: Date.now, onError: () => {} });
+  webhooks = createWebhooks({ redis: theirs, sealer, shards: () => 1, now: Date.now, onError: () => {} });
 });
 afterAll(async () => {
   await webhooks?.close();

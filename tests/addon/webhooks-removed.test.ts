@@ -22,7 +22,7 @@ beforeAll(async () => {
   redis = connect({ socket: server.socket }, () => {});
   theirs = connect({ socket: server.socket }, () => {});
   const sealer = createSealer(Buffer.alloc(32, 7));
-  webhooks = createWebhooks({ redis: theirs, sealer, shards: 1, now: Date.now, onError: () => {} });
+  webhooks = createWebhooks({ redis: theirs, sealer, shards: () => 1, now: Date.now, onError: () => {} });
 });
 afterAll(async () => {
   await webhooks?.close();

@@ -30,7 +30,13 @@ async function start() {
 }
 
 function webhooksOf(world: AddonWorld, config: Config) {
-  const webhooks = createWebhooks({ redis: world.redis, sealer: createSealerOf(config), shards: 1, now: Date.now, onError: () => {} });
+  const webhooks = createWebhooks({
+    redis: world.redis,
+    sealer: createSealerOf(config),
+    shards: () => 1,
+    now: Date.now,
+    onError: () => {},
+  });
   ends.push(webhooks.close);
   return webhooks;
 }
@@ -110,7 +116,7 @@ it('a key that no master key opens is told of, and keeps neither the other webho
   const lost = createWebhooks({
     redis: world.redis,
     sealer: createSealer(randomBytes(32)),
-    shards: 1,
+    shards: () => 1,
     now: Date.now,
     onError: () => {},
   });

@@ -195,7 +195,7 @@ describe('a page that waits', () => {
     const webhooks = createWebhooks({
       redis: engine.redis,
       sealer: engine.options.sealer,
-      shards: 1,
+      shards: () => 1,
       now: Date.now,
       onError: () => {},
     });

@@ -137,7 +137,7 @@ it('emptied: a resource that was paused is paused, and its webhooks are there', 
   const webhooks = createWebhooks({
     redis: engine.redis,
     sealer: createSealer(Buffer.alloc(32, 1)),
-    shards: 1,
+    shards: () => 1,
     now: Date.now,
     onError: () => {},
   });

@@ -15,11 +15,13 @@ export const BOARD_PATH = '/admin/queues';
 /** A queue to be shown; `queue` is BullMQ's. */
 interface ShownQueue {
   readonly name: string;
+  readonly shard: number;
   readonly queue: ConstructorParameters<typeof BullMQAdapter>[0];
 }
 
 export interface BoardDeps {
-  readonly boards: readonly ShownQueue[];
+  /** All that there are at that moment; none ever goes. */
+  readonly queues: () => readonly ShownQueue[];
   /** Who may look, in the order in which they are asked. */
   readonly operators: readonly PrincipalSource[];
 }
@@ -35,18 +37,12 @@ const DESCRIPTIONS: Readonly<Record<string, string>> = {
 };
 
 /** The board and the guard before it; mounted at BOARD_PATH. Operators see it, all others are told that there is nothing. */
-export function boardRoutes({ boards, operators }: BoardDeps): Hono {
+export function boardRoutes({ queues, operators }: BoardDeps): Hono {
   const adapter = new HonoAdapter(serveStatic);
   adapter.setBasePath(BOARD_PATH);
-  createBullBoard({
-    queues: boards.map(
-      ({ name, queue }) =>
-        new BullMQAdapter(queue, {
-          readOnlyMode: true,
-          displayName: name,
-          description: DESCRIPTIONS[queue.name] ?? '',
-        }),
-    ),
+  let shown = queues();
+  const board = createBullBoard({
+    queues: shown.map(adapterOf),
     serverAdapter: adapter,
     options: { uiConfig: { boardTitle: 'Autofiles queues', miscLinks: [{ text: 'Dashboard', url: '/' }] } },
   });
@@ -55,6 +51,12 @@ export function boardRoutes({ boards, operators }: BoardDeps): Hono {
     for (const source of operators) {
       const principal = await source(c);
       if (principal?.kind !== 'operator' && principal?.kind !== 'local') continue;
+      const all = queues();
+      if (all.length > shown.length) {
+        // those of before, too: their names say now of which shard they are
+        board.setQueues(all.map(adapterOf));
+        shown = all;
+      }
       await next();
       c.header('content-security-policy', CSP);
       c.header('x-content-type-options', 'nosniff');
@@ -65,4 +67,14 @@ export function boardRoutes({ boards, operators }: BoardDeps): Hono {
   });
   routes.route('/', adapter.registerPlugin());
   return routes;
+}
+
+/** The board tells queues apart by prefix and name, and all shards have queues of the same names. */
+function adapterOf({ name, shard, queue }: ShownQueue): BullMQAdapter {
+  return new BullMQAdapter(queue, {
+    readOnlyMode: true,
+    prefix: shard === 0 ? '' : `${shard}.`,
+    displayName: name,
+    description: DESCRIPTIONS[queue.name] ?? '',
+  });
 }
