@@ -18,6 +18,7 @@ import { limitedLogs } from '../processors/limited-logs.ts';
 import { observedRuns } from '../processors/observed.ts';
 import { createPlanLimits, planFaults } from '../processors/plan-limits.ts';
 import { createResourceArchive } from '../processors/resource-archive.ts';
+import { createLastingAudit } from '../queues/audit.ts';
 import { ADDON_ACCOUNT, createBudget } from '../queues/budget.ts';
 import { connect } from '../queues/connection.ts';
 import { createDynoNews } from '../queues/dyno-news.ts';
@@ -91,7 +92,15 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
   const tokens = createTokens({ redis, now: Date.now });
   const ops = await openWebOps({ redis, config, log });
   const runs = observedRuns(createRuns({ redis, shards }), ops.telemetry);
-  const addon = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
+  const parts = createAddonParts({ config, redis, sealer: createSealerOf(config), onError });
+  const audit = createLastingAudit({
+    redis,
+    id: randomUUID,
+    now: Date.now,
+    away: (error, resource, { actor, action, detail }) =>
+      log.error({ resource, actor, action, detail, error: messageOf(error) }, 'an act is in the audit log when Redis answers'),
+  });
+  const addon = { ...parts, audit };
   const ownStore = createStores(config).store;
   const clients = { platform: addon.platform, store: ownStore, files, ...instead };
   const store: ObjectStore = clients.store;
@@ -152,6 +161,7 @@ export async function openWebApp(settings: Config, log: Log, instead: Partial<We
     admin: { ...addon, password: config.addon.operatorPassword, addressOf, now: Date.now },
     partner: {
       ...addon,
+      planAudit: parts.audit,
       archive: createResourceArchive({ store, archiveBucket: config.archiveBucket, backup: createResourceBackup({ redis }), log }),
       localPlan: config.mode === 'local',
       addonId: config.addon.id,

@@ -33,7 +33,9 @@ export interface PartnerDeps {
   readonly resources: Resources;
   readonly jobs: Pick<ResourceJobs, 'add'>;
   readonly locks: Locks;
-  readonly audit: Audit;
+  readonly audit: Pick<Audit, 'append'>;
+  /** One whose entry is refused when it cannot be written in time: a change of plan is set back then. */
+  readonly planAudit: Pick<Audit, 'append'>;
   /** What is kept outside Redis before Heroku is answered; undefined: nothing is archived. */
   readonly archive:
     | {
@@ -169,7 +171,7 @@ async function changePlan(deps: PartnerDeps, c: Context, signal: AbortSignal): P
   if (isUuid(id)) await deps.archive?.recall(id);
   const state = isUuid(id) ? await deps.resources.stateOf(id) : undefined;
   if (state === undefined) return refusal(c, 404, 'There is no such add-on.');
-  const done = await putPlan(deps, { id, plan: body.plan, address: deps.addressOf(c) }, signal);
+  const done = await putPlan({ ...deps, audit: deps.planAudit }, { id, plan: body.plan, address: deps.addressOf(c) }, signal);
   if (!done) return refusal(c, state === 'failed' ? 422 : 410, 'This add-on was removed.');
   return c.json({ message: `The plan ${plan.name} is in force.` }, 200);
 }

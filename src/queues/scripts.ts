@@ -51,6 +51,7 @@ export const KEY_COUNTS = {
   resource: 1,
   'resource-merge': 1,
   rate: 1,
+  'note-act': 1,
   'note-delivery': 3,
   'add-webhook': 1,
   'rewrap-webhook': 1,

@@ -171,7 +171,7 @@ describe('change of plan', () => {
     /** A change of plan by routes whose archive waits for `put` before it writes; answers with its status. */
     const changedWith = (
       put: () => Promise<void>,
-      { redis = world.redis, ...parts }: { redis?: Redis } & Partial<Pick<PartnerDeps, 'resources' | 'audit'>> = {},
+      { redis = world.redis, ...parts }: { redis?: Redis } & Partial<Pick<PartnerDeps, 'resources' | 'planAudit'>> = {},
     ) => {
       const archive = createResourceArchive({
         store: {
@@ -192,6 +192,7 @@ describe('change of plan', () => {
         jobs: { add: () => Promise.reject(new Error('a change of plan is no job')) },
         locks: createLocks({ redis }),
         audit: world.audit,
+        planAudit: world.audit,
         archive,
         region: 'us-east-1',
         asyncDeprovision: false,
@@ -282,7 +283,7 @@ describe('change of plan', () => {
                   return await resources.change(...order);
                 },
               },
-              audit: {
+              planAudit: {
                 ...audit,
                 append: async (...order) => {
                   if (goesAway('the audit log')) redis.disconnect(true);
@@ -319,7 +320,7 @@ describe('change of plan', () => {
           },
           {
             redis,
-            audit: createAudit({ redis }),
+            planAudit: createAudit({ redis }),
             resources: {
               ...resources,
               change: async (...order) => {

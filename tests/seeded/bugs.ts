@@ -572,6 +572,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /operators see the queues of all shards.*waited .* for all of them/,
   },
   {
+    name: 'the entry of an act under which Redis goes away is lost',
+    file: 'cli/web-app.ts',
+    from: 'const addon = { ...parts, audit };',
+    to: 'const addon = parts;',
+    caughtBy: 'tests/api/audit-lasts.test.ts',
+    says: /when Redis is away for longer than web waits for it.*to be 204/,
+  },
+  {
+    name: 'an act whose noting was not answered is noted again',
+    file: 'queues/lua/note-act.lua',
+    from: "if entry[2][1] == 'mark' and",
+    to: "if entry[2][1] == 'never' and",
+    caughtBy: 'tests/api/audit-lasts.test.ts',
+    says: /once, when the answer alone is lost.*length of 1/,
+  },
+  {
     name: 'of two layouts the longer one stands, whoever made it',
     file: 'processors/recovery.ts',
     from: 'goesOnFrom(own, layout) ?',

@@ -17,6 +17,11 @@ export interface RedisProxy {
   held(): number;
   /** The next command reaches Redis and is executed, its reply is lost and the connection with it. Resolves when that has happened. */
   loseNextReply(): Promise<void>;
+  /**
+   * At the next command with the text its connection breaks, and new ones reach no Redis until `turnTo`. `executed`: the command reaches Redis, and its
+   * reply is lost. Resolves when that has happened.
+   */
+  goAwayAt(text: string, executed?: 'executed'): Promise<void>;
   /** Connections that wait for jobs (BZPOPMIN) hear nothing more and tell nothing more, as when a router forgot them; the others work. */
   wedgeBlocking(): void;
   /** New connections go to the Redis on this unix socket; those that are open stay where they are, as behind an address that moved. */
@@ -39,6 +44,7 @@ export async function startRedisProxy(first: string): Promise<RedisProxy> {
   let replies = '';
   let wedged = false;
   let target = first;
+  let awayAt: { text: string; executed: boolean; done: () => void } | undefined;
 
   const server = createServer((client) => {
     count += 1;
@@ -59,6 +65,15 @@ export async function startRedisProxy(first: string): Promise<RedisProxy> {
     client.on('data', (data) => {
       blocking ||= /bzpopmin/i.test(data.toString('latin1'));
       if (wedged && blocking) return;
+      if (awayAt !== undefined && data.includes(awayAt.text)) {
+        const { executed, done } = awayAt;
+        awayAt = undefined;
+        target = '/nowhere';
+        redis.on('close', done);
+        if (!executed) return end();
+        redis.removeAllListeners('data');
+        redis.on('data', end);
+      }
       if (losing !== undefined) losing.sent = true;
       if (held === undefined) redis.write(data);
       else held.push(() => redis.write(data));
@@ -108,6 +123,10 @@ export async function startRedisProxy(first: string): Promise<RedisProxy> {
     loseNextReply: () =>
       new Promise<void>((done) => {
         losing = { sent: false, done };
+      }),
+    goAwayAt: (text, executed) =>
+      new Promise<void>((done) => {
+        awayAt = { text, executed: executed !== undefined, done };
       }),
     wedgeBlocking: () => {
       wedged = true;
