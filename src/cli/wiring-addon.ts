@@ -7,6 +7,7 @@ import { createHerokuTokens } from '../processors/heroku-tokens.ts';
 import { createAudit } from '../queues/audit.ts';
 import type { connect } from '../queues/connection.ts';
 import { createLocks } from '../queues/locks.ts';
+import { createPlanUndo } from '../queues/plan-undo.ts';
 import { createResourceJobs } from '../queues/resource-jobs.ts';
 import { createResources } from '../queues/resources.ts';
 import type { Sealer } from '../queues/secrets.ts';
@@ -50,6 +51,7 @@ export function createAddonParts(deps: {
     oauth,
     customerOAuth,
     audit: createAudit({ redis }),
+    planUndo: createPlanUndo({ redis }),
     jobs: createResourceJobs({ connection: redis, onError: deps.onError }),
     platform: createDynoPlatform({ ...access, onRateLimit, token: (app) => tokens.ofApp(app), renew: tokens.ofApp, now }),
     addons: createAddonPlatform({ ...access, token: (id) => tokens.ofAddon(id), renew: tokens.ofAddon }),

@@ -6,6 +6,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { within } from '../clients/deadline.ts';
 import type { Audit } from '../queues/audit.ts';
 import type { Locks } from '../queues/locks.ts';
+import type { PlanUndo } from '../queues/plan-undo.ts';
 import { isRedisOutage } from '../queues/redis-outage.ts';
 import type { ResourceJobs } from '../queues/resource-jobs.ts';
 import type { Resources } from '../queues/resources.ts';
@@ -36,6 +37,7 @@ export interface PartnerDeps {
   readonly audit: Pick<Audit, 'append'>;
   /** One whose entry is refused when it cannot be written in time: a change of plan is set back then. */
   readonly planAudit: Pick<Audit, 'append'>;
+  readonly planUndo: PlanUndo;
   /** What is kept outside Redis before Heroku is answered; undefined: nothing is archived. */
   readonly archive:
     | {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { within } from '../clients/deadline.ts';
 import type { Audit } from '../queues/audit.ts';
 import type { Hold, Locks } from '../queues/locks.ts';
+import type { PlanUndo } from '../queues/plan-undo.ts';
 import { untilAnswered } from '../queues/redis-outage.ts';
 import type { Resources } from '../queues/resources.ts';
 import { Failure, messageOf } from '../schema/failures.ts';
@@ -18,6 +19,8 @@ const LOOK_MS = 40;
 export interface PlanChangeDeps {
   readonly resources: Pick<Resources, 'get' | 'change'>;
   readonly locks: Locks;
+  /** What is set back by workers where this process dies. */
+  readonly planUndo: PlanUndo;
   readonly audit: Pick<Audit, 'append'>;
   /** undefined: nothing is archived. */
   readonly archive: { readonly keepPlan: (id: string, plan: string) => Promise<boolean> } | undefined;
@@ -47,11 +50,14 @@ export async function putPlan(
     deps.log.error({ resource: id, error: messageOf(error) }, 'a failed change of plan is set back when Redis answers');
   try {
     const found = await resources.get(id);
-    const before = found?.plan ?? plan;
+    const open = await deps.planUndo.of(id);
+    // Heroku has the one of before a change whose process died
+    const before = (open?.change === found?.plan_change ? open?.before : undefined) ?? found?.plan ?? plan;
     // Heroku may ask again for the plan that stands: it is written anew only where an earlier change may still be set back
     const set = before === plan && found?.plan_change === undefined ? { plan } : { plan, plan_change: change };
     let noted = false;
     signal.throwIfAborted();
+    if (before !== plan) await deps.planUndo.keep(id, { change, before });
     try {
       if (!(await resources.change(id, { set })).done) return false;
       await within({ signal }, KEEP_MS, async () => {
@@ -62,6 +68,8 @@ export async function putPlan(
       noted = before !== plan;
       if (noted) await note(`${before} → ${plan}`);
       signal.throwIfAborted();
+      await deps.planUndo.drop(id);
+      signal.throwIfAborted();
       return true;
     } catch (error) {
       if (before === plan) throw error;
@@ -69,7 +77,9 @@ export async function putPlan(
         // the lock may have ended meanwhile: what came after this change stays
         const { done } = await resources.change(id, { set: { plan: before }, held: { plan_change: change } });
         if (done && noted) await note(`${plan} → ${before}: Heroku was not told in time`);
-        if (done) setBackTo = before;
+        if (!done) return;
+        setBackTo = before;
+        await deps.planUndo.drop(id);
       });
       throw error;
     }

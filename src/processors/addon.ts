@@ -10,13 +10,14 @@ import { credentialAlarm, isDue, rotate } from './credentials.ts';
 import { type DeprovisionDeps, deprovision } from './deprovision.ts';
 import { type Loop, startLoop } from './loop.ts';
 import { type AddonDeps, provisionAddon } from './provision.ts';
+import { type SetBackPlanDeps, setBackPlan } from './set-back-plan.ts';
 
 /** Jobs that one worker process does at a time: they wait for other services most of their time. */
 const CONCURRENCY = 10;
 /** Milliseconds that a look at all resources keeps other processes from looking; two at a time do no harm. */
 const ALONE_MS = 10_000;
 
-export interface AddonWorkerDeps extends AddonDeps, DeprovisionDeps {
+export interface AddonWorkerDeps extends AddonDeps, DeprovisionDeps, SetBackPlanDeps {
   readonly failpoint: DeprovisionDeps['failpoint'];
   readonly connection: ReturnType<typeof connect>;
   readonly jobs: ResourceJobs;
@@ -103,6 +104,7 @@ async function look(deps: AddonWorkerDeps, resource: Resource, without: Set<stri
   const { id, state } = resource;
   if (await deps.resources.rewrap(id)) deps.log.info({ resource: id }, 'wrapped the data key by the current master key');
   await rewrapWebhooks(deps, id);
+  await setBack(deps, id);
   if (state === 'provisioning' || state === 'deprovisioning') {
     await deps.jobs.add({ kind: state === 'provisioning' ? 'provision' : 'deprovision', resource: id });
     return;
@@ -131,6 +133,15 @@ async function rewrapWebhooks(deps: AddonWorkerDeps, id: string): Promise<void> 
     if (webhooks > 0) deps.log.info({ resource: id, webhooks }, 'wrapped the keys of webhooks by the current master key');
   } catch (error) {
     deps.log.error({ resource: id, error: messageOf(error) }, 'webhook keys not wrapped again');
+  }
+}
+
+/** The archive, which is to hear of it, keeps credentials from nothing. */
+async function setBack(deps: AddonWorkerDeps, id: string): Promise<void> {
+  try {
+    await setBackPlan(deps, id);
+  } catch (error) {
+    deps.log.error({ resource: id, error: messageOf(error) }, 'a plan of which Heroku was not told is not set back yet');
   }
 }
 

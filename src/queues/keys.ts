@@ -184,6 +184,11 @@ export function auditKey(resource: string): string {
   return `af:audit:${resource}`;
 }
 
+/** What a change of a resource's plan is set back to, as JSON, until Heroku is told of it. */
+export function planUndoKey(resource: string): string {
+  return `af:plan-undo:${resource}`;
+}
+
 /** Lock of one piece of work on a resource (or on all of them, with the resource left out). */
 export function resourceLockKey(what: string, resource = ''): string {
   return `af:lock:${what}:${resource}`;

@@ -9,8 +9,9 @@ import { createAudit } from '../../src/queues/audit.ts';
 import { createBudget } from '../../src/queues/budget.ts';
 import { connect } from '../../src/queues/connection.ts';
 import { giveUpAfter } from '../../src/queues/give-up.ts';
-import { resourceLockKey, shardKeys, WEBHOOKED_KEY } from '../../src/queues/keys.ts';
+import { planUndoKey, resourceLockKey, shardKeys, WEBHOOKED_KEY } from '../../src/queues/keys.ts';
 import { createLocks } from '../../src/queues/locks.ts';
+import { createPlanUndo } from '../../src/queues/plan-undo.ts';
 import { createResourceBackup } from '../../src/queues/resource-backup.ts';
 import { createResources } from '../../src/queues/resources.ts';
 import { Failure } from '../../src/schema/failures.ts';
@@ -193,6 +194,7 @@ describe('change of plan', () => {
         locks: createLocks({ redis }),
         audit: world.audit,
         planAudit: world.audit,
+        planUndo: createPlanUndo({ redis }),
         archive,
         region: 'us-east-1',
         asyncDeprovision: false,
@@ -307,6 +309,64 @@ describe('change of plan', () => {
         }
       },
     );
+
+    /** A change of plan whose process dies before Heroku is told, when the archive has it; its lock ends. */
+    const diesChanging = async (uuid: string) => {
+      const died = Promise.withResolvers<void>();
+      const never = new Promise<never>(() => {});
+      const change = changedWith(async () => {}, {
+        planAudit: {
+          append: async () => {
+            died.resolve();
+            return await never;
+          },
+        },
+        resources: {
+          ...world.resources,
+          // nor does it set anything back
+          change: async (...order) => (order[1].held === undefined ? await world.resources.change(...order) : await never),
+        },
+      });
+      void change(uuid, 'premium');
+      await died.promise;
+      expect([await planOf(uuid), await archived(uuid)]).toEqual(['premium', 'premium']);
+      await world.redis.del(resourceLockKey('plan', uuid));
+    };
+    /** A worker looks at all resources as soon as it is there. */
+    const looked = async (uuid: string) => {
+      const stop = await world.work();
+      await until('a look', async () => (await world.redis.exists(planUndoKey(uuid))) === 0);
+      await stop();
+    };
+
+    test('is set back by a worker where web dies before Heroku is told, also in the archive', async () => {
+      const uuid = await world.provisioned();
+      await diesChanging(uuid);
+      await looked(uuid);
+      expect([await planOf(uuid), await archived(uuid)]).toEqual(['basic', 'basic']);
+      expect(await changes(uuid)).toEqual(['back to basic: Heroku was not told of another']);
+      expect(await changedWith(async () => {})(uuid, 'premium')).toBe(200);
+      expect(await world.redis.exists(planUndoKey(uuid))).toBe(0);
+    });
+
+    const refused = async (uuid: string, plan: string) =>
+      await changedWith(() => Promise.reject(new Failure('s3_unavailable', 'It is away.')))(uuid, plan);
+
+    test('is set back to what Heroku has, should the next one fail, too', async () => {
+      const uuid = await world.provisioned();
+      await diesChanging(uuid);
+      expect(await refused(uuid, 'standard')).toBe(503);
+      expect(await planOf(uuid)).toBe('basic');
+    });
+
+    test('is left as it is on another start of Redis, which may have forgotten that Heroku was told', async () => {
+      const uuid = await world.provisioned();
+      await diesChanging(uuid);
+      const undo = JSON.parse((await world.redis.get(planUndoKey(uuid))) ?? '{}');
+      await world.redis.set(planUndoKey(uuid), JSON.stringify({ ...undo, start: 'before' }));
+      expect(await refused(uuid, 'standard')).toBe(503);
+      expect(await planOf(uuid)).toBe('premium');
+    });
 
     test('while Redis is away sets nothing back that Heroku was told afterwards', async () => {
       const uuid = await world.provisioned();

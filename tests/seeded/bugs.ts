@@ -588,6 +588,31 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /once, when the answer alone is lost.*length of 1/,
   },
   {
+    name: 'nobody sets a plan back of which web died before Heroku was told',
+    file: 'processors/addon.ts',
+    from: 'await setBack(deps, id);',
+    to: '',
+    caughtBy: 'tests/addon/partner-api.test.ts',
+    says: /is set back by a worker where web dies before Heroku is told.*waited .* for a look/,
+  },
+  {
+    name: 'a plan is set back on a Redis that may have forgotten that Heroku was told',
+    file: 'queues/plan-undo.ts',
+    from: 'undo.start === (await startOfRedis(redis))',
+    to: '(await startOfRedis(redis)) !== undefined',
+    caughtBy: 'tests/addon/partner-api.test.ts',
+    says: /is left as it is on another start of Redis.*to be 'premium'/,
+  },
+  {
+    name: 'a plan is set back although Heroku was told',
+    file: 'http/plan-change.ts',
+    from: `await deps.planUndo.drop(id);
+      signal.throwIfAborted();`,
+    to: 'signal.throwIfAborted();',
+    caughtBy: 'tests/addon/partner-api.test.ts',
+    says: /up and down, any number of times, written in the audit log once.*to deeply equal/,
+  },
+  {
     name: 'of two layouts the longer one stands, whoever made it',
     file: 'processors/recovery.ts',
     from: 'goesOnFrom(own, layout) ?',
