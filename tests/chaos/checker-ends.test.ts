@@ -1,0 +1,156 @@
+// What the checker sees of tasks, runs and processes that ended wrongly, too late or never.
+import { describe, expect, it } from 'vitest';
+import { type Draft, sound } from './sound-history.ts';
+import { A, T0 } from './sound-runs.ts';
+import { entryIn, faultAt, ledgerIn, outputAt, runIn, verdicts } from './spoiling.ts';
+
+describe('the checker', () => {
+  it.each([
+    [
+      'CAUSE',
+      'a dyno is said to have ended without output as soon as it ended',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-good', 'exited', '1.0')[0] = T0 + 1_450;
+      },
+    ],
+    [
+      'CAUSE',
+      'an output is looked for as soon as its dyno ended',
+      (draft: Draft) => draft.ledger.push({ kind: 'look', t: T0 + 1_350, bucket: A, key: 'out/r0-good.1.0' }),
+    ],
+    [
+      'I18',
+      'an output is there and nobody looks at it for a minute',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-good', 'output', '1.0')[0] = T0 - 60_000;
+      },
+    ],
+    [
+      'I15',
+      'a task without output succeeds by a dyno that was never up, although a worker was killed just then',
+      (draft: Draft) => {
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd3').what = 'ended';
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd3').status = 1;
+        draft.ledger.push(faultAt(T0 + 1_000, T0 + 2_000, 'F1'));
+      },
+    ],
+    [
+      'I15',
+      'a dyno is called crashed that was up',
+      (draft: Draft) => draft.ledger.push({ kind: 'dyno', t: T0 + 45, dyno: 'd7', what: 'up' }),
+    ],
+    [
+      'I15',
+      'a dyno is called crashed that has not ended',
+      (draft: Draft) => {
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd7').t = T0 + 90;
+      },
+    ],
+    [
+      'I15',
+      'a dyno is called crashed with a status that it did not end with',
+      (draft: Draft) => {
+        ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd7').status = 3;
+      },
+    ],
+    [
+      'I15',
+      'a crash is retried that was none',
+      (draft: Draft) => {
+        const retry = entryIn(draft, 'r0-good', 'retry', '1.0');
+        retry[4] = 'dyno_crashed: exited 1 before it was up';
+      },
+    ],
+    [
+      'CAUSE',
+      'a dyno is said to have ended without output that had written one, although a worker was killed just then',
+      (draft: Draft) => {
+        draft.ledger.push(outputAt('r0-good.1.0', T0 + 1_150), faultAt(T0 + 1_100, T0 + 2_000, 'F1'));
+      },
+    ],
+    [
+      'CAUSE',
+      'a task is called poisoned that two deaths held up',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-bad', 'failed', '0.0')[4] = 'poisoned: 5 activations in a row got nowhere';
+        draft.ledger.push(faultAt(T0 + 900, T0 + 1_000, 'F1'), faultAt(T0 + 950, T0 + 1_000, 'F2'));
+      },
+    ],
+    [
+      'I16',
+      'a task times out although its output lay at its place, and workers were killed just then',
+      (draft: Draft) => {
+        draft.ledger.push(outputAt('r0-bad.0.0', T0 + 800), faultAt(T0 + 900, T0 + 2_000, 'F2 task.due'));
+      },
+    ],
+    [
+      'I18',
+      'nothing but uploads comes after a fault',
+      (draft: Draft) => {
+        ledgerIn(draft, 'fault', ({ live }) => live === 3).until = T0 + 50_000;
+        draft.runs.push({ ...runIn(draft, 'r0-stop'), id: 'r0-later', history: [[T0 + 55_000, 'accepted', '', 0, '']] });
+      },
+    ],
+    [
+      'I18',
+      'a dyno ends without output, all is calm and nobody judges it for a minute',
+      (draft: Draft) =>
+        runIn(draft, 'r0-bad').history.push([T0 + 101_000, 'exited', '0.0', 1, 'crashed'], [T0 + 160_000, 'failed', '0.0', 1, '']),
+    ],
+    [
+      'I18',
+      'a worker ends that nobody killed',
+      (draft: Draft) => draft.ledger.push({ kind: 'exit', t: T0 + 500, worker: 'worker-2', how: '1', served: true }),
+    ],
+    [
+      'I18',
+      'a worker crashes, although Redis was killed just then',
+      (draft: Draft) =>
+        draft.ledger.push(
+          { kind: 'exit', t: T0 + 500, worker: 'worker-2', how: 'SIGSEGV', served: true },
+          faultAt(T0 + 400, T0 + 500, 'F5'),
+        ),
+    ],
+    [
+      'TIMEOUT',
+      'nobody ends a run that takes too long',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-long', 'cancelling')[0] = T0 + 3_010 + 6_001;
+        entryIn(draft, 'r0-long', 'failed')[0] = T0 + 3_010 + 6_002;
+      },
+    ],
+    [
+      'TIMEOUT',
+      'a run that takes too long goes on to its own end',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-long');
+        run.history = [...run.history.slice(0, 3), [T0 + 13_000, 'succeeded', '', 0, '']];
+      },
+    ],
+    [
+      'TIMEOUT',
+      'a run that took too long skips tasks and succeeds',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-long', 'failed')[1] = 'succeeded';
+      },
+    ],
+    [
+      'TIMEOUT',
+      'a run that has as much time as it likes is ended for it',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-stop', 'cancelling')[4] = 'timeout';
+      },
+    ],
+    [
+      'I9',
+      'a run fails with no task that failed, and had time left',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-long', 'cancelling')[4] = 'somebody';
+      },
+    ],
+  ] as const)('sees of %s that %s', (id, _what, plant) => {
+    const draft = sound();
+    plant(draft);
+    expect(verdicts(draft)[id]).toBe('violated');
+  });
+});
