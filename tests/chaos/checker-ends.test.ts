@@ -148,6 +148,93 @@ describe('the checker', () => {
         entryIn(draft, 'r0-long', 'cancelling')[4] = 'somebody';
       },
     ],
+    [
+      'I10',
+      'a task fails for good with a retry left',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-long');
+        run.history.splice(
+          3,
+          4,
+          [T0 + 200, 'exited', '0.0', 1, 'gone'],
+          [T0 + 800, 'failed', '0.0', 1, 'exited_without_output: exited 1 without output'],
+          [T0 + 800, 'failing', '0.0', 1, 'exited_without_output'],
+          [T0 + 810, 'skipped', '1.0', 1, ''],
+          [T0 + 820, 'failed', '', 0, ''],
+        );
+      },
+    ],
+    [
+      'I10',
+      'a launch is given up for good after one loss of three',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-good');
+        const lost = entryIn(draft, 'r0-good', 'lost', '1.0');
+        run.history.splice(run.history.indexOf(lost) + 1);
+        Object.assign(lost, { 1: 'failed', 4: 'launch_unknown: nothing appeared' });
+      },
+    ],
+    [
+      'I9',
+      'a run fails and of a task of the next step nothing is ever said',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-bad');
+        run.history = run.history.filter(([, what]) => what !== 'skipped');
+        delete run.record['p:1.0'];
+      },
+    ],
+    [
+      'I9',
+      'a cancelled run ends while a task of it was launched and never ended',
+      (draft: Draft) => {
+        const run = runIn(draft, 'r0-stop');
+        run.history = run.history.filter(([, what]) => what !== 'skipped');
+        delete run.record['p:0.0'];
+      },
+    ],
+    [
+      'CAUSE',
+      'a task times out that no dyno was ever asked for',
+      (draft: Draft) => {
+        draft.ledger = draft.ledger.filter((entry) => !(entry.kind === 'post' && entry.task === 'r0-bad.0.0'));
+      },
+    ],
+    [
+      'CAUSE',
+      'a task times out whose launch was refused',
+      (draft: Draft) => {
+        const { dyno: _dyno, ...post } = ledgerIn(draft, 'post', ({ task }) => task === 'r0-bad.0.0');
+        draft.ledger = draft.ledger.filter((entry) => !(entry.kind === 'post' && entry.task === 'r0-bad.0.0'));
+        draft.ledger.push({ ...post, answer: 'refused' });
+      },
+    ],
+    [
+      'I15',
+      'a task without output times out although its dyno was up',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-bad', 'failed', '0.2')[4] = 'timed_out: not up within 60 s';
+        entryIn(draft, 'r0-bad', 'failed', '0.2')[0] = T0 + 60_062;
+        Object.assign(
+          ledgerIn(draft, 'dyno', ({ dyno }) => dyno === 'd7'),
+          { what: 'up' },
+        );
+      },
+    ],
+    [
+      'CANCEL',
+      'a task that was at work when its run was cancelled is awaited, and succeeds',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-stop', 'skipped', '0.0')[1] = 'succeeded';
+      },
+    ],
+    [
+      'I18',
+      'an output waits for ever, and a fault of a second is all that was broken meanwhile',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-good', 'output', '1.0')[0] = T0 - 120_000;
+        draft.ledger.push(faultAt(T0 - 100_000, T0 - 99_000, 'F8 late', 0));
+      },
+    ],
   ] as const)('sees of %s that %s', (id, _what, plant) => {
     const draft = sound();
     plant(draft);

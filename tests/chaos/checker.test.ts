@@ -108,6 +108,9 @@ const plants: Record<string, (draft: Draft) => void> = {
   AGAIN: (draft) => {
     draft.ledger.push({ ...ledgerIn(draft, 'post', ({ task }) => task === 'r0-again.1.0'), task: 'r0-again.0.0' });
   },
+  CANCEL: (draft) => {
+    draft.ledger.push({ kind: 'cancel', t: T0 + 15_125, run: 'r0-good', answer: 'cancelling' });
+  },
   STOP: (draft) => {
     draft.alive.push('d8');
     ledgerIn(draft, 'dyno', ({ dyno, what }) => dyno === 'd6' && what === 'stopped').t = T0 + 1_000;

@@ -90,6 +90,7 @@ export function sound(): Draft {
       life('d8', 'stopped', T0 + 130),
       life('d8', 'ended', T0 + 130, 143),
       { kind: 'cancel', t: T0 + 99, run: 'r0-stop', answer: 'asked' },
+      { kind: 'cancel', t: T0 + 101, run: 'r0-stop', answer: 'cancelling' },
       post('r0-long.0.0', 1, T0 + 40, 'accepted', 'd10'),
       life('d10', 'stopped', T0 + 3_520),
       life('d10', 'ended', T0 + 3_520, 143),

@@ -35,13 +35,13 @@ export const ledgerIn = <K extends LedgerEntry['kind']>(
   return found as Mutable<Extract<LedgerEntry, { kind: K }>>;
 };
 
-/** A fault that meets one run. */
-export const faultAt = (t: number, until: number, fault: string): Planted => ({
+/** A fault that meets one run, or none. */
+export const faultAt = (t: number, until: number, fault: string, live = 1): Planted => ({
   kind: 'fault',
   t,
   until,
   fault,
-  live: 1,
+  live,
   kills: 1,
   detail: 'planted',
 });

@@ -115,10 +115,12 @@ export function createWorkload(world: World, seed: number): Workload {
     // asked for before it is recorded; one that is not accepted yet cannot be cancelled
     world.ledger.note({ kind: 'cancel', run, answer: 'asked' });
     // a Redis that is full or takes no writes refuses it, as it would refuse the API
-    return await world.runs.cancel(run, 'chaos').catch((error: unknown) => {
+    const answer = await world.runs.cancel(run, 'chaos').catch((error: unknown) => {
       if (error instanceof Error && error.name === 'ReplyError') return 'refused';
       throw error;
     });
+    world.ledger.note({ kind: 'cancel', run, answer });
+    return answer;
   };
 
   const startAndCancel = async () => {

@@ -35,6 +35,8 @@ const DANGEROUS: readonly Dangerous[] = [
   { bug: 'completed twice', breaks: 'I12', says: /has two first outputs/ },
   { bug: 'exit treated as failure without grace', breaks: 'CAUSE', says: /looked for \d+ ms after it was seen to end/ },
   { bug: 'a plain object is counted and not accounted for', breaks: 'I4', says: /asks for nothing and is not accounted for/ },
+  { bug: 'one retry too few', breaks: 'I10', says: /failed with 1 tries left/ },
+  { bug: 'cancel not looked at', breaks: 'CANCEL', says: /was at work when its run was cancelled/ },
   { bug: 'sweep without watermark', breaks: 'I1', says: /in\/before led to 1 runs/ },
   {
     bug: 'park in two calls',

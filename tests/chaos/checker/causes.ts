@@ -49,7 +49,14 @@ export function failuresHaveCauses(file: CaseFile): Finding {
       } else if (code === 'launch_unknown') {
         // a worker that died between intent and answer, or a launch whose answer was lost; I7 looks at whether it was looked for
         i.saw('launch unknown');
-      } else if (code === 'timed_out') i.saw('timed out');
+      } else if (code === 'timed_out') {
+        // I16 looks at when; that anything was launched which could have kept its time is not for the history to say
+        i.holds(
+          'timed out',
+          posts.some(({ answer }) => answer === 'accepted' || answer === 'unknown'),
+          () => `${task.id}/${attempt}: ${detail}; posts ${JSON.stringify(posts)}`,
+        );
+      }
       // five activations in a row that got nowhere: worth a look, but not a lie when so much broke since the task last got anywhere
       else if (code === 'poisoned' && heldUp(file, task, t) >= POISONED_BY) i.saw('poisoned under faults');
       else if (code === 'poisoned' && file.busy(t - POISONED_MS, t)) i.saw('poisoned on a busy machine');

@@ -25,7 +25,7 @@ import {
   retriesBounded,
   stopsOnlyClosed,
 } from './launching.ts';
-import { pausesHold, replaysKeep } from './orders.ts';
+import { cancelsCount, pausesHold, replaysKeep } from './orders.ts';
 import {
   canForget,
   everyRunEnds,
@@ -80,6 +80,7 @@ export function check(evidence: Evidence): readonly Finding[] {
     stopsOnlyClosed,
     pausesHold,
     replaysKeep,
+    cancelsCount,
     failuresHaveCauses,
     ...(canForget(evidence.settings.faults) ? [lossNoticed] : []),
     faultsMetWork,

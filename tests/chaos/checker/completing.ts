@@ -25,6 +25,9 @@ export function groupEndsTogether(file: CaseFile): Finding {
     if (run.ended === undefined || run.tasks.length === 0) continue;
     const ends = run.tasks.filter(({ t }) => !run.kept.has(t)).map(({ end }) => end?.[1]);
     const cancelled = run.history.some(([, what, task]) => task === '' && (what === 'cancelling' || what === 'cancelled'));
+    // a run that ended before its tree was made has tasks that nothing was ever said of
+    if (run.tasks.some(({ entries }) => entries.length > 0) && ends.includes(undefined))
+      i.wrong(`${run.id} is ${run.state} with tasks that never ended: ${ends.join(' ')}`);
     if (run.state === 'succeeded')
       i.holds(
         'succeeded runs',
@@ -128,6 +131,13 @@ export function withoutOutput(file: CaseFile): Finding {
     else i.holds('succeeded', well, () => `${task.id} succeeded, its dynos: ${JSON.stringify(lives)}`);
   }
   for (const task of tasksOf(file)) {
+    for (const [t, , , attempt] of task.plan.noOutput ? closings(task, 'timed_out') : []) {
+      const deadline = (launchOf(task, attempt) ?? t) + task.plan.timeout * 1_000;
+      const up = dynosOf(file, task, attempt).some((life) => (life.up ?? Number.POSITIVE_INFINITY) < deadline);
+      // one look at the deadline finds it
+      if (up && (file.faulty(deadline - 1_000, t) || file.busy(deadline - 1_000, t))) i.saw('timed out while nobody could look');
+      else i.holds('failed', !up, () => `${task.id}/${attempt} timed out although its dyno was up`);
+    }
     for (const [t, , , attempt, detail] of closings(task, 'dyno_crashed')) {
       const lives = dynosOf(file, task, attempt);
       const status = /exited (\d+)/.exec(detail)?.[1];
@@ -145,6 +155,10 @@ export function withoutOutput(file: CaseFile): Finding {
   return i.done();
 }
 
+/** When the launch of an attempt was known to be accepted. */
+const launchOf = (task: TaskFile, attempt: number): number | undefined =>
+  task.entries.find(([, what, , of]) => of === attempt && (what === 'launched' || what === 'adopted'))?.[0];
+
 /** What closed an attempt, with its code. */
 function closings(task: TaskFile, code: string): readonly Entry[] {
   return task.entries.filter(([, what, , , detail]) => (what === 'retry' || what === 'failed') && detail.startsWith(code));
@@ -161,11 +175,11 @@ export function honestTimeout(file: CaseFile): Finding {
     file.faults.some(({ t, until, fault }) => t <= to && until >= from && !HARMLESS.includes(fault.split(' ')[0] ?? ''));
   for (const task of tasksOf(file)) {
     const output = task.entries.find(([, what]) => what === 'output');
-    const begun = task.entries.find(([, what, , of]) => of === output?.[3] && (what === 'launched' || what === 'adopted'))?.[0];
+    const begun = output === undefined ? undefined : launchOf(task, output[3]);
     const atDeadline = output !== undefined && begun !== undefined && output[0] >= begun + task.plan.timeout * 1000;
     if (atDeadline && atItsPlace(file, task, output[0])?.silent) i.saw('outputs found at the deadline');
     for (const [t, , , attempt] of closings(task, 'timed_out')) {
-      const launched = task.entries.find(([, what, , of]) => of === attempt && (what === 'launched' || what === 'adopted'))?.[0];
+      const launched = launchOf(task, attempt);
       if (launched === undefined) {
         i.wrong(`${task.id}/${attempt} timed out and was never launched`);
         continue;

@@ -50,6 +50,7 @@ export type LedgerEntry =
   | { kind: 'dyno'; t: number; dyno: string; what: 'up' | 'ended' | 'stopped'; status?: number }
   /** A dyno wrote with the credentials that it was given, into its `own` bucket or into another one. */
   | { kind: 'access'; t: number; bucket: string; own: boolean; allowed: boolean }
+  /** Noted twice: when it was `asked` for, and with how it was answered. */
   | { kind: 'cancel'; t: number; run: string; answer: string }
   /** The launches of a resource were held back: from `t`, when that was answered, to `until`, when they were to go on. */
   | { kind: 'pause'; t: number; until: number; resource: string; app: string }

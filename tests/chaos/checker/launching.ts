@@ -144,13 +144,19 @@ export function noStepEarly(file: CaseFile): Finding {
 const doneAt = (task: TaskFile): number | undefined =>
   task.entries.find(([, what]) => what === 'output' || (task.plan.noOutput && what === 'up'))?.[0];
 
+/** What a task is retried for as often as it may be. */
+const RETRIED = ['exited_without_output', 'timed_out', 'dyno_crashed'];
+
+/** Launches that may get lost before their task fails; of a task without retries none may. */
+const MOST_LOST = 3;
+
 export function retriesBounded(file: CaseFile): Finding {
-  const i = look('I10', 'retries are bounded and wait for their backoff', ['retries']);
+  const i = look('I10', 'retries are bounded, wait for their backoff, and are all made before a task fails', ['retries', 'failures']);
   for (const task of tasksOf(file)) {
     const retries = task.entries.filter(([, what]) => what === 'retry');
     const lost = task.entries.filter(([, what]) => what === 'lost');
     if (retries.length > task.plan.retries) i.wrong(`${task.id} was retried ${retries.length} times, allowed ${task.plan.retries}`);
-    if (lost.length > 3) i.wrong(`${task.id} was lost ${lost.length} times, allowed 3`);
+    if (lost.length > MOST_LOST) i.wrong(`${task.id} was lost ${lost.length} times, allowed ${MOST_LOST}`);
     for (const [used, [t, , , attempt]] of retries.entries()) {
       const { type, delay, max } = task.plan.backoff;
       const wait = (type === 'exponential' ? Math.min(delay * 2 ** used, max) : delay) * 1000;
@@ -164,8 +170,24 @@ export function retriesBounded(file: CaseFile): Finding {
           () => `${task.id}/${attempt + 1} began ${next - t} ms after /${attempt} failed, expected ${wait}`,
         );
     }
+    const left = triesLeft(task, { retries: retries.length, lost: lost.length });
+    const [end, first] = [task.end, task.entries[0]];
+    if (left === undefined || end === undefined || first === undefined) continue;
+    if (left > 0 && file.lost(first[0], end[0])) i.saw('failures whose retries Redis may have forgotten');
+    else i.holds('failures', left <= 0, () => `${task.id} failed with ${left} tries left: ${end[4]}`);
   }
   return i.done();
+}
+
+/** Tries that a task had left when it failed; undefined: it did not, or nobody was to try it again. */
+function triesLeft({ run, end, plan }: TaskFile, used: { retries: number; lost: number }): number | undefined {
+  if (end?.[1] !== 'failed') return undefined;
+  const before = run.history.slice(0, run.history.indexOf(end));
+  // in a run that fails or is cancelled nothing is tried again
+  if (before.some(([, what]) => what === 'failing' || what === 'cancelling')) return undefined;
+  const [code = ''] = end[4].split(':');
+  if (RETRIED.includes(code)) return plan.retries - used.retries;
+  return code === 'launch_unknown' && plan.retries > 0 ? MOST_LOST - used.lost : undefined;
 }
 
 export function nothingAfterTheEnd(file: CaseFile): Finding {

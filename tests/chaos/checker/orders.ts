@@ -38,6 +38,35 @@ export function pausesHold(file: CaseFile): Finding {
   return i.done();
 }
 
+/** Answers to a cancel by which a run is to end. */
+const TAKEN = ['cancelling', 'cancelled'];
+
+export function cancelsCount(file: CaseFile): Finding {
+  const i = look('CANCEL', 'a cancel that was answered cuts its run short: what it finds at work does not succeed', [
+    'cancels answered',
+    'tasks cut short',
+  ]);
+  const runs = new Map(file.runs.map((run) => [run.id, run]));
+  for (const { t, run, answer } of file.of('cancel')) {
+    if (!TAKEN.includes(answer)) continue;
+    const noted = runs.get(run)?.history.some(([, what, task]) => task === '' && TAKEN.includes(what)) === true;
+    if (!noted && file.lost(t - SENT_MS, t)) i.saw('cancels that Redis forgot');
+    else i.holds('cancels answered', noted, () => `the cancel of ${run} was answered (${answer}), and its history knows of none`);
+  }
+  for (const run of file.runs) {
+    const cut = run.history.findIndex(([, what, task]) => task === '' && what === 'cancelling');
+    if (cut < 0) continue;
+    for (const { id, entries } of run.tasks) {
+      const after = entries.filter((entry) => run.history.indexOf(entry) > cut);
+      i.saw('tasks cut short', after.filter(([, what]) => what === 'skipped').length);
+      // what cools has its output: it has succeeded, and only its wait is cut short
+      if (after.some(([, what]) => what === 'succeeded') && !entries.some(([, what]) => what === 'cooling'))
+        i.wrong(`${id} was at work when its run was cancelled, and succeeded`);
+    }
+  }
+  return i.done();
+}
+
 export function replaysKeep(file: CaseFile): Finding {
   const i = look('AGAIN', 'a run that runs again launches nothing of what it keeps', ['runs run again', 'tasks kept', 'tasks run again']);
   const runs = new Map(file.runs.map((run) => [run.id, run]));
