@@ -488,7 +488,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (current === undefined || epoch !== current.epoch) await',
     to: 'if (current !== undefined && epoch !== current.epoch) await',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-between-workers.test.ts',
     says: /starts meanwhile has it as it was.*to deeply equal/,
   },
   {
@@ -617,7 +617,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/recovery.ts',
     from: 'goesOnFrom(own, layout) ?',
     to: 'own.length > layout.length ?',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-between-workers.test.ts',
     says: /what was known before stands.*to deeply equal/,
   },
   {
@@ -625,7 +625,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'const found = await read();\n      // it may',
     to: 'const found = before;\n      // it may',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-counts.test.ts',
     says: /for no loss: .*'late'/,
   },
   {
@@ -633,7 +633,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/signs-of-loss.ts',
     from: 'return anew.includes(place) && since.some',
     to: 'return anew.length < 0 && since.some',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-counts.test.ts',
     says: /comes back late.*the loss to be told/,
   },
   {
@@ -641,7 +641,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (isSettling(found) && !turnedBack && found.epoch !== undefined) return;',
     to: '',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-counts.test.ts',
     says: /saw nothing of what was lost waits|before those that saw more can tell|that waits/,
   },
   {
@@ -649,7 +649,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (deps.epochs.breaks() !== breaks) return undefined;',
     to: '',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-witness.test.ts',
     says: /is no witness of it.*to be '/,
   },
   {
@@ -657,7 +657,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (!unbroken() || serverOf(left) !== state.server) return;',
     to: '',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-between-workers.test.ts',
     says: /a last count that was sent again.*to deeply equal \[ 'fresh' \]/,
   },
   {
@@ -665,7 +665,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'wholeAfter = -1;\n    doubtful = true;',
     to: 'doubtful = true;',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-witness.test.ts',
     says: /found while a witness is due.*to be undefined/,
   },
   {
@@ -673,7 +673,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'doubtful = true;\n    const goesOn',
     to: 'const goesOn',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-witness.test.ts',
     says: /only the witness tells of.*to be undefined/,
   },
   {
@@ -681,7 +681,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'doubtful = stays || found',
     to: 'doubtful = found',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-witness.test.ts',
     says: /only the witness tells of.*to be undefined/,
   },
   {
@@ -689,7 +689,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (!turnedBack) seen = sightOf(found, seen);',
     to: 'if (!turnedBack && !isSettling(found)) seen = sightOf(found, seen);',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-counts.test.ts',
     says: /that waits.*\[\]/,
   },
   {
@@ -697,7 +697,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (state.epoch === undefined || deps.epochs.breaks() !== breaks) return;',
     to: 'if (state.epoch === undefined) return;',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-counts.test.ts',
     says: /expected \d to be undefined/,
   },
   {
@@ -777,7 +777,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'turnedBack || restarted || fresh();',
     to: 'turnedBack || restarted || !Number.isFinite(witnessed);',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-counts.test.ts',
     says: /first look broke off.*'fresh'/,
   },
   {
@@ -801,7 +801,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/epoch.ts',
     from: 'if (ended) return;\n    const breaks',
     to: 'const breaks',
-    caughtBy: 'tests/ledger/epoch.test.ts',
+    caughtBy: 'tests/ledger/epoch-between-workers.test.ts',
     says: /nobody counts on after the last witness.*'next'/,
   },
   {
