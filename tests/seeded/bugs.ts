@@ -1337,7 +1337,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/marked-dynos.ts',
     from: "found.has(name) ? 'several' : dyno",
     to: 'dyno',
-    caughtBy: 'tests/engine/timeouts.test.ts',
+    caughtBy: 'tests/engine/unknown-launches.test.ts',
     says: /while two dynos name it, and adopted when one is left/,
   },
   {
