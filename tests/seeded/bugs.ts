@@ -37,14 +37,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     "if per_minute ~= '' and ARGV[10] ~= '1' then",
     'if false then',
     /stays so when its event comes again in a minute with room.*to be undefined/,
-    'tests/engine/outputs.test.ts',
+    'tests/engine/uploads.test.ts',
   ),
   {
     name: 'each shard takes as many runs in a minute as all together may',
     file: 'queues/run-transitions.ts',
     from: 'Math.floor(cap / shards), spent',
     to: 'cap, spent',
-    caughtBy: 'tests/engine/outputs.test.ts',
+    caughtBy: 'tests/engine/uploads.test.ts',
     says: /past the cap of all shards together.*to be less than or equal to 3/,
   },
   {
@@ -60,7 +60,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'queues/run-transitions.ts',
     from: "tryToRecord(state, run, '');",
     to: 'tryToRecord(state, run, 1_000_000_000);',
-    caughtBy: 'tests/engine/outputs.test.ts',
+    caughtBy: 'tests/engine/uploads.test.ts',
     says: /finds room in a minute in which the sweep.*to deeply equal/,
   },
   lua(
@@ -472,7 +472,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/events.ts',
     from: 'return { done: false, againIn };',
     to: 'return DONE;',
-    caughtBy: 'tests/engine/outputs.test.ts',
+    caughtBy: 'tests/engine/messages.test.ts',
     says: /comes back while S3 is throttled.*second receive/,
   },
   {
@@ -1033,7 +1033,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/archive.ts',
     from: "'run not exported');\n    return EXPORT_AGAIN_MS;",
     to: "'run not exported');\n    throw error;",
-    caughtBy: 'tests/ledger/archive.test.ts',
+    caughtBy: 'tests/ledger/refused-exports.test.ts',
     says: /export is refused keep no other.*all to be refused/,
   },
   {
@@ -1041,7 +1041,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/archive.ts',
     from: "run.record['noexp'] === undefined && (await deps.archive.refuses(resource))",
     to: 'false',
-    caughtBy: 'tests/ledger/archive.test.ts',
+    caughtBy: 'tests/ledger/refused-exports.test.ts',
     says: /does not even answer keeps no other.*in the archive/,
   },
   lua(
@@ -1105,7 +1105,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/export-run.ts',
     from: 'await deps.archive.setExportApart(resource, one.runId, pauseOf(one));',
     to: 'return;',
-    caughtBy: 'tests/ledger/archive.test.ts',
+    caughtBy: 'tests/ledger/refused-exports.test.ts',
     says: /takes all runs but one.*none to wait with it/,
   },
   {
@@ -1113,7 +1113,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/export-run.ts',
     from: 'if (old.length < PAGE) return;',
     to: 'return;',
-    caughtBy: 'tests/ledger/archive.test.ts',
+    caughtBy: 'tests/ledger/refused-exports.test.ts',
     says: /all of a week given up at once.*of a week to be given up/,
   },
   lua(
@@ -1122,7 +1122,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     "if ARGV[2] == 'exported' and",
     'if false and',
     /does not hide what came after.*late_output/,
-    'tests/ledger/archive.test.ts',
+    'tests/ledger/refused-exports.test.ts',
   ),
   lua(
     'restore',
@@ -1138,7 +1138,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'if v[1] and not v[2] then',
     'if v[1] and v[2] then',
     /an old copy over the newer one.*to be null/,
-    'tests/ledger/archive.test.ts',
+    'tests/ledger/archivers.test.ts',
   ),
   {
     name: 'a stop that was refused is remembered for ever where another worker makes it',
