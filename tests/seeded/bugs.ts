@@ -528,7 +528,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'queues/budget.ts',
     from: 'await redisTime(redis, budgetKey(account))',
     to: 'await redisTime(redis)',
-    caughtBy: 'tests/engine/budget.test.ts',
+    caughtBy: 'tests/engine/lost-grants.test.ts',
     says: /made while the audit looks counts.*to deeply equal/,
   },
   {
@@ -754,7 +754,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     "if on_another_start(ARGV[7]) then return 'changed' end",
     '',
     /between the two halves of a decision.*the end of/,
-    'tests/ledger/loss.test.ts',
+    'tests/ledger/rolled-back.test.ts',
   ),
   {
     name: 'what a node of a cluster has lost is not looked for',
@@ -769,7 +769,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/sweep-buckets.ts',
     from: 'if ((await deps.whole()) !== epoch) return;',
     to: '',
-    caughtBy: 'tests/ledger/loss.test.ts',
+    caughtBy: 'tests/ledger/rolled-back.test.ts',
     says: /what Redis said before is not written.*to not include/,
   },
   {
@@ -858,7 +858,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     "redis.call('HSET', KEYS[1], 'redo', ARGV[3])",
     '',
     /(no number is used twice: AssertionError: expected 2 to be 1|done twice in silence: AssertionError: expected \d+ to be \d+)/,
-    'tests/ledger/loss.test.ts',
+    'tests/ledger/rolled-back.test.ts',
   ),
   {
     name: 'what a store whose clock is ahead saved before a loss counts as saved after it',
@@ -921,7 +921,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/task.ts',
     from: 'const UNSEEN_ENDS_MS = LONGEST_LIFE_S * 1000;',
     to: 'const UNSEEN_ENDS_MS = LONGEST_LIFE_S * 2000;',
-    caughtBy: 'tests/engine/one-tenants-trouble.test.ts',
+    caughtBy: 'tests/engine/dyno-lists.test.ts',
     says: /is waited for a day at most where Heroku never answers.*waited \d+ ms/,
   },
   {
@@ -1538,7 +1538,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/budget-audit.ts',
     from: 'if (waiting.length > 0 && offset === from) {',
     to: 'if (waiting.length > 1_000_000 && offset === from) {',
-    caughtBy: 'tests/engine/budget.test.ts',
+    caughtBy: 'tests/engine/launch-turns.test.ts',
     says: /launch what waits as soon as a larger plan.*the rest of them/,
   },
   lua(
@@ -1556,14 +1556,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'set_limit(resource, ARGV[5])',
     "redis.call('HSET', limits, resource, ARGV[5])",
     /are not overtaken by their own new files.*to be 'queued'/,
-    'tests/engine/budget.test.ts',
+    'tests/engine/launch-turns.test.ts',
   ),
   {
     name: 'the budget audit lets go of a launch that was made while it looked',
     file: 'processors/budget-audit.ts',
     from: "await check(task, 'waits', 'place')",
     to: "await check(task, 'waits', '')",
-    caughtBy: 'tests/engine/budget.test.ts',
+    caughtBy: 'tests/engine/lost-grants.test.ts',
     says: /made while the audit looks counts.*to deeply equal/,
   },
   {
@@ -1571,7 +1571,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/launch-turn.ts',
     from: "else if (activation.budget === 'queued' &&",
     to: "else if (activation.budget === '' &&",
-    caughtBy: 'tests/engine/budget.test.ts',
+    caughtBy: 'tests/engine/lost-grants.test.ts',
     says: /keeps no place in the list.*waited \d+ ms for its place/,
   },
   {
@@ -1579,7 +1579,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/task.ts',
     from: 'await ask(deps, activation, 0);',
     to: 'await ask(deps, activation, Number.MAX_SAFE_INTEGER);',
-    caughtBy: 'tests/engine/budget.test.ts',
+    caughtBy: 'tests/engine/lost-grants.test.ts',
     says: /whose job came back counts as before.*to be/,
   },
   lua(
