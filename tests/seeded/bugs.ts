@@ -400,7 +400,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/begin-account.ts',
     from: 'since: empty ? 0 : now, begun',
     to: 'since: 0, begun',
-    caughtBy: 'tests/ledger/sweep.test.ts',
+    caughtBy: 'tests/ledger/watermark.test.ts',
     says: /in_scope: \+?0/,
   },
   {
@@ -408,7 +408,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/sweep-buckets.ts',
     from: '(oldest ?? began) - 1, (open ?? began) - 1)',
     to: '(oldest ?? began) - 1)',
-    caughtBy: 'tests/ledger/sweep.test.ts',
+    caughtBy: 'tests/ledger/watermark.test.ts',
     says: /waits for a run that has not ended.*to be less than/,
   },
   {
@@ -592,7 +592,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'processors/addon.ts',
     from: 'await setBack(deps, id);',
     to: '',
-    caughtBy: 'tests/addon/partner-api.test.ts',
+    caughtBy: 'tests/addon/plan-changes.test.ts',
     says: /is set back by a worker where web dies before Heroku is told.*waited .* for a look/,
   },
   {
@@ -600,7 +600,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'queues/plan-undo.ts',
     from: 'undo.start === (await startOfRedis(redis))',
     to: '(await startOfRedis(redis)) !== undefined',
-    caughtBy: 'tests/addon/partner-api.test.ts',
+    caughtBy: 'tests/addon/plan-changes.test.ts',
     says: /is left as it is on another start of Redis.*to be 'premium'/,
   },
   {
@@ -609,7 +609,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     from: `await deps.planUndo.drop(id);
       signal.throwIfAborted();`,
     to: 'signal.throwIfAborted();',
-    caughtBy: 'tests/addon/partner-api.test.ts',
+    caughtBy: 'tests/addon/plan-changes.test.ts',
     says: /up and down, any number of times, written in the audit log once.*to deeply equal/,
   },
   {
@@ -833,7 +833,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'cli/observability.ts',
     from: 'await within({}, FIGURES_MS, shared)',
     to: 'await shared()',
-    caughtBy: 'tests/ops/telemetry.test.ts',
+    caughtBy: 'tests/ops/metrics.test.ts',
     says: /while its Redis is away.*aborted/,
   },
   {
@@ -961,7 +961,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'queues/lua/archived.lua',
     from: "if ARGV[6] ~= '' then",
     to: "if ARGV[6] ~= '' then redis.call('ZADD', KEYS[3], now + 30000, ARGV[1])",
-    caughtBy: 'tests/ledger/sweep.test.ts',
+    caughtBy: 'tests/ledger/watermark.test.ts',
     says: /whose export is refused, however many.*waited/,
   },
   {
@@ -977,7 +977,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'http/plan-change.ts',
     from: 'if (before === plan) throw error;',
     to: 'if (before !== undefined) throw error;',
-    caughtBy: 'tests/addon/partner-api.test.ts',
+    caughtBy: 'tests/addon/plan-changes.test.ts',
     says: /is not in force, and can be asked for again.*'premium' to be 'basic'/,
   },
   {
@@ -985,7 +985,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'queues/redis-outage.ts',
     from: 'if (!isRedisOutage(error)) throw error;',
     to: 'if (tries > 0) throw error;',
-    caughtBy: 'tests/addon/partner-api.test.ts',
+    caughtBy: 'tests/addon/plan-changes.test.ts',
     says: /at the answer of the change, is not in force when it is back.*waited/,
   },
   {
@@ -1386,7 +1386,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     "return 'ended:' .. v[1]",
     'return v[1]',
     /count a run that ends before it began.*to deeply equal/,
-    'tests/ops/telemetry.test.ts',
+    'tests/ops/metrics.test.ts',
   ),
   {
     name: 'a trace is cut where too many spans wait for the collector',
@@ -1434,7 +1434,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     file: 'cli/web-ops.ts',
     from: 'counting = opened.telemetry;',
     to: '',
-    caughtBy: 'tests/ops/telemetry.test.ts',
+    caughtBy: 'tests/ops/metrics.test.ts',
     says: /count a run that ends before it began.*the time that the run took/,
   },
   {
