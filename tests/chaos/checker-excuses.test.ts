@@ -142,6 +142,18 @@ describe('the checker', () => {
     expect(seenOf(draft, 'AGAIN')).toMatchObject({ 'runs that Redis forgot': 1, 'runs run again': 0 });
   });
 
+  it('excuses a session of a removed resource by a loss of its removal just before, and no other form by it', () => {
+    const draft = sound();
+    const form = ledgerIn(draft, 'sign_on', ({ form: kind }) => kind === 'old');
+    Object.assign(form, { form: 'removed', status: 303, session: true, t: T0 + 154_000 });
+    expect(verdicts(draft)['I29']).not.toBe('violated');
+    expect(seenOf(draft, 'I29')).toMatchObject({ 'forms of resources whose removal Redis forgot': 1 });
+    form.t = T0 + 156_000;
+    expect(verdicts(draft)['I29']).toBe('violated');
+    Object.assign(form, { form: 'old', t: T0 + 154_000 });
+    expect(verdicts(draft)['I29']).toBe('violated');
+  });
+
   it('knows the numbers of a later epoch', () => {
     const draft = sound();
     const run = runIn(draft, 'r0-good');
