@@ -221,6 +221,17 @@ describe('the checker', () => {
       },
     ],
     [
+      'CAUSE',
+      'a launch that was accepted is called lost when its dyno has ended, and nothing was broken',
+      (draft: Draft) => {
+        Object.assign(
+          ledgerIn(draft, 'post', ({ task, attempt }) => task === 'r0-good.1.0' && attempt === 2),
+          { answer: 'accepted', dyno: 'd4' },
+        );
+        draft.ledger.push({ kind: 'dyno', t: T0 + 2_970, dyno: 'd4', what: 'ended', status: 1 });
+      },
+    ],
+    [
       'CANCEL',
       'a task that was at work when its run was cancelled is awaited, and succeeds',
       (draft: Draft) => {

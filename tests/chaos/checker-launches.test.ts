@@ -112,6 +112,19 @@ describe('the checker', () => {
         entryIn(draft, 'r0-good', 'succeeded', '0.0')[0] = T0 + 1_049;
       },
     ],
+    ...['GET /v1/runs', 'GET /healthz'].map(
+      (route) =>
+        [
+          'I28',
+          `${route} breaks down`,
+          (draft: Draft) => draft.ledger.push({ kind: 'knock', t: T0 + 91, route, caller: 'own', status: 500 }),
+        ] as const,
+    ),
+    [
+      'NEWS',
+      'an event of a dyno breaks the web process down',
+      (draft: Draft) => draft.ledger.push({ kind: 'event', t: T0 + 95, forged: false, status: 500 }),
+    ],
     [
       'PAUSE',
       'a launch is sent although its app was paused, while a worker was killed',

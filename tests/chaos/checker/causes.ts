@@ -48,7 +48,13 @@ export function failuresHaveCauses(file: CaseFile): Finding {
         );
       } else if (code === 'launch_unknown') {
         // a worker that died between intent and answer, or a launch whose answer was lost; I7 looks at whether it was looked for
-        i.saw('launch unknown');
+        const accepted = posts.find(({ answer }) => answer === 'accepted');
+        const broken = accepted !== undefined && (file.faulty(accepted.t - 1_000, t) || file.busy(accepted.t - 1_000, t));
+        i.holds(
+          'launch unknown',
+          accepted === undefined || broken,
+          () => `${task.id}/${attempt}: ${detail}, although its launch was accepted and nothing was broken; posts ${JSON.stringify(posts)}`,
+        );
       } else if (code === 'timed_out') {
         // I16 looks at when; that anything was launched which could have kept its time is not for the history to say
         i.holds(

@@ -5,8 +5,8 @@ import { type Finding, look } from './verdict.ts';
 /** Milliseconds after a loss of Redis in which a removal that it forgot may not be back yet. */
 const RECOVERED_MS = 5_000;
 
-/** Answers that say nothing: the service was not available. */
-const unavailable = (status: number) => status === 0 || status >= 500;
+/** Answers that say nothing: the service was not available. A 500 is none of them: whatever is broken, somebody has to expect it. */
+const unavailable = (status: number) => status === 0 || [502, 503, 504].includes(status);
 
 /** Statuses by route and caller, as docs and OpenAPI document have them. Whoever is not named gets the last one. */
 const ofToken = { own: 200, viewer: 200, other: 200, anybody: 401 };
@@ -129,6 +129,7 @@ export function newsProven(file: CaseFile): Finding {
   for (const { forged, status } of file.of('event')) {
     if (unavailable(status)) continue;
     if (forged) i.holds('forged events', status === 401, () => `a forged event was answered ${status}`);
+    else if (status >= 500) i.wrong(`an event was answered ${status}`);
     else if (status < 300) i.saw('events taken');
   }
   return i.done();
