@@ -1,3 +1,4 @@
+// An event queue at a stub of SQS. Whoever imports this has it closed after each test.
 import { afterEach } from 'vitest';
 import type { MessageVerdict, QueueMessage } from '../../src/clients/ports.ts';
 import { createEventQueue } from '../../src/clients/sqs.ts';

@@ -1,3 +1,4 @@
+// Handlers that throw and calls that SQS refuses lose no message.
 import { describe, expect, it } from 'vitest';
 import { DEADLINE, DONE, entriesOf, setup } from './polled-queue.ts';
 import { sendJson } from './sqs-stub.ts';

@@ -1,3 +1,4 @@
+// The event queue: what is deleted, what comes again, and how the loops end.
 import { describe, expect, it } from 'vitest';
 import type { MessageVerdict, QueueMessage } from '../../src/clients/ports.ts';
 import { DONE, entriesOf, setup } from './polled-queue.ts';

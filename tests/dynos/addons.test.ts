@@ -1,3 +1,4 @@
+// How add-ons come and go on the platform: what their provider is asked, and what the app has of it.
 import { describe, expect, it } from 'vitest';
 import { eventually } from './platform.ts';
 import { type AddonAnswer, accepted, setup } from './provided-addons.ts';

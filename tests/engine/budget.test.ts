@@ -1,3 +1,5 @@
+// The launch budget on a real Redis: never more calls than the account has, the resources in turn, no more dynos than the plan
+// allows, nothing lost when a grant is.
 import { describe, expect, it } from 'vitest';
 import { ADDON_ACCOUNT } from '../../src/queues/budget.ts';
 import { budgetKey, shardKeys } from '../../src/queues/keys.ts';

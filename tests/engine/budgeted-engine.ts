@@ -1,3 +1,4 @@
+// Engines with a launch budget, and a budget without an engine. Whoever imports this has them ended after each test.
 import { afterEach } from 'vitest';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { createBudget } from '../../src/queues/budget.ts';

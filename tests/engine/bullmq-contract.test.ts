@@ -1,3 +1,5 @@
+// What the engine assumes of BullMQ beyond its documented API, held against the pinned version: how a parked job is rung,
+// how a park and a tree are put into a MULTI of ours, and that a planner which lost its fence adds nothing.
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { QUEUES } from '../../src/queues/keys.ts';

@@ -1,3 +1,4 @@
+// An engine whose dynos write an output or none, and what its history says of uploads.
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import { listRuns } from '../../src/queues/run-list.ts';
 import type { RunView } from '../../src/schema/run-view.ts';

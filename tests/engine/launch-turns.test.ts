@@ -1,3 +1,4 @@
+// Resources take turns in launching, and hold as many dynos as their plan allows.
 import { describe, expect, it } from 'vitest';
 import { ADDON_ACCOUNT } from '../../src/queues/budget.ts';
 import { budgetKey } from '../../src/queues/keys.ts';

@@ -1,3 +1,4 @@
+// Dynos that leave no output, or leave it late, and what the history says of the wait for it.
 import type { LaunchOutcome } from '../../src/clients/ports.ts';
 import type { EngineOptions } from '../../src/processors/engine.ts';
 import type { HistoryEntry, RunView } from '../../src/schema/run-view.ts';

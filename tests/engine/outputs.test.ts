@@ -1,3 +1,4 @@
+// What an output leads to: whatever comes twice, late or from the wrong bucket, it is decided once.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { readMarker } from '../../src/schema/command.ts';
 import { startRedis, type TestRedis } from '../support/redis-server.ts';

@@ -1,3 +1,4 @@
+// The tree of a run is made once, with its record, whatever breaks in the middle of it.
 import { describe, expect, it } from 'vitest';
 import { QUEUES } from '../../src/queues/keys.ts';
 import { Failure } from '../../src/schema/failures.ts';

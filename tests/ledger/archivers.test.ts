@@ -1,3 +1,4 @@
+// Who archives a run, and how large a run may be: what comes meanwhile is archived once more.
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { type ArchiveDeps, archiveWaiting, startArchiving } from '../../src/processors/archive.ts';

@@ -1,3 +1,4 @@
+// An engine whose ended runs go to the archive and to the tenant. Whoever imports this has it ended after each test.
 import { Compile } from 'typebox/compile';
 import { afterEach } from 'vitest';
 import { readArchived } from '../../src/processors/archive.ts';

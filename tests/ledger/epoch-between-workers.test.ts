@@ -1,3 +1,4 @@
+// What is lost while no worker is there, or while the number of shards is raised.
 import { describe, expect, it } from 'vitest';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { connect } from '../../src/queues/connection.ts';

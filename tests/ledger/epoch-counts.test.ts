@@ -1,3 +1,4 @@
+// Workers that saw different things of a Redis count on it only together: nobody vouches for what another one saw.
 import { expect, it } from 'vitest';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { STORE_KEY } from '../../src/queues/keys.ts';

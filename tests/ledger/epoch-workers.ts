@@ -1,3 +1,4 @@
+// Workers that watch over one Redis, each behind a way of its own. Whoever imports this has them ended after each test.
 import { afterEach } from 'vitest';
 import type { ObjectStore } from '../../src/clients/ports.ts';
 import { createArchiveMarks } from '../../src/processors/archive-marks.ts';

@@ -1,3 +1,4 @@
+// A loss of Redis is noticed by every worker at once; one of them puts things right, once.
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { within } from '../../src/clients/deadline.ts';

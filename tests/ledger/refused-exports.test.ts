@@ -1,3 +1,4 @@
+// A bucket that refuses exports has them when it takes them, and keeps nobody else from the archive.
 import { describe, expect, it } from 'vitest';
 import { readArchived } from '../../src/processors/archive.ts';
 import { createArchiveQueue } from '../../src/queues/archive.ts';

@@ -1,3 +1,4 @@
+// An engine that sweeps its buckets all the time. Whoever imports this has it ended after each test.
 import { afterEach } from 'vitest';
 import { readLedger } from '../../src/queues/ledger.ts';
 import { readWatermark } from '../../src/schema/archive-marks.ts';

@@ -1,3 +1,4 @@
+// What an operator’s tools are told of worker and web: metrics, also where Redis is away.
 import { describe, expect, it } from 'vitest';
 import { openMetrics } from '../../src/cli/observability.ts';
 import { within } from '../../src/clients/deadline.ts';

@@ -1,3 +1,4 @@
+// What is wrong with a document is said with its place, what was found and expected, and how to fix it.
 import { describe, expect, it } from 'vitest';
 import { faultsOf, messagesOf } from './parsed-document.ts';
 

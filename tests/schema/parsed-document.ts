@@ -1,3 +1,4 @@
+// What a document is read as: its plan, or its faults.
 import type { Fault } from '../../src/schema/fault.ts';
 import { parseWorkflow } from '../../src/schema/parse-workflow.ts';
 import type { WorkflowPlan } from '../../src/schema/workflow.ts';

@@ -1,3 +1,4 @@
+// How large a document and each of its values may be.
 import { describe, expect, it } from 'vitest';
 import { REFUSED_OPTION_NAMES } from '../../src/schema/option-entry.ts';
 import { MAX_DOCUMENT_BYTES, MAX_STEPS, MAX_TIMEOUT_S, MAX_WAIT_S } from '../../src/schema/workflow.ts';

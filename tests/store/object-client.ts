@@ -1,3 +1,4 @@
+// A store with a bucket that has versions and one that has none, and a client of it. Whoever imports this has them opened before its tests and closed after them.
 import {
   CreateBucketCommand,
   DeleteObjectCommand,
