@@ -232,6 +232,23 @@ describe('the checker', () => {
       },
     ],
     [
+      'I16',
+      'a verdict is given five minutes late, and a second at the deadline is all that was broken',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-bad', 'failed', '0.0')[0] = T0 + 301_060;
+        draft.ledger.push(faultAt(T0 + 1_000, T0 + 2_000, 'F8 late', 0));
+      },
+    ],
+    [
+      'TIMEOUT',
+      'a run is ended five minutes late, and a second at its deadline is all that was broken',
+      (draft: Draft) => {
+        entryIn(draft, 'r0-long', 'cancelling')[0] = T0 + 303_010;
+        entryIn(draft, 'r0-long', 'failed')[0] = T0 + 303_020;
+        draft.ledger.push(faultAt(T0 + 3_000, T0 + 4_000, 'F8 late', 0));
+      },
+    ],
+    [
       'CANCEL',
       'a task that was at work when its run was cancelled is awaited, and succeeds',
       (draft: Draft) => {

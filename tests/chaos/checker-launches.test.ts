@@ -35,6 +35,13 @@ describe('the checker', () => {
       },
     ],
     [
+      'I3',
+      'a message that cannot be read is deleted before it is set aside',
+      (draft: Draft) => {
+        ledgerIn(draft, 'delete', ({ message }) => message === 'm-garbage').t = T0 + 2;
+      },
+    ],
+    [
       'I4',
       'an upload that was deleted before it was read is nowhere',
       (draft: Draft) => {

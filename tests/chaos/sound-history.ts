@@ -118,6 +118,8 @@ export function sound(): Draft {
       { kind: 'put', t: T0, began: T0, bucket: A, key: 'in/before', version: 'b1', run: true },
       { kind: 'upload', t: T0, bucket: A, key: 'in/before', version: 'b1', expect: 'never', shape: 'test' },
       { kind: 'garbage', t: T0, body: 'no json' },
+      { kind: 'receive', t: T0 + 2, message: 'm-garbage', count: 1, records: [], body: 'no json' },
+      { kind: 'delete', t: T0 + 4, message: 'm-garbage', ok: true },
       { kind: 'access', t: T0 + 45, bucket: A, own: true, allowed: true },
       { kind: 'access', t: T0 + 98, bucket: A, own: false, allowed: false },
       { kind: 'fault', t: T0 + 200_000, until: T0 + 200_000, fault: 'F1', live: 0, kills: 0, detail: 'nobody was there' },

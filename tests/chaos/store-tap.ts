@@ -224,6 +224,8 @@ export async function startStoreTap(deps: {
         message: message.MessageId,
         count: Number(message.Attributes?.ApproximateReceiveCount ?? 1),
         records,
+        // as much of it as is kept when it is set aside
+        ...(records.length === 0 ? { body: message.Body.slice(0, 1_000) } : {}),
       });
       kept.push(message);
     }

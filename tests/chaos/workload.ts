@@ -203,6 +203,7 @@ export function createWorkload(world: World, seed: number): Workload {
       for (const oddity of oddities) await oddity();
       for (const how of WAYS_TO_REPEAT) await orders.repeat(how);
       for (const tenant of [a, b]) await holdBack(tenant);
+      for (const shape of ['serving', 'crashing']) await start(shape, SHAPES[shape]?.[1](dice) ?? []);
       await start('taking too long', SHAPES['taking too long']?.[1](dice) ?? []);
       await start('losing the event at the deadline', SHAPES['losing the event at the deadline']?.[1](dice) ?? []);
       // more than the budget of some seconds, at once

@@ -11,6 +11,9 @@ const ACCOUNT_MS = 7_200_000;
 /** Milliseconds in which a message is received and decided; one of a killed receiver comes back after half a minute. */
 const LOST_LATER_MS = 60_000;
 
+/** Characters of a message that are kept of it when it is set aside. */
+const SHOWN = 1_000;
+
 export function exactlyOneRun(file: CaseFile): Finding {
   const i = look('I1', 'every upload and every output that is a trigger leads to exactly one run', [
     'uploads',
@@ -113,15 +116,25 @@ export function acknowledgedAfterDecided(file: CaseFile): Finding {
     'messages of runs deleted',
     'messages of outputs deleted',
     'messages of plain objects deleted',
+    'unreadable messages deleted',
   ]);
   const decided = decisions(file);
   // the records of removed resources are gone, and what was decided with them
   const kept = new Set(file.evidence.resources.map(({ bucket }) => bucket));
   const gone = new Set(file.of('upload').flatMap((upload) => (upload.expect === 'gone' ? [identity(upload)] : [])));
   const received = new Map(file.of('receive').map((one) => [one.message, one]));
+  const unreadable = new Set(file.of('garbage').map(({ body }) => body.slice(0, SHOWN)));
+  const setAside = new Map(file.evidence.nobody.map((one) => [one.entry['body'], one.t]));
   for (const { message, t, ok, accounts } of file.of('delete')) {
     if (!ok) continue;
     const handed = received.get(message);
+    const aside = setAside.get(handed?.body);
+    if (handed?.body !== undefined && unreadable.has(handed.body) && !file.lost(handed.t, t))
+      i.holds(
+        'unreadable messages deleted',
+        aside !== undefined && aside <= t,
+        () => `not set aside when it was deleted: ${handed.body?.slice(0, 80)}`,
+      );
     // what was accounted for and lost with Redis comes back with the sweep
     for (const { key, accounted } of accounts ?? [])
       if (accounted || !file.lost(handed?.t ?? t, t))
@@ -204,7 +217,7 @@ export function poisonSetAside(file: CaseFile): Finding {
     if (file.lost(t, t + LOST_LATER_MS)) continue;
     i.holds(
       'unreadable messages',
-      file.evidence.nobody.some(({ entry }) => entry['body'] === body.slice(0, 1000)),
+      file.evidence.nobody.some(({ entry }) => entry['body'] === body.slice(0, SHOWN)),
       () => `not set aside: ${body.slice(0, 80)}`,
     );
   }

@@ -61,6 +61,11 @@ export interface CaseFile {
 export const TASK_ENDS = ['succeeded', 'failed', 'skipped'];
 export const RUN_ENDS = ['succeeded', 'failed', 'cancelled'];
 
+/** Milliseconds: after a Redis restart work resumes within thirty seconds, after anything else sooner. */
+export const RESUME_MS = 30_000;
+/** The same on a machine that was too busy for its processes. */
+export const BUSY_RESUME_MS = 180_000;
+
 /** One text per object version. */
 export function identity({ bucket, key, version }: ObjectId): string {
   return JSON.stringify([bucket, key, version]);
@@ -133,6 +138,22 @@ export function openCase(evidence: Evidence): CaseFile {
 /** The object version that caused a run, as its record names it. */
 export function triggerOf(run: RunEvidence): ObjectId {
   return { bucket: run.record['bucket'] ?? '', key: run.record['key'] ?? '', version: run.record['version'] ?? '' };
+}
+
+/** The longest time between two moments in which none of these was broken, whatever their order. */
+export function longestWhole(
+  broken: readonly { readonly t: number; readonly until: number }[],
+  from: number,
+  to: number,
+): [number, number] {
+  let longest: [number, number] = [from, from];
+  let whole = from;
+  for (const { t, until } of [...broken].sort((a, b) => a.t - b.t).concat({ t: to, until: to })) {
+    const end = Math.min(t, to);
+    if (end - whole > longest[1] - longest[0]) longest = [whole, end];
+    whole = Math.max(whole, until);
+  }
+  return longest;
 }
 
 function openRun(

@@ -1,5 +1,17 @@
 // A task ends once, for the right reason, at the right time.
-import { type CaseFile, dynosOf, identity, RUN_ENDS, type RunFile, TASK_ENDS, type TaskFile, tasksOf } from './case-file.ts';
+import {
+  BUSY_RESUME_MS,
+  type CaseFile,
+  dynosOf,
+  identity,
+  longestWhole,
+  RESUME_MS,
+  RUN_ENDS,
+  type RunFile,
+  TASK_ENDS,
+  type TaskFile,
+  tasksOf,
+} from './case-file.ts';
 import type { Entry } from './evidence.ts';
 import { type Finding, look } from './verdict.ts';
 
@@ -191,12 +203,21 @@ export function honestTimeout(file: CaseFile): Finding {
       if (there !== undefined && away(deadline - 1_000, t)) i.saw('timed out while nobody could look');
       else if (there !== undefined)
         i.wrong(`${task.id}/${attempt} timed out although its output lay there ${deadline - there.t} ms before`);
-      if (file.faulty(deadline - 1_000, deadline + VERDICT_MS)) continue;
+      if (file.faulty(deadline - 1_000, deadline + VERDICT_MS)) {
+        if (goneOn(file, deadline, t)) i.wrong(`${task.id}/${attempt} timed out ${t - deadline} ms late, and for long nothing was broken`);
+        continue;
+      }
       const bound = file.busy(deadline, t) ? BUSY_VERDICT_MS : VERDICT_MS;
       i.holds('timeouts while nothing was broken', t <= deadline + bound, () => `${task.id}/${attempt} timed out ${t - deadline} ms late`);
     }
   }
   return i.done();
+}
+
+/** Whether a verdict was due while nothing was broken for so long that every worker was back: a fault at the deadline excuses no more than that. */
+function goneOn(file: CaseFile, deadline: number, t: number): boolean {
+  const [from, to] = longestWhole([...file.faults, ...file.of('loss')], deadline, t);
+  return to - from > (file.busy(from, to) ? BUSY_RESUME_MS : RESUME_MS);
 }
 
 /** When a run was ended for having taken too long. */
@@ -225,7 +246,11 @@ export function honestRunTimeout(file: CaseFile): Finding {
     const cancelled = run.history.find(([, what, task]) => task === '' && what === 'cancelling')?.[0];
     // what comes first decides; one that never ended is I17's
     const stopped = Math.min(t ?? cancelled ?? Number.POSITIVE_INFINITY, run.ended?.[0] ?? Number.POSITIVE_INFINITY);
-    if (!Number.isFinite(stopped) || stopped < deadline || file.faulty(deadline - 1_000, deadline + VERDICT_MS)) continue;
+    if (!Number.isFinite(stopped) || stopped < deadline) continue;
+    if (file.faulty(deadline - 1_000, deadline + VERDICT_MS)) {
+      if (goneOn(file, deadline, stopped)) i.wrong(`${run.id} went on for ${stopped - deadline} ms, and for long nothing was broken`);
+      continue;
+    }
     const bound = file.busy(deadline, stopped) ? BUSY_VERDICT_MS : VERDICT_MS;
     i.holds(
       'runs that took too long while nothing was broken',

@@ -26,7 +26,8 @@ export type LedgerEntry =
   | (ObjectId & { kind: 'upload'; t: number; expect: Expectation; document?: string; shape: string })
   /** Somebody asked whether an output lies at its place. */
   | { kind: 'look'; t: number; bucket: string; key: string }
-  | { kind: 'receive'; t: number; message: string; count: number; records: readonly ObjectId[] }
+  /** `body`: of a message without any event, its beginning. */
+  | { kind: 'receive'; t: number; message: string; count: number; records: readonly ObjectId[]; body?: string }
   /** `accounts`: the plain object versions of the message, and whether the engine accounted for each when the delete came; absent: Redis was away. */
   | { kind: 'delete'; t: number; message: string; ok: boolean; accounts?: readonly (ObjectId & { accounted: boolean })[] }
   | { kind: 'garbage'; t: number; body: string }

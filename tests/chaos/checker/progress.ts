@@ -1,11 +1,7 @@
 // Everything ends, work goes on after every fault, and every fault met work.
-import { type CaseFile, RUN_ENDS, type RunFile } from './case-file.ts';
+import { BUSY_RESUME_MS, type CaseFile, longestWhole, RESUME_MS, RUN_ENDS, type RunFile } from './case-file.ts';
 import { type Finding, look } from './verdict.ts';
 
-/** Milliseconds: after a Redis restart work resumes within thirty seconds, after anything else sooner. */
-const RESUME_MS = 30_000;
-/** The same on a machine that was too busy for its processes. */
-const BUSY_RESUME_MS = 180_000;
 /** Graces for which an output's event is waited for at most, where the queue is never empty. */
 const MOST_GRACES = 30;
 /** Faults that take Redis from all workers: each of them begins the thirty seconds anew, and is judged by itself. */
@@ -61,7 +57,7 @@ export function workResumes(file: CaseFile): Finding {
         () => `after ${fault.fault} (${fault.detail}) no task got on for ${next === undefined ? 'ever' : `${next - fault.until} ms`}`,
       );
   }
-  const broken = [...file.of('loss'), ...file.faults.filter(({ fault }) => WAYS.includes(groupOf(fault)))].sort((a, b) => a.t - b.t);
+  const broken = [...file.of('loss'), ...file.faults.filter(({ fault }) => WAYS.includes(groupOf(fault)))];
   for (const task of file.runs.flatMap(({ tasks }) => tasks)) {
     const [output, success] = ['output', 'succeeded'].map((wanted) => task.entries.find(([, what]) => what === wanted)?.[0]);
     if (output === undefined || success === undefined) continue;
@@ -103,18 +99,6 @@ export function workResumes(file: CaseFile): Finding {
     else i.wrong(`${worker} ended with ${how}${served ? '' : ' before it worked'}, and nobody had ended it`);
   }
   return i.done();
-}
-
-/** The longest time between two moments in which none of these was broken; they are sorted by when they began. */
-function longestWhole(broken: readonly { readonly t: number; readonly until: number }[], from: number, to: number): [number, number] {
-  let longest: [number, number] = [from, from];
-  let whole = from;
-  for (const { t, until } of [...broken, { t: to, until: to }]) {
-    const end = Math.min(t, to);
-    if (end - whole > longest[1] - longest[0]) longest = [whole, end];
-    whole = Math.max(whole, until);
-  }
-  return longest;
 }
 
 export function faultsMetWork(file: CaseFile): Finding {
