@@ -1,7 +1,7 @@
 // Real worker processes, killed or frozen where a test says so, between a real Redis, the real local store and a scripted
 // platform. The survivor that takes over runs in the test's own process: the same engine with the same clients.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -11,7 +11,6 @@ import { fileURLToPath } from 'node:url';
 import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { expect } from 'vitest';
 import { createClients, createLog } from '../../src/cli/wiring.ts';
-import { type RunningStore, startStore } from '../../src/local/store/start-store.ts';
 import { startEngine } from '../../src/processors/engine.ts';
 import { provision } from '../../src/processors/provision.ts';
 import { connect } from '../../src/queues/connection.ts';
@@ -27,9 +26,9 @@ import { type DynoScript, startHerokuStub } from './heroku-stub.ts';
 import { leash } from './leash.ts';
 import { startRedis } from './redis-server.ts';
 import { until } from './until.ts';
+import { startWorldStore } from './world-store.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const STORE = fileURLToPath(new URL('./store-process.ts', import.meta.url));
 const NODE_ARGS = ['--disable-warning=ExperimentalWarning'];
 const root = { accessKeyId: 'AKIAROOT', secretAccessKey: 'root-secret' };
 const QUEUE = 'events';
@@ -73,47 +72,9 @@ export async function startWorld(
   const folder = await mkdtemp(join(tmpdir(), 'af-crash-'));
   const clock = { ahead: options.storeAhead ?? 0 };
   const redisServer = await startRedis({ fsync: options.fsync ?? 'everysec' });
-  const storeDir = join(folder, 'store');
-  let store: RunningStore | undefined;
-  let storeChild: ChildProcess | undefined;
-  let storePort = 0;
   const children = new Set<ChildProcess>();
-
-  async function launchStore(): Promise<void> {
-    if (!options.storeProcess) {
-      store = await startStore({
-        dir: storeDir,
-        port: 0,
-        region: 'us-east-1',
-        root,
-        now: () => Date.now() + clock.ahead,
-        random: Math.random,
-        randomBytes,
-        id: randomUUID,
-        onError: (error) => console.error('store:', error),
-      });
-      storePort = store.port;
-      return;
-    }
-    const child = spawn(process.execPath, [...NODE_ARGS, STORE], {
-      env: {
-        PATH: process.env['PATH'],
-        STORE_DIR: storeDir,
-        STORE_PORT: String(storePort),
-        STORE_KEY: JSON.stringify(root),
-        STORE_AHEAD_MS: String(clock.ahead),
-      },
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
-    children.add(child);
-    leash(child);
-    storeChild = child;
-    const [ready] = await once(child, 'message');
-    storePort = ready.port;
-  }
-  await launchStore();
-
-  const endpoint = `http://127.0.0.1:${storePort}`;
+  const store = await startWorldStore({ dir: join(folder, 'store'), clock, root, children, ownProcess: options.storeProcess === true });
+  const endpoint = `http://127.0.0.1:${store.port()}`;
   const stub = await startHerokuStub({
     ledgerFile: join(folder, 'posts.jsonl'),
     scripts,
@@ -276,14 +237,7 @@ export async function startWorld(
 
     /** SIGKILL of the store's process, and a new one on the same folder and port, later than any message is hidden. */
     crashStore: async () => {
-      const child = storeChild;
-      if (child === undefined) throw new Error('the store is no process of its own');
-      const gone = once(child, 'exit');
-      child.kill('SIGKILL');
-      await gone;
-      children.delete(child);
-      clock.ahead += VISIBILITY_MS;
-      await launchStore();
+      await store.crash(VISIBILITY_MS);
     },
 
     /** What holds whatever crashed where: launched at most once per attempt, ended once, nothing held for ever. */
@@ -330,7 +284,7 @@ export async function startWorld(
       clients.queue.close();
       clients.issuer.close();
       await stub.close();
-      await store?.close(100);
+      await store.close();
       await redisServer.stop();
       await rm(folder, { recursive: true, force: true });
     },
