@@ -114,6 +114,17 @@ async function sendWith(access: HerokuAccess, token: string, call: HerokuCall, s
   }
 }
 
+/**
+ * Whether a call failed at its token, and not at what that may do: Heroku took none that there was (401), or none was to be had. Another one, or
+ * the same after its rotation, may do.
+ */
+export function failedAtToken(error: unknown): boolean {
+  if (!(error instanceof Failure) || error.code !== 'heroku_refused') return false;
+  // where no token was to be had, no answer of the Platform API is behind the refusal
+  const status = statusOf(error.cause);
+  return status === undefined || status === 401;
+}
+
 function statusOf(error: unknown): number | undefined {
   return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : undefined;
 }

@@ -1,7 +1,7 @@
 // The dyno platform: Heroku's Platform API, or the local one that speaks the same.
 import { Failure, messageOf } from '../schema/failures.ts';
 import { within } from './deadline.ts';
-import { type HerokuAccess, type HerokuCall, herokuCall } from './heroku-call.ts';
+import { failedAtToken, type HerokuAccess, type HerokuCall, herokuCall } from './heroku-call.ts';
 import { createLaunch } from './heroku-launch.ts';
 import { fetchLines, followLines, LOG_HISTORY, linesOf, linesSince, readEnd } from './heroku-log.ts';
 import { anyReply, configVarsReply, dynosReply, formationReply, logSessionReply, toDyno } from './heroku-replies.ts';
@@ -48,7 +48,12 @@ export function createDynoPlatform(access: HerokuAccess & { readonly now: () => 
     },
 
     async endOf(app, dynoName, options = {}) {
-      return readEnd(await readLog(app, dynoName, LOG_HISTORY, options), dynoName, options.after);
+      try {
+        return readEnd(await readLog(app, dynoName, LOG_HISTORY, options), dynoName, options.after);
+      } catch (error) {
+        if (failedAtToken(error)) throw new Failure('heroku_unavailable', messageOf(error), { cause: error });
+        throw error;
+      }
     },
 
     async log(app, dynoName, lines, options = {}) {

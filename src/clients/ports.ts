@@ -194,7 +194,8 @@ export interface DynoPlatform {
   stop(app: string, dyno: string, options?: CallOptions): Promise<void>;
   /**
    * Reads the dyno's own lines of the app's log. Dyno names come round again (`run.` and four digits): with `after`, the dyno's
-   * creation in ms since 1970, older lines under its name do not count.
+   * creation in ms since 1970, older lines under its name do not count. Throws Failure heroku_refused only where the log may not be read, which no
+   * waiting heals: a token that is not taken is an outage here (heroku_unavailable).
    */
   endOf(app: string, dynoName: string, options?: CallOptions & { readonly after?: number }): Promise<DynoEnd>;
   /** The last lines of a dyno's log as text, oldest first. */

@@ -150,7 +150,7 @@ async function endOf(deps: OverdueDeps, ref: TaskRef, resource: Resource): Promi
     });
   } catch (error) {
     deps.log.warn({ taskId: ref.id, dyno: dyno.name, dynoId: dyno.id, error: messageOf(error) }, 'log of a dyno not read');
-    // a token that may not read logs will not learn to by waiting; then the dyno list alone tells
+    // a token that may not read logs will not learn to by waiting, while one that is not taken is an outage (ports.ts); then the dyno list alone tells
     return error instanceof Failure && !error.retry ? undefined : 'unread';
   }
 }

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createDynoPlatform } from '../../src/clients/heroku.ts';
+import { Failure } from '../../src/schema/failures.ts';
 
 const closers: Array<() => Promise<void>> = [];
 afterEach(async () => {
@@ -21,6 +22,7 @@ interface Seen {
 async function setup(
   onRequest: (request: Seen, response: ServerResponse, baseUrl: string) => void,
   token: string | ((app: string) => string) = 'secret-token',
+  renew?: () => Promise<string>,
 ) {
   const seen: Seen[] = [];
   const remaining: number[] = [];
@@ -49,6 +51,7 @@ async function setup(
   const platform = createDynoPlatform({
     baseUrl,
     token,
+    ...(renew === undefined ? {} : { renew }),
     userAgent: 'autofiles/test',
     now: () => 0,
     onRateLimit: (left) => remaining.push(left),
@@ -275,6 +278,41 @@ describe('the log of a dyno', () => {
     expect(await platform.endOf('app', 'run.7', { after: Date.parse('2026-11-28T20:00:30Z') })).toEqual({ status: undefined, up: false });
     const both = await withLog([...earlier, line(40, 'heroku[run.7]', 'Starting process with command `sleep 9`')]);
     expect(await both.platform.endOf('app', 'run.7')).toEqual({ status: undefined, up: false });
+  });
+
+  it.each([
+    [401, 'heroku_unavailable'],
+    [403, 'heroku_refused'],
+  ])(
+    'a token that is not taken (401) may read how a dyno ended later, one without the right (403) never: %d is %s',
+    async (status, code) => {
+      const { platform } = await setup((_, response) => json(response, status, { id: 'x', message: 'Heroku said so.' }));
+      await expect(platform.endOf('app', 'run.7')).rejects.toMatchObject({ code, message: expect.stringContaining(`HTTP ${status}`) });
+    },
+  );
+
+  it('how a dyno ended is asked for later where no other token is to be had for one that is not taken', async () => {
+    const { platform, seen } = await setup(
+      (_, response) => json(response, 401, { id: 'unauthorized', message: 'Invalid credentials.' }),
+      'revoked',
+      () => Promise.reject(new Failure('heroku_refused', 'OAuth refresh_token: HTTP 400.')),
+    );
+    await expect(platform.endOf('app', 'run.7')).rejects.toMatchObject({ code: 'heroku_unavailable' });
+    expect(seen).toHaveLength(1);
+  });
+
+  it('how a dyno ended is read with another token where the first is not taken any more', async () => {
+    const { platform } = await setup(
+      (request, response, baseUrl) => {
+        if (request.headers.authorization === 'Bearer revoked')
+          json(response, 401, { id: 'unauthorized', message: 'Invalid credentials.' });
+        else if (request.method === 'POST') json(response, 201, { id: 'x', logplex_url: `${baseUrl}/logs` });
+        else response.end(`${line(2, 'heroku[run.7]', 'Process exited with status 3')}\n`);
+      },
+      'revoked',
+      () => Promise.resolve('renewed'),
+    );
+    expect(await platform.endOf('app', 'run.7')).toEqual({ status: 3, up: false });
   });
 
   it('gives the last lines, oldest first', async () => {

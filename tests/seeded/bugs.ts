@@ -315,6 +315,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /fate is unknown.*outcome: 'refused'/,
   },
   {
+    name: 'a token that is not taken just now taken for one that may not read logs',
+    file: 'clients/heroku-call.ts',
+    from: 'return status === undefined || status === 401;',
+    to: 'return false;',
+    caughtBy: 'tests/clients-ports/heroku-calls.test.ts',
+    says: /may read how a dyno ended later.*401.*heroku_unavailable/,
+  },
+  {
     name: 'keys of events not decoded',
     file: 'schema/s3-event.ts',
     from: 'decodeURIComponent(',
