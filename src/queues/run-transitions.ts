@@ -232,9 +232,7 @@ export function createRunTransitions(deps: { redis: Redis; retention: number; sh
 
     /** Counts that a version could not be decided, by a fault that is no outage; answers how often that was so, in this epoch of the store. */
     failedToDecide: async (version: VersionRef): Promise<number> => {
-      const key = await triesOf(version);
-      const [tries] = await Promise.all([redis.incr(key), redis.pexpire(key, TRIES_MS)]);
-      return tries;
+      return Number(await runScript(redis, 'tried', [await triesOf(version)], ['', '', TRIES_MS]));
     },
 
     /** Forgets how often a version could not be decided: it has been, and has all its tries when it is to be decided again. */

@@ -56,6 +56,7 @@ export const KEY_COUNTS = {
   'add-webhook': 1,
   'rewrap-webhook': 1,
   'claim-sweeps': 1,
+  tried: 1,
   clock: 1,
 } as const;
 

@@ -5,7 +5,7 @@ import { afterEach, expect, it } from 'vitest';
 import type { ObjectHead } from '../../src/clients/ports.ts';
 import type { EventDeps } from '../../src/processors/event-deps.ts';
 import { createEventHandler } from '../../src/processors/events.ts';
-import { connect } from '../../src/queues/connection.ts';
+import { connect, nodesOf } from '../../src/queues/connection.ts';
 import { STORE_KEY, shardKeys } from '../../src/queues/keys.ts';
 import { createRuns } from '../../src/queues/runs.ts';
 import { Failure } from '../../src/schema/failures.ts';
@@ -119,4 +119,14 @@ it('has eight tries again in another epoch of the store', async () => {
   await redis.hset(STORE_KEY, 'epoch', 2);
   expect(await receive(8)).toBe(false);
   expect(await setAside()).toEqual([]);
+});
+
+it.each(['incr', 'set', 'pexpire'])('has no count of its tries that stays for ever where Redis refuses %s', async (write) => {
+  const { redis, faults, receive } = await decider(async () => await Promise.resolve(found));
+  const nodes = nodesOf(redis);
+  await Promise.all(nodes.map(async (node) => await node.acl('SETUSER', 'default', `-${write}`)));
+  faults.push(...refused(1));
+  await receive(1);
+  const counts = (await Promise.all(nodes.map(async (node) => await node.keys('af:tries:*')))).flat();
+  for (const count of counts) expect(await redis.pttl(count)).toBeGreaterThan(0);
 });

@@ -732,6 +732,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     caughtBy: 'tests/engine/put-off.test.ts',
     says: /of which the receives of an outage are none.*receive 21/,
   },
+  lua(
+    'tried',
+    'a try counted without the end of its count',
+    "redis.call('SET', KEYS[1], tries, 'PX', ARGV[3])",
+    "redis.call('INCR', KEYS[1])\nredis.call('PEXPIRE', KEYS[1], ARGV[3])",
+    /no count of its tries that stays for ever where Redis refuses pexpire.*greater than 0/,
+    'tests/engine/put-off.test.ts',
+  ),
   {
     name: 'the tries of an event that was decided are remembered',
     file: 'processors/events.ts',
