@@ -168,11 +168,12 @@ export function startEpoch(deps: EpochDeps): Loop & { readonly recall: Recall } 
     });
     if (!(await hold.renew())) throw new Failure('redis_unavailable', 'Another process puts back what Redis has lost.');
     // that one may lack what was put back, and ends of runs that the archive did not have when it was asked
-    if (serverOf(await deps.epochs.peek()) !== server)
-      throw new Failure('redis_unavailable', 'It was started anew while what it lost was put back.');
+    const anew = new Failure('redis_unavailable', 'It was started anew, or emptied, while what it lost was put back.');
+    if (serverOf(await deps.epochs.peek()) !== server) throw anew;
     await note(epoch, since, beats, server);
     deps.failpoint?.('recovery.kept');
-    await deps.epochs.raise(epoch, beats, since);
+    // nor did it become another one since, which nobody would notice once the epoch stands there
+    if (!(await deps.epochs.raise(epoch, beats, since, found))) throw anew;
     deps.failpoint?.('recovery.raised');
   };
 

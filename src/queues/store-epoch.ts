@@ -53,10 +53,17 @@ export function createStoreEpoch(deps: { redis: Redis; shards: () => number }) {
     /** What stands, without counting: whoever saw more must be able to tell. */
     peek: async (): Promise<StoreState> => await ask(0),
 
-    /** Begins the epoch unless a later one has begun. `beats`: from where each place counts on, above all that was ever seen. */
-    raise: async (epoch: number, beats: readonly number[], since: number): Promise<void> => {
+    /**
+     * Begins the epoch unless a later one has begun. `beats`: from where each place counts on, above all that was ever seen. `announced`: the Redis
+     * that was told of it (`announce`), as it was found before; answers false where this is not that one any more, and begins nothing.
+     */
+    raise: async (epoch: number, beats: readonly number[], since: number, announced?: StoreState): Promise<boolean> => {
       // the place with the epoch last: it has begun when all count from there on
-      for (const [i, key] of [...keys.entries()].reverse()) await runScript(redis, 'raise', [key], ['', '', epoch, beats[i] ?? 0, since]);
+      for (const [i, key] of [...keys.entries()].reverse()) {
+        const only = [announced?.places[i]?.start ?? '', announced !== undefined && i === 0 ? 1 : 0];
+        if ((await runScript(redis, 'raise', [key], ['', '', epoch, beats[i] ?? 0, since, ...only])) === 'changed') return false;
+      }
+      return true;
     },
 
     /**

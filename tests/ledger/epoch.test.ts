@@ -190,6 +190,42 @@ it('a Redis that is started anew while what it lost is put back gets all back on
   expect(await one.connection.hget(STORE_KEY, 'epoch')).toBe('2');
 }, 60_000);
 
+it.each([
+  ['emptied', async ({ connection }: { connection: Redis }) => void (await connection.flushall())],
+  ['emptied and started anew', async ({ redis }: { redis: TestRedis }) => await redis.wipe()],
+  ['rolled back', async ({ rollBack }: { rollBack: (() => Promise<void>) | undefined }) => await rollBack?.()],
+])(
+  'a Redis that is %s just before the epoch begins gets all back once more',
+  async (_how, lose) => {
+    const { redis, cloud, worker } = await start({ fsync: 'always' });
+    let losses = 0;
+    let rollBack: (() => Promise<void>) | undefined;
+    const one: ReturnType<typeof worker> = worker('one', {
+      onRecovered: async () => {
+        rollBack ??= await redis.remember();
+        // what was put back last
+        await one.connection.set('back', '1');
+      },
+      store: {
+        put: async (...args) => {
+          const kept = await cloud.store.put(...args);
+          const [, key, body] = args;
+          if (key !== 'store.json' || rollBack === undefined || String(body).includes('recovering') || losses > 0) return kept;
+          losses += 1;
+          await lose({ redis, rollBack, connection: one.connection });
+          return kept;
+        },
+      },
+    });
+    await until('it is sure', () => one.whole() !== undefined);
+    const before = one.whole();
+    await one.connection.flushall();
+    await until('all is whole', () => losses > 0 && one.whole() !== undefined && one.whole() !== before, 30_000);
+    expect(await one.connection.get('back')).toBe('1');
+  },
+  60_000,
+);
+
 it('a worker that ends when all is back and not all buckets are due yet leaves that to another one', async () => {
   const { redis, worker, raised } = await start();
   let kills = 1;
