@@ -11,9 +11,6 @@ import { until } from '../support/until.ts';
 
 const { wakes } = shardKeys(0);
 
-/** The poller reads resources too; here the preparation of a launch is to be the only one. */
-const NO_POLLING = { pollMs: 3_600_000 };
-
 /** Lets the answer to a launch wait until a test says so. */
 const gates = new Map<string, Promise<unknown>>();
 
@@ -175,23 +172,24 @@ describe('with pub/sub', () => {
 
   it('a cancel that is heard while a launch is being prepared sends no POST', async () => {
     await setup(async ({ engine, proxy }) => {
-      // whose bucket it is is remembered from here on: the next to read the resource, with its region, is the preparation
-      const before = engine.upload([t('ok')]);
-      await engine.ended(before);
-      // who archives it looks whether its resource is there
-      await until('its archive', async () => (await engine.redis.hexists(shardKeys(0).run(before), 'arch')) === 1);
-      engine.cloud.posts.length = 0;
-      proxy.holdReplies('us-east-1');
-      const runId = engine.upload([t('ok'), t('ok')]);
-      await until('the preparation', () => proxy.held() > 0);
-      await until('the intent', async () => (await engine.show(runId))?.history.some((entry) => entry.what === 'intent'));
+      const asked = Promise.withResolvers<void>();
+      const told = Promise.withResolvers<readonly string[]>();
+      engine.cloud.platform.processTypes = async () => {
+        asked.resolve();
+        return await told.promise;
+      };
+      // what may run there is asked of Heroku between the intent and the POST: no other part of the preparation waits for as long as a test likes
+      const { bucket } = await engine.otherResource('test', 'procfile');
+      const runId = engine.upload([t('ok'), t('ok')], 'in/file', bucket);
+      await asked.promise;
+      expect((await engine.show(runId))?.history.map((entry) => entry.what)).toContain('intent');
       await engine.runs.cancel(runId, 'test');
       await until('its message', () => proxy.delivered('"cancelling"'));
       await new Promise((next) => setImmediate(next));
-      proxy.release();
+      told.resolve(['ok']);
       expect((await engine.ended(runId)).state).toBe('cancelled');
       expect(engine.cloud.posts).toEqual([]);
-    }, NO_POLLING);
+    });
   });
 
   it('a message that is none of ours is passed over', async () => {

@@ -8,12 +8,10 @@ export interface RedisProxy {
   readonly socket: string;
   /** What clients send from now on waits for `release`: as if their process were frozen before the send. */
   hold(): void;
-  /** What Redis answers on one connection waits for `release`, from the first answer on that contains the text. */
-  holdReplies(text: string): void;
   release(): void;
   /** Whether a reply or message with the text went to a client. */
   delivered(text: string): boolean;
-  /** Writes, of clients and of Redis, that wait. */
+  /** Writes of clients that wait. */
   held(): number;
   /** The next command reaches Redis and is executed, its reply is lost and the connection with it. Resolves when that has happened. */
   loseNextReply(): Promise<void>;
@@ -39,8 +37,6 @@ export async function startRedisProxy(first: string): Promise<RedisProxy> {
   let held: (() => void)[] | undefined;
   let losing: { sent: boolean; done: () => void } | undefined;
   let count = 0;
-  let holdText: string | undefined;
-  let heldReplies: { of: Socket; writes: Buffer[] } | undefined;
   let replies = '';
   let wedged = false;
   let target = first;
@@ -86,14 +82,6 @@ export async function startRedisProxy(first: string): Promise<RedisProxy> {
         end();
         done();
       } else {
-        if (holdText !== undefined && data.includes(holdText)) {
-          holdText = undefined;
-          heldReplies = { of: client, writes: [] };
-        }
-        if (heldReplies?.of === client) {
-          heldReplies.writes.push(data);
-          return;
-        }
         replies += data.toString('latin1');
         client.write(data);
       }
@@ -107,18 +95,12 @@ export async function startRedisProxy(first: string): Promise<RedisProxy> {
     hold: () => {
       held ??= [];
     },
-    holdReplies: (text) => {
-      holdText = text;
-    },
     delivered: (text) => replies.includes(text),
-    held: () => (held?.length ?? 0) + (heldReplies?.writes.length ?? 0),
+    held: () => held?.length ?? 0,
     release: () => {
       const writes = held ?? [];
       held = undefined;
       for (const write of writes) write();
-      const answers = heldReplies;
-      heldReplies = undefined;
-      for (const data of answers?.writes ?? []) answers?.of.write(data);
     },
     loseNextReply: () =>
       new Promise<void>((done) => {
