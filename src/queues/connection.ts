@@ -37,7 +37,24 @@ export function connect(address: RedisAddress, onError: (error: Error) => void, 
   const redis = 'url' in address ? new Redis(address.url, single) : new Redis({ path: address.socket, ...single });
   redis.on('error', onError);
   gatherWrites(redis);
-  return redis;
+  return endBetweenTries(redis);
+}
+
+/**
+ * Has a connection end also where it is closed while it waits to connect again. ioredis calls the try off and says no more: neither that the connection
+ * has ended, for which the close of BullMQ's workers waits, nor that what was asked of it has failed. So are those that are made of it.
+ */
+function endBetweenTries<Connection extends Redis | Cluster>(connection: Connection): Connection {
+  const disconnect = connection.disconnect.bind(connection);
+  connection.disconnect = (reconnect = false) => {
+    // one that waits to be used first ends at once
+    if (!reconnect && connection.status === 'reconnecting') connection.status = 'wait';
+    disconnect(reconnect);
+  };
+  // either makes one of its own kind, of parameters of its own
+  const another = connection.duplicate.bind(connection) as (...args: unknown[]) => Connection;
+  connection.duplicate = ((...args: unknown[]) => endBetweenTries(another(...args))) as Connection['duplicate'];
+  return connection;
 }
 
 /**
@@ -89,7 +106,7 @@ function connectCluster(urls: readonly string[], onError: (error: Error) => void
   cluster.on('error', onError);
   // only some nodes are away: the cluster itself goes on
   cluster.on('node error', onError);
-  return cluster as unknown as Redis;
+  return endBetweenTries(cluster) as unknown as Redis;
 }
 
 const asNamed = (name: string, found: (error: null, address: string) => void) => found(null, name);

@@ -829,6 +829,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     'tests/ledger/epoch.test.ts',
   ),
   {
+    name: 'a worker that is stopped between two tries to connect waits for a connection that never says it has ended',
+    file: 'queues/connection.ts',
+    from: "if (!reconnect && connection.status === 'reconnecting') connection.status = 'wait';",
+    to: '',
+    caughtBy: 'tests/engine/closing.test.ts',
+    says: /closes also while its connection waits to connect again.*no answer within/,
+  },
+  {
     name: 'a worker that has left its last witness counts on',
     file: 'processors/epoch.ts',
     from: 'if (ended) return;\n    const breaks',
