@@ -88,6 +88,8 @@ describe.each(Object.entries(LOSSES))('after a loss %s', (_, lose) => {
     const { connection } = workers.one;
     await lose({ redis, connection });
     const [maker, other] = (await began.promise) === 'one' ? [workers.one, workers.two] : [workers.two, workers.one];
+    // a loss that breaks no connection is noticed by each at its own next beat
+    await until('both to have noticed', () => all.every(({ whole }) => whole() === undefined));
     return { all, before, maker, other, connection, open: open.resolve, raised, witness };
   }
 

@@ -714,7 +714,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     from: 'if (doubtful) wholeAfter = -1;',
     to: '',
     caughtBy: 'tests/ledger/epoch.test.ts',
-    says: /breaks no connection.*(to deeply equal \[ undefined, undefined \]|not to be|promise resolved)/,
+    says: /breaks no connection.*(to deeply equal \[ undefined, undefined \]|not to be|promise resolved|both to have noticed)/,
   },
   {
     name: 'an output whose run was lost a moment ago is set aside',
