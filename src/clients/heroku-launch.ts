@@ -3,6 +3,7 @@
 // can be picked, and it is quicker than fetch (0.2 ms against 0.4 kept alive and 0.9 with `connection: close`, measured on loopback).
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { urlToHttpOptions } from 'node:url';
 import { messageOf } from '../schema/failures.ts';
 import { within } from './deadline.ts';
 import { type HerokuAccess, tellRateLimit, tokenFor } from './heroku-call.ts';
@@ -25,6 +26,9 @@ const httpsAgent = new HttpsAgent({ keepAlive: false });
 
 /** `DynoPlatform.launch`: sent once; the deadline covers token, connection, headers and body. Never throws. */
 export function createLaunch(access: HerokuAccess & { readonly now: () => number }): DynoPlatform['launch'] {
+  // read once: each URL that is parsed, and each that a request is made of, costs a launch several microseconds
+  const base = new URL(access.baseUrl);
+  const way: Way = { secure: base.protocol === 'https:', to: urlToHttpOptions(base), path: base.pathname.replace(/\/$/, '') };
   return async (app, order, options) => {
     const sent = { yes: false, token: '' };
     try {
@@ -33,7 +37,7 @@ export function createLaunch(access: HerokuAccess & { readonly now: () => number
         signal.throwIfAborted();
         if (options.mayStill?.() === false) throw new Error('it came too late');
         sent.token = token;
-        return post(access, token, app, order, signal, sent);
+        return post(access, way, token, app, order, signal, sent);
       });
       tellRateLimit(access, response.headers, sent.token);
       const outcome = readOutcome(response, body, access.now());
@@ -50,6 +54,13 @@ export function createLaunch(access: HerokuAccess & { readonly now: () => number
   };
 }
 
+/** How the Platform API is reached: its host, and what stands before all paths. */
+interface Way {
+  readonly secure: boolean;
+  readonly to: ReturnType<typeof urlToHttpOptions>;
+  readonly path: string;
+}
+
 interface Answer {
   readonly response: IncomingMessage;
   readonly body: string;
@@ -57,14 +68,13 @@ interface Answer {
 
 function post(
   access: HerokuAccess,
+  { secure, to, path }: Way,
   token: string,
   app: string,
   order: LaunchOrder,
   signal: AbortSignal,
   sent: { yes: boolean },
 ): Promise<Answer> {
-  const url = new URL(`${access.baseUrl.replace(/\/$/, '')}/apps/${encodeURIComponent(app)}/dynos`);
-  const secure = url.protocol === 'https:';
   const payload = JSON.stringify({
     command: order.command,
     attach: false,
@@ -73,7 +83,9 @@ function post(
     time_to_live: order.timeToLive,
   });
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const request = (secure ? httpsRequest : httpRequest)(url, {
+  const request = (secure ? httpsRequest : httpRequest)({
+    ...to,
+    path: `${path}/apps/${encodeURIComponent(app)}/dynos`,
     method: 'POST',
     agent: secure ? httpsAgent : httpAgent,
     headers: {
@@ -83,8 +95,9 @@ function post(
       'content-length': Buffer.byteLength(payload),
       'user-agent': access.userAgent,
     },
-    signal,
   });
+  // not as an option of the request, which watches its streams for it: that took a sixth of a launch
+  signal.addEventListener('abort', () => request.destroy(signal.reason), { once: true });
   // before it is connected the operating system has no byte of the request
   request.once('socket', (socket) => {
     if (!socket.connecting) sent.yes = true;

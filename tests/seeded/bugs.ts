@@ -323,6 +323,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     says: /may read how a dyno ended later.*401.*heroku_unavailable/,
   },
   {
+    name: 'the connection of a launch that is not answered is kept after its deadline',
+    file: 'clients/heroku-launch.ts',
+    from: "signal.addEventListener('abort', () => request.destroy(signal.reason), { once: true });",
+    to: '',
+    caughtBy: 'tests/clients-ports/heroku-launch.test.ts',
+    says: /the connection given up, one POST.*[Tt]imed out/,
+  },
+  {
     name: 'keys of events not decoded',
     file: 'schema/s3-event.ts',
     from: 'decodeURIComponent(',
