@@ -82,7 +82,7 @@ export async function startEngineBench(world: World, overrides: Parameters<typeo
     /** Another worker process on the same Redis from now on. */
     addWorker: async (): Promise<void> => {
       const child = fork(new URL('second-worker.ts', import.meta.url), [world.socket, world.endpoint], {
-        execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'],
+        execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'],
       });
       await once(child, 'message');
       child.on('message', (told: { launched?: string; ended?: number }) => {

@@ -172,7 +172,7 @@ export async function peerRows(
 /** A peer's process, with the same Node and the same heap as the engine's. */
 async function startPeer(file: string, endpoint: string, store: string) {
   const child: ChildProcess = fork(new URL(file, import.meta.url), [endpoint, store], {
-    execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=8'],
+    execArgv: ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=16'],
   });
   const gone = once(child, 'exit');
   const answer = async (): Promise<Answered> => {

@@ -11,7 +11,7 @@ const own = join(root, 'node_modules', 'node', 'bin', 'node');
 const node = existsSync(own) ? own : process.execPath;
 const main = join(root, 'src', 'cli', 'main.ts');
 // a worker has many short-lived objects and little that lives: see src/cli/heap.ts
-const small = process.argv[2] === 'worker' ? ['--max-semi-space-size=8'] : [];
+const small = process.argv[2] === 'worker' ? ['--max-semi-space-size=16'] : [];
 const gathered = ['--import', pathToFileURL(join(root, 'src', 'cli', 'gathered-packages.ts')).href];
 const child = spawn(node, ['--disable-warning=ExperimentalWarning', ...gathered, ...small, main, ...process.argv.slice(2)], {
   stdio: 'inherit',
