@@ -1,3 +1,4 @@
+import { tellSupervisor } from '../local/supervised.ts';
 import { onEnding } from './signals.ts';
 
 /** Milliseconds: Heroku kills 30 s after SIGTERM; everything is done before. */
@@ -47,5 +48,5 @@ export function endWithSupervisor(env: NodeJS.ProcessEnv): void {
 
 /** Tells a supervisor, if there is one, that this process works. */
 export function tellReady(port?: number): void {
-  if (process.connected) process.send?.({ ready: true, ...(port === undefined ? {} : { port }) });
+  tellSupervisor({ ready: true, ...(port === undefined ? {} : { port }) });
 }

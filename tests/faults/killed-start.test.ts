@@ -10,6 +10,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/until.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+/** Loaded into each child: in the one that the variable names, the supervisor dies just as it says that it is ready. */
+const DYING = new URL('./dying-supervisor.ts', import.meta.url).href;
 
 describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_000 }, () => {
   let app: string;
@@ -22,10 +24,11 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
     await rm(app, { recursive: true, force: true });
   });
 
-  function start(...args: string[]): { child: ChildProcess; printed: () => string } {
+  function start(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): { child: ChildProcess; printed: () => string } {
     const node = join(root, 'node_modules', 'node', 'bin', 'node');
     const main = join(root, 'src', 'cli', 'main.ts');
     const child = spawn(node, ['--disable-warning=ExperimentalWarning', main, 'start', '--app', app, ...args], {
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let printed = '';
@@ -63,8 +66,10 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;
-    await until('its children to end', async () => (await processes()).length === 0, 60_000);
+    await childrenEnd();
   }
+
+  const childrenEnd = () => until('its children to end', async () => (await processes()).length === 0, 60_000);
 
   it('leaves nothing behind when it was still starting', async () => {
     const { child } = start();
@@ -73,11 +78,20 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
     await kill(child);
   });
 
+  it.each(['redis/main.ts', 'store/main.ts', 'dynos/main.ts', 'main.ts web', 'main.ts worker'])(
+    'leaves nothing behind when it dies just as %s says that it is ready',
+    async (name) => {
+      const { child, printed } = start([], { NODE_OPTIONS: `--import=${DYING}`, DIES_AS_READY: name });
+      expect(await once(child, 'exit'), printed()).toEqual([null, 'SIGKILL']);
+      await childrenEnd();
+    },
+  );
+
   it('leaves nothing behind when it was ready, and the next start runs', async () => {
     const first = start();
     await until('the first start', () => first.printed().includes('Ready after'), 90_000);
     await kill(first.child);
-    const second = start('--once');
+    const second = start(['--once']);
     const [status] = await once(second.child, 'exit');
     expect(status, second.printed()).toBe(0);
     expect(second.printed()).toContain('Do Step 2');
@@ -85,13 +99,13 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
 
   it('runs again right after a kill, while the last start still ends a stubborn dyno', async () => {
     await writeFile(join(app, 'Procfile'), `work: true\nstubborn: trap '' TERM; echo here; while :; do sleep 0.05; done\n`);
-    const first = start('--formation', 'stubborn=1');
+    const first = start(['--formation', 'stubborn=1']);
     await until('the first start', () => first.printed().includes('Ready after'), 90_000);
     await until('its dyno', async () => (await dynos()).length > 0, 60_000);
     const gone = once(first.child, 'exit');
     first.child.kill('SIGKILL');
     await gone;
-    const second = start('--once');
+    const second = start(['--once']);
     const [status] = await once(second.child, 'exit');
     expect(status, second.printed()).toBe(0);
     expect(second.printed().match(/waiting for the last start to end/g), second.printed()).toHaveLength(1);

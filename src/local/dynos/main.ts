@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
+import { tellSupervisor } from '../supervised.ts';
 import { readProviders } from './addons/providers.ts';
 import { type Dynos, startDynos } from './start-dynos.ts';
 
@@ -52,13 +53,13 @@ async function main(): Promise<void> {
     report: (message) => console.error(`dynos: ${message}`),
     notice(message) {
       console.error(`dynos: ${message}`);
-      if (process.connected) process.send?.({ notice: message });
+      tellSupervisor({ notice: message });
     },
   });
   stopWith(starting);
   const { port } = await starting;
   console.log(`dynos ready on http://127.0.0.1:${port}`);
-  if (process.connected) process.send?.({ ready: true, port });
+  tellSupervisor({ ready: true, port });
 }
 
 /** Milliseconds within which a signal that comes again is the same stop: from the system, and from those who started this process. */
@@ -88,6 +89,8 @@ function stopWith(starting: Promise<Dynos>): void {
   process.on('disconnect', () => {
     if (since === undefined) stop();
   });
+  // it may have gone before this line
+  if (process.send !== undefined && !process.connected) stop();
 }
 
 function fail(error: unknown): void {

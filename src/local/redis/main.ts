@@ -6,10 +6,13 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { tellSupervisor } from '../supervised.ts';
 
 /** Milliseconds for a server to end after it was told to, and for a new one to answer. */
 const STOP_MS = 10_000;
 const START_MS = 20_000;
+/** Milliseconds that those who work with it have to end where the supervisor was killed, and every child of it hears of that at once. */
+const ORPHANED_MS = 5_000;
 
 const { AUTOFILES_REDIS_DIR: dir, AUTOFILES_REDIS_SOCKET: socket, NODE_ENV: mode } = process.env;
 if (mode === 'production') fail('the local redis refuses NODE_ENV=production');
@@ -34,6 +37,8 @@ const server = spawn(
   ],
   { stdio: ['ignore', 'inherit', 'inherit'] },
 );
+// whatever ends this process: a server that does not answer, an error that nobody expected
+process.on('exit', () => server.kill('SIGTERM'));
 server.on('error', (error) => fail(`cannot run ${command}: ${error.message}`));
 server.on('exit', (code, signal) => {
   if (!stopping) fail(`${command} ended with ${signal ?? `status ${code}`}`);
@@ -53,9 +58,10 @@ const stop = () => {
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
 if (process.send !== undefined) {
-  process.once('disconnect', stop);
+  const orphaned = () => void clientsGone(socket).then(stop);
+  process.once('disconnect', orphaned);
   // it may have gone before this line
-  if (!process.connected) stop();
+  if (!process.connected) orphaned();
 }
 
 const until = Date.now() + START_MS;
@@ -63,7 +69,7 @@ while (!(await answers(socket))) {
   if (Date.now() > until) fail(`${command} did not answer on ${socket} within ${START_MS / 1000} s`);
   await sleep(15);
 }
-process.send?.({ ready: true });
+tellSupervisor({ ready: true });
 
 /** A server whose wrapper was killed still holds the files. */
 async function endLeftOver(path: string): Promise<void> {
@@ -76,6 +82,14 @@ async function endLeftOver(path: string): Promise<void> {
     }
   }
   await rm(path, { force: true });
+}
+
+/** A worker whose Redis goes away first says no last word, and waits for it to the end of its time. */
+async function clientsGone(path: string): Promise<void> {
+  const end = Date.now() + ORPHANED_MS;
+  const connected = async () => Number(/connected_clients:(\d+)/.exec(await ask(path, 'INFO clients\r\n'))?.[1] ?? 0);
+  // one is who asks
+  while (Date.now() < end && (await connected()) > 1) await sleep(20);
 }
 
 async function answers(path: string): Promise<boolean> {

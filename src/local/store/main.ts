@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { tellSupervisor } from '../supervised.ts';
 import { parseChaos } from './chaos.ts';
 import { type RunningStore, startStore } from './start-store.ts';
 
@@ -75,7 +76,7 @@ try {
   const store = await start();
   stopOnSignals(store);
   console.log(`store ready on ${store.endpoint}`);
-  process.send?.({ ready: true, port: store.port });
+  tellSupervisor({ ready: true, port: store.port });
 } catch (error) {
   console.error(error instanceof Error ? `store: ${error.message}` : error);
   process.exitCode = 1;
