@@ -14,11 +14,11 @@ export interface DynoAnswer {
   state: string;
 }
 
-/** A folder with the given files, removed by `remove`. */
+/** A folder with the given files, removed by `remove`, also while the `mkfifo` of a platform that was killed still makes its pipes there. */
 export async function folderWith(files: Readonly<Record<string, string>>): Promise<{ path: string; remove: () => Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), 'autofiles-dynos-'));
   for (const [name, content] of Object.entries(files)) await writeFile(join(path, name), content);
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  return { path, remove: () => rm(path, { recursive: true, force: true, maxRetries: 10 }) };
 }
 
 /** Waits until `check` gives something, at most `seconds`. */

@@ -34,8 +34,10 @@ describe('the platform as a process', { timeout: 150_000 }, () => {
           ...env,
         },
       });
-      open.push(() => {
+      const gone = once(child, 'exit');
+      open.push(async () => {
         if (child.exitCode === null) child.kill('SIGKILL');
+        await gone;
       });
       return child;
     };
