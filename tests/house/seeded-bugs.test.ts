@@ -3,8 +3,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { SEEDED_BUGS, type SeededBug } from '../seeded/bugs.ts';
+import { SEEDED_BUGS } from '../seeded/all-bugs.ts';
 import { mergedPage, rowOf } from '../seeded/page.ts';
+import type { SeededBug } from '../seeded/seeded-bug.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 

@@ -7,8 +7,9 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Finding } from '../chaos/checker/verdict.ts';
 import { pageTable } from '../chaos/page-table.ts';
-import { SEEDED_BUGS, type SeededBug } from './bugs.ts';
+import { SEEDED_BUGS } from './all-bugs.ts';
 import { copyHouse } from './house-copy.ts';
+import type { SeededBug } from './seeded-bug.ts';
 
 interface Dangerous {
   /** How its name begins. */

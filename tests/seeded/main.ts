@@ -9,10 +9,11 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { MODEL, SEEDED_BUGS, type SeededBug } from './bugs.ts';
+import { SEEDED_BUGS } from './all-bugs.ts';
 import { seedThroughChaos } from './chaos.ts';
 import { copyHouse } from './house-copy.ts';
 import { CAUGHT, caughtIn, mergedPage, rowOf } from './page.ts';
+import { MODEL, type SeededBug } from './seeded-bug.ts';
 
 const { values } = parseArgs({
   options: {

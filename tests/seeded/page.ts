@@ -1,6 +1,6 @@
 // docs/reports/seeded-bugs.md: a row for each bug, of when it was tried last. What was tried now is put in; what was not stays as it was.
 import { pageTable } from '../chaos/page-table.ts';
-import type { SeededBug } from './bugs.ts';
+import type { SeededBug } from './seeded-bug.ts';
 
 const HEAD = ['bug', 'file', 'verdict', 'test', 'what it said', 'tried at'];
 /** Characters of a failure that are shown in a row. */
