@@ -181,6 +181,7 @@ async function rollBackBefore(
   await rollBack();
   const until = Date.now();
   const noticed = await reached(async () => (await stands()).epoch > epoch);
-  world.ledger.note({ kind: 'loss', t: from, until, seen: seen && witness.child !== undefined, noticed });
+  // one that told of the loss may have died of the recovery since
+  world.ledger.note({ kind: 'loss', t: from, until, seen: seen && (noticed || witness.child !== undefined), noticed });
   arena.note(fault, 'redis forgot', from, until + RECOVERY_MS, 1);
 }

@@ -40,13 +40,14 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
     return { child, printed: () => printed };
   }
 
-  /** Processes that were started with this app's folder in their environment or command line. */
-  async function processes(): Promise<string[]> {
+  /** Processes that were started with this app's folder in their environment or command line, and with `words` in the latter. */
+  async function processes(words = ''): Promise<string[]> {
     const found: string[] = [];
     for (const pid of await readdir('/proc')) {
       if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
-      const read = async (name: string) => await readFile(`/proc/${pid}/${name}`, 'latin1').catch(() => '');
-      if (((await read('environ')) + (await read('cmdline'))).includes(app)) found.push(pid);
+      const read = async (name: string) => (await readFile(`/proc/${pid}/${name}`, 'latin1').catch(() => '')).replaceAll('\0', ' ');
+      const command = await read('cmdline');
+      if (command.includes(words) && ((await read('environ')) + command).includes(app)) found.push(pid);
     }
     return found;
   }
@@ -79,13 +80,27 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
   });
 
   it.each(['redis/main.ts', 'store/main.ts', 'dynos/main.ts', 'main.ts web', 'main.ts worker'])(
-    'leaves nothing behind when it dies just as %s says that it is ready',
+    'leaves nothing behind when it dies just as %s says that it is ready, which ends in order',
     async (name) => {
-      const { child, printed } = start([], { NODE_OPTIONS: `--import=${DYING}`, DIES_AS_READY: name });
+      const ended = join(app, 'ended');
+      const { child, printed } = start([], { NODE_OPTIONS: `--import=${DYING}`, DIES_AS_READY: name, ENDED_WITH: ended });
       expect(await once(child, 'exit'), printed()).toEqual([null, 'SIGKILL']);
       await childrenEnd();
+      expect(await readFile(ended, 'utf8')).toBe('0');
+      await rm(ended);
     },
   );
+
+  it('lets its worker end before its Redis', async () => {
+    const { child, printed } = start();
+    await until('the start', () => printed().includes('Ready after'), 90_000);
+    expect(await processes('main.ts worker')).toHaveLength(1);
+    expect(await processes('redis-server')).toHaveLength(1);
+    child.kill('SIGKILL');
+    await until('the end of its Redis', async () => (await processes('redis-server')).length === 0, 60_000);
+    expect(await processes('main.ts worker')).toEqual([]);
+    await childrenEnd();
+  });
 
   it('leaves nothing behind when it was ready, and the next start runs', async () => {
     const first = start();

@@ -10,6 +10,7 @@ const PARTS = [
   'deploy',
   'docs',
   'examples',
+  'addon-manifest.json',
   'package.json',
   'tsconfig.json',
   'vitest.config.ts',

@@ -3,6 +3,22 @@ import type { SeededBug } from '../seeded-bug.ts';
 
 export const edgesBugs: readonly SeededBug[] = [
   {
+    name: 'a child of the local cloud fails at telling a supervisor that is gone, and ends without ending what it started',
+    file: 'local/supervised.ts',
+    from: 'process.send?.(message, () => {})',
+    to: 'process.send?.(message)',
+    caughtBy: 'tests/faults/killed-start.test.ts',
+    says: /just as redis\/main.ts says that it is ready, which ends in order.*expected '1' to be '0'/,
+  },
+  {
+    name: 'the Redis of a local cloud whose supervisor was killed does not wait for its worker',
+    file: 'local/redis/main.ts',
+    from: 'void clientsGone(socket).then(stop)',
+    to: 'stop()',
+    caughtBy: 'tests/faults/killed-start.test.ts',
+    says: /main.ts worker says that it is ready, which ends in order.*expected '1' to be '0'|lets its worker end before its Redis/,
+  },
+  {
     name: '5xx taken for a refusal, so that the launch is sent again',
     file: 'clients/heroku-launch.ts',
     from: 'status >= 400 && status < 500',
