@@ -1,6 +1,7 @@
 // What is done to a whole resource, as BullMQ jobs: each may be repeated, and is until it is done.
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { throwFirst } from './connection.ts';
 import { ADDON_PREFIX, ADDON_QUEUE, rotationKey } from './keys.ts';
 
 /** `rotate` with `before`: credentials made before that time (ms) are replaced even when they are not due. */
@@ -41,8 +42,7 @@ export function createResourceJobs(deps: { connection: Redis; onError: (error: E
       if (job.kind === 'rotate' && job.before !== undefined) {
         // before the job, which reads it
         const key = rotationKey(job.resource);
-        await redis.zadd(key, 'GT', job.before, ORDERED);
-        await redis.pexpire(key, ORDER_MS);
+        throwFirst(redis, (await redis.multi().zadd(key, 'GT', job.before, ORDERED).pexpire(key, ORDER_MS).exec()) ?? []);
       }
       const jobId = `${job.kind}-${job.resource}`;
       const waiting = await queue.getJob(jobId);

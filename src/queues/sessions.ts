@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { throwFirst } from './connection.ts';
 import { onceKey, sessionKey, sessionsKey } from './keys.ts';
 
 /** Seconds, 8 hours: a working day. A session is not prolonged by use. */
@@ -47,8 +48,8 @@ export function createSessions(deps: { redis: Redis }) {
     begin: async (who: Session): Promise<string> => {
       const secret = randomBytes(SECRET_BYTES).toString('base64url');
       const hash = hashOf(secret);
-      await redis.sadd(sessionsKey(who.resource), hash);
-      await redis.expire(sessionsKey(who.resource), SESSION_S);
+      const key = sessionsKey(who.resource);
+      throwFirst(redis, (await redis.multi().sadd(key, hash).expire(key, SESSION_S).exec()) ?? []);
       await redis.set(sessionKey(hash), JSON.stringify(who), 'EX', SESSION_S);
       return secret;
     },
