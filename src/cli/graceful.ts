@@ -1,4 +1,4 @@
-import { tellSupervisor } from '../local/supervised.ts';
+import { onSupervisorGone, tellSupervisor } from '../local/supervised.ts';
 import { onEnding } from './signals.ts';
 
 /** Milliseconds: Heroku kills 30 s after SIGTERM; everything is done before. */
@@ -40,10 +40,8 @@ let onOrphaned: () => void = () => process.exit(1);
  * Ends this process when its supervisor ends, in whatever way. To be called first of all: a supervisor that dies while
  * this process is still starting is noticed too.
  */
-export function endWithSupervisor(env: NodeJS.ProcessEnv): void {
-  process.once('disconnect', () => onOrphaned());
-  // it may have gone before this module was even loaded
-  if (env['AUTOFILES_SUPERVISED'] === '1' && !process.connected) process.exit(1);
+export function endWithSupervisor(): void {
+  onSupervisorGone(() => onOrphaned());
 }
 
 /** Tells a supervisor, if there is one, that this process works. */

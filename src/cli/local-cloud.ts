@@ -95,7 +95,6 @@ export async function startLocalCloud(deps: {
     const { store, dynos } = urls();
     return {
       AUTOFILES_MODE: 'local',
-      AUTOFILES_SUPERVISED: '1',
       AUTOFILES_REDIS_SOCKET: folder.socket,
       AUTOFILES_REGION: identity.region,
       AUTOFILES_S3_ENDPOINT: store,

@@ -12,7 +12,7 @@ const DRAIN_MS = 20_000;
 
 /** `autofiles web`: the HTTP side. */
 export async function runWeb(env: NodeJS.ProcessEnv): Promise<void> {
-  endWithSupervisor(env);
+  endWithSupervisor();
   const config = readConfig(env);
   const log = createLog(config, 'web');
   const probe = connectFirst(config.redis, log);

@@ -28,7 +28,7 @@ const ARCHIVE_PAUSE_MS = 1_000;
 /** `autofiles worker`: consumers, planner, task processors, poller, sweeper in one process. */
 export async function runWorker(env: NodeJS.ProcessEnv): Promise<void> {
   keepHeapSmall();
-  endWithSupervisor(env);
+  endWithSupervisor();
   const settings = readConfig(env);
   const log = createLog(settings, 'worker');
   const clients = createClients(settings);

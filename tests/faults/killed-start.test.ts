@@ -10,7 +10,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/until.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** Loaded into each child: in the one that the variable names, the supervisor dies just as it says that it is ready. */
+/** What it runs, by the end of the command line. */
+const CHILDREN = ['redis/main.ts', 'store/main.ts', 'dynos/main.ts', 'main.ts web', 'main.ts worker'];
+/** Loaded into each child: at the one that the variables name, the supervisor dies. */
 const DYING = new URL('./dying-supervisor.ts', import.meta.url).href;
 
 describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_000 }, () => {
@@ -79,17 +81,26 @@ describe.skipIf(process.platform !== 'linux')('a killed start', { timeout: 200_0
     await kill(child);
   });
 
-  it.each(['redis/main.ts', 'store/main.ts', 'dynos/main.ts', 'main.ts web', 'main.ts worker'])(
-    'leaves nothing behind when it dies just as %s says that it is ready, which ends in order',
-    async (name) => {
-      const ended = join(app, 'ended');
-      const { child, printed } = start([], { NODE_OPTIONS: `--import=${DYING}`, DIES_AS_READY: name, ENDED_WITH: ended });
-      expect(await once(child, 'exit'), printed()).toEqual([null, 'SIGKILL']);
-      await childrenEnd();
-      expect(await readFile(ended, 'utf8')).toBe('0');
-      await rm(ended);
-    },
-  );
+  /** Starts, is killed at a child, and its children end; answers with that one's exit status. */
+  async function dies(when: 'loading' | 'ready', name: string): Promise<number> {
+    const ended = join(app, 'ended');
+    const env = { NODE_OPTIONS: `--import=${DYING}`, DIES_AT: name, DIES_WHEN: when, ENDED_WITH: ended };
+    const { child, printed } = start([], env);
+    expect(await once(child, 'exit'), printed()).toEqual([null, 'SIGKILL']);
+    await childrenEnd();
+    const status = Number(await readFile(ended, 'utf8'));
+    await rm(ended);
+    return status;
+  }
+
+  it.each(CHILDREN)('leaves nothing behind when it dies before %s has loaded', async (name) => {
+    // of one that has begun nothing any end is good
+    expect(await dies('loading', name)).toBeLessThanOrEqual(1);
+  });
+
+  it.each(CHILDREN)('leaves nothing behind when it dies just as %s says that it is ready, which ends in order', async (name) => {
+    expect(await dies('ready', name)).toBe(0);
+  });
 
   it('lets its worker end before its Redis', async () => {
     const { child, printed } = start();

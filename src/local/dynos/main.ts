@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import Type from 'typebox';
 import { Compile } from 'typebox/compile';
-import { tellSupervisor } from '../supervised.ts';
+import { onSupervisorGone, tellSupervisor } from '../supervised.ts';
 import { readProviders } from './addons/providers.ts';
 import { type Dynos, startDynos } from './start-dynos.ts';
 
@@ -86,11 +86,9 @@ function stopWith(starting: Promise<Dynos>): void {
     if (!process.connected) stop();
   });
   // The parent is gone: nobody else would ever stop us.
-  process.on('disconnect', () => {
+  onSupervisorGone(() => {
     if (since === undefined) stop();
   });
-  // it may have gone before this line
-  if (process.send !== undefined && !process.connected) stop();
 }
 
 function fail(error: unknown): void {

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tellSupervisor } from '../supervised.ts';
+import { onSupervisorGone, tellSupervisor } from '../supervised.ts';
 
 /** Milliseconds for a server to end after it was told to, and for a new one to answer. */
 const STOP_MS = 10_000;
@@ -57,12 +57,7 @@ const stop = () => {
 };
 process.on('SIGTERM', stop);
 process.on('SIGINT', stop);
-if (process.send !== undefined) {
-  const orphaned = () => void clientsGone(socket).then(stop);
-  process.once('disconnect', orphaned);
-  // it may have gone before this line
-  if (!process.connected) orphaned();
-}
+onSupervisorGone(() => void clientsGone(socket).then(stop));
 
 const until = Date.now() + START_MS;
 while (!(await answers(socket))) {

@@ -88,10 +88,10 @@ export function readableByPage(
 }
 
 function answerHeaders(rule: CorsRule, origin: string): Record<string, string> {
-  const any = rule.origins.find((pattern) => fits(pattern, origin)) === '*';
+  const everybody = rule.origins.find((pattern) => fits(pattern, origin)) === '*';
   return {
-    'access-control-allow-origin': any ? '*' : origin,
-    ...(any ? {} : { 'access-control-allow-credentials': 'true' }),
+    'access-control-allow-origin': everybody ? '*' : origin,
+    ...(everybody ? {} : { 'access-control-allow-credentials': 'true' }),
     'access-control-allow-methods': rule.methods.join(', '),
     ...(rule.exposed.length === 0 ? {} : { 'access-control-expose-headers': rule.exposed.join(', ') }),
     vary: 'Origin, Access-Control-Request-Headers, Access-Control-Request-Method',

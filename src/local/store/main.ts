@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { tellSupervisor } from '../supervised.ts';
+import { onSupervisorGone, tellSupervisor } from '../supervised.ts';
 import { parseChaos } from './chaos.ts';
 import { type RunningStore, startStore } from './start-store.ts';
 
@@ -66,10 +66,9 @@ function stopOnSignals(store: RunningStore): void {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   // The parent is gone: a store must not outlive it.
-  process.on('disconnect', () => {
+  onSupervisorGone(() => {
     if (since === undefined) stop();
   });
-  if (process.send && !process.connected) stop();
 }
 
 try {

@@ -55,7 +55,7 @@ export interface Provider {
   ssoSalt: string;
   clientSecret: string;
   prefix: string;
-  /** The config vars that it may set; undefined: any with its prefix. */
+  /** The config vars that it may set; undefined: all with its prefix. */
   configVars: readonly string[] | undefined;
   requires: readonly string[];
   baseUrl: string;
