@@ -28,7 +28,7 @@ import { type SignOnDeps, signOnRoutes } from './sign-on-routes.ts';
 export interface AppDeps extends ApiDeps {
   /** Who may use the API, in the order in which they are asked. */
   readonly principals: readonly PrincipalSource[];
-  /** Host names that requests may be addressed to; undefined: any (behind a router that checks). */
+  /** Host names that requests may be addressed to; undefined: all (behind a router that checks). */
   readonly hosts: readonly string[] | undefined;
   readonly ops: OpsDeps;
   readonly partner: PartnerDeps;

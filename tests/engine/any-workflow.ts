@@ -17,8 +17,7 @@ export const scripts: Record<string, Script> = {
   },
   before_the_answer: async (dyno) => {
     await dyno.output(0);
-    // no wait of the test: Heroku takes this long to answer the launch, while the dyno's output is on its way
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await dyno.answeredIn(10);
     return dyno.accept('up');
   },
   exit_first: async (dyno) => {

@@ -20,8 +20,7 @@ const scripts: Record<string, Script> = {
   },
   instant: async (dyno) => {
     await dyno.output(0);
-    // no wait of the test: Heroku takes this long to answer the launch, while the dyno's output is on its way
-    await new Promise((resolve) => setTimeout(resolve, 15));
+    await dyno.answeredIn(15);
     return dyno.accept();
   },
   silent: (dyno) => dyno.accept(),

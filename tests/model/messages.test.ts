@@ -53,8 +53,7 @@ beforeAll(async () => {
       },
       early: async (dyno) => {
         write(engine.cloud, `out/${dyno.post.taskId}`, 'proof', { ld_task_id: dyno.post.taskId });
-        // no wait of the test: Heroku takes this long to answer the launch, while the dyno's output is on its way
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await dyno.answeredIn(5);
         return dyno.accept('up');
       },
       crash: (dyno) => {

@@ -2,6 +2,7 @@
 // of a workflow is the script of what its dyno does. The real wire is tested in tests/e2e.
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
 import type {
   CredentialIssuer,
   Dyno,
@@ -38,6 +39,8 @@ export type Script = (dyno: {
   /** Ends `ms` from now; `up`: whether it came up before. */
   exit(ms: number, status?: number, up?: boolean): void;
   accept(state?: 'up' | 'starting'): LaunchOutcome;
+  /** No wait of a test: Heroku takes this long (ms) to answer the launch, while what the dyno wrote is on its way. */
+  answeredIn(ms: number): Promise<unknown>;
   /** Becomes `up` `ms` from now. */
   up(ms: number): void;
 }) => Promise<LaunchOutcome> | LaunchOutcome;
@@ -278,6 +281,7 @@ export class ScriptedCloud {
             const listed = this.dynos.get(dyno.id);
             if (listed !== undefined) this.dynos.set(dyno.id, { ...listed, state: 'up' });
           }),
+        answeredIn: (ms) => pause(ms),
         accept: (state = 'starting') => {
           this.dynos.set(dyno.id, { ...dyno, state });
           this.accepted.push(dyno);

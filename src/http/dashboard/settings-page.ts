@@ -105,12 +105,12 @@ function leaveCard(view: View, { resource, consent }: SettingsInput): Html {
 }
 
 function commandsCard(view: View, { resource }: SettingsInput): Html {
-  const any = resource.commands === 'any';
+  const unrestricted = resource.commands === 'any';
   return html`<section class="card"><h2>Commands</h2><p>${
-    any
+    unrestricted
       ? html`A workflow may run <b>any</b> command: whoever may save files with metadata may run commands with the app’s config vars.`
       : html`A workflow may name a process type of the <b>Procfile</b> and nothing else.`
-  }</p>${button(view, 'commands', { commands: any ? 'procfile' : 'any' }, any ? 'Allow the Procfile only' : 'Allow any command', any ? '' : 'danger')}</section>`;
+  }</p>${button(view, 'commands', { commands: unrestricted ? 'procfile' : 'any' }, unrestricted ? 'Allow the Procfile only' : 'Allow any command', unrestricted ? '' : 'danger')}</section>`;
 }
 
 function credentialsCard(view: View, { resource }: SettingsInput): Html {
