@@ -16,7 +16,7 @@ export const edgesBugs: readonly SeededBug[] = [
     from: "process.once('disconnect', work);\n  else work();",
     to: "process.once('disconnect', work);",
     caughtBy: 'tests/faults/killed-start.test.ts',
-    says: /dies before redis\/main.ts has loaded.*its children to end/,
+    says: /dies before store\/main.ts has loaded.*its children to end/,
   },
   {
     name: 'the Redis of a local cloud whose supervisor was killed does not wait for its worker',
